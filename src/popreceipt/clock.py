@@ -1,0 +1,117 @@
+"""Time, handed in. No other module reads the time of day.
+
+A clock answers what time it is and lets time pass. It is *system* (the computer's own), *manual* (moves only when
+told) or *scaled* (runs a fixed number of times faster than the computer's). All instants are in UTC and aware.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Protocol
+
+from popreceipt.exceptions import UsageError
+
+ClockKind = Literal["manual", "scaled", "system"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Where a manual clock starts unless told otherwise: fixed, so that the same seed gives the same run."""
+
+
+class Clock(Protocol):
+    """Answers now, and sleeps. `rate` is how many of its seconds pass in one real second (0 on a manual clock)."""
+
+    @property
+    def kind(self) -> ClockKind:
+        """Which of the three it is."""
+
+    @property
+    def rate(self) -> float:
+        """Seconds of this clock to one real second."""
+
+    def now(self) -> datetime:
+        """The instant it is, in UTC."""
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Return when it is `instant`: by waiting, or (manual) by moving there."""
+
+
+class SystemClock:
+    """The computer's own time of day."""
+
+    kind: ClockKind = "system"
+    rate = 1.0
+
+    def now(self) -> datetime:
+        """The time of day in UTC."""
+        return datetime.now(UTC)
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Wait in real time."""
+        while (remaining := (instant - self.now()).total_seconds()) > 0:
+            time.sleep(remaining)
+
+
+class ManualClock:
+    """Stands still until it is told to move; never goes back."""
+
+    kind: ClockKind = "manual"
+    rate = 0.0
+
+    def __init__(self, start: datetime = EPOCH) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """Where it was last put."""
+        return self._now
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Move there at once; an instant in the past moves nothing."""
+        self._now = max(self._now, instant)
+
+    def advance(self, step: timedelta) -> datetime:
+        """Move forward by `step` and say what time it is then."""
+        if step < timedelta(0):
+            raise UsageError(f"A clock never goes back: asked to advance by {step}.")
+        self._now += step
+        return self._now
+
+
+class ScaledClock:
+    """Runs `rate` times as fast as the computer, from `start` on (the time of day unless given)."""
+
+    kind: ClockKind = "scaled"
+
+    def __init__(self, rate: float, start: datetime | None = None) -> None:
+        if not rate > 0:
+            raise UsageError(f"A scaled clock needs a rate above zero, not {rate}.")
+        self.rate = rate
+        self._start = start if start is not None else datetime.now(UTC)
+        self._began = time.monotonic()
+
+    def now(self) -> datetime:
+        """The start and what has passed since, `rate` times over."""
+        return self._start + timedelta(seconds=(time.monotonic() - self._began) * self.rate)
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Wait the shorter real time."""
+        while (remaining := (instant - self.now()).total_seconds()) > 0:
+            time.sleep(remaining / self.rate)
+
+
+def stopwatch() -> float:
+    """Real seconds from a fixed but unknown moment: for durations of a run, never for the protocol's time."""
+    return time.monotonic()
+
+
+def clock_from(text: str) -> SystemClock | ManualClock | ScaledClock:
+    """The clock that `--clock` names: `system`, `manual` or `scaled:RATE`."""
+    if text == "system":
+        return SystemClock()
+    if text == "manual":
+        return ManualClock()
+    kind, _, rate = text.partition(":")
+    try:
+        if kind == "scaled":
+            return ScaledClock(float(rate))
+    except ValueError:
+        pass
+    raise UsageError(f"Unknown clock {text!r}: it is system, manual or scaled:RATE (as in scaled:60).")

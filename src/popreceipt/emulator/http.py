@@ -1,0 +1,60 @@
+"""Requests and responses as the emulator's routes see them: values, no sockets.
+
+The server and the in-process transport both make a `Request` and send back the `Response`, so that a route cannot
+tell which way it was called.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_plus
+
+JSON = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, read to its end.
+
+    `path` and `query` are as they were sent, still percent-encoded; header names are in lower case. `local` says that
+    the caller sits on a loopback address (the control plane asks for its key otherwise).
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    scheme: str = "http"
+    host: str = ""
+    local: bool = True
+
+    def header(self, name: str) -> str | None:
+        """The first header of this (lower-case) name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def parameters(self) -> dict[str, str]:
+        """The query's parameters, names in lower case, the first of equal ones; `+` and `%20` are both a blank."""
+        found: dict[str, str] = {}
+        for part in self.query.split("&"):
+            name, _, value = part.partition("=")
+            if name:
+                found.setdefault(unquote_plus(name).lower(), unquote_plus(value))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer, whole."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def of_json(cls, status: int, value: Any, *headers: tuple[str, str]) -> "Response":
+        """An answer whose body is this value as JSON."""
+        return cls(status, (("content-type", JSON), *headers), json.dumps(value, ensure_ascii=False).encode("utf-8"))

@@ -1,0 +1,425 @@
+"""What crossed the wire, written down: exchanges, movements of the clock and observations.
+
+A journal is newline-delimited JSON: a header, then a line for each thing that happened, last a footer. Without the
+footer it was cut off, and whoever judges it must say so. Secrets never enter: they are replaced by a short digest
+when an exchange is made, so that two tokens can be told apart and neither can be used.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from popreceipt import vocabulary
+from popreceipt.exceptions import UsageError
+
+FORMAT = "popreceipt/journal@1"
+
+WRITTEN_OUT = 64 * 1024
+"""Bodies above this many bytes enter as digest and length only."""
+
+_SECRET_FIELDS = frozenset(
+    {
+        "client_secret",
+        "password",
+        "client_assertion",
+        "assertion",
+        "refresh_token",
+        "access_token",
+        "id_token",
+        "code",
+    }
+)
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-control-key", "cookie", "set-cookie"})
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A body as a journal holds it: text, base64, or (above 64 KiB) digest and length alone."""
+
+    text: str | None = None
+    base64: str | None = None
+    sha256: str | None = None
+    length: int | None = None
+
+    @classmethod
+    def of(cls, content: bytes) -> Self | None:
+        """The body of these bytes; None for an empty one."""
+        if not content:
+            return None
+        digest = hashlib.sha256(content).hexdigest()
+        if len(content) > WRITTEN_OUT:
+            return cls(sha256=digest, length=len(content))
+        try:
+            return cls(text=content.decode("utf-8"), sha256=digest, length=len(content))
+        except UnicodeDecodeError:
+            return cls(base64=base64.b64encode(content).decode("ascii"), sha256=digest, length=len(content))
+
+    def content(self) -> bytes | None:
+        """The bytes, or None where the journal kept only their digest."""
+        if self.text is not None:
+            return self.text.encode("utf-8")
+        if self.base64 is not None:
+            return base64.b64decode(self.base64)
+        return None if self.length else b""
+
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, computed where the journal does not carry it."""
+        return self.sha256 or hashlib.sha256(self.content() or b"").hexdigest()
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What was sent. `headers` keep their order; names are in lower case."""
+
+    method: str
+    url: str
+    headers: Headers = ()
+    body: Body | None = None
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """What came back."""
+
+    status: int
+    headers: Headers = ()
+    body: Body | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True, gc=False):
+    """One request and what became of it.
+
+    `sent` and `answered` are the target's time as the recorder knows it. Without a response, `failure` says how it
+    failed (timeout, reset, truncated, …); a truncated response may be there in part. `actor` says who called, in the
+    driver's words: an identity's role, perhaps followed by a slash and the consumer's name.
+    """
+
+    seq: int
+    sent: datetime
+    answered: datetime
+    operation: str
+    request: Request
+    response: Response | None = None
+    failure: str | None = None
+    actor: str | None = None
+
+
+class ClockMovement(msgspec.Struct, frozen=True):
+    """The target's clock was moved: it is `clock` now, after an advance by so many seconds."""
+
+    clock: datetime
+    advanced_seconds: float
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """Something learnt beside the wire (from the control plane, from the folders of a subject).
+
+    `observation` names the kind; `at` is when it was known to hold; `facts` are the other members of its line.
+    """
+
+    observation: str
+    at: datetime
+    facts: Mapping[str, Any]
+
+
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who was spoken to."""
+
+    name: str = ""
+    build: str = ""
+    clock: str = ""
+    abilities: tuple[str, ...] = ()
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A journal's first line. The two periods are filled only where somebody shortened them on purpose."""
+
+    format: str = FORMAT
+    recorded_by: Literal["client", "service"] = "client"
+    target: Target = Target()
+    seed: int | None = None
+    clock: str = "system"
+    rate: float | None = 1.0
+    lease_seconds: float | None = None
+    retention_seconds: float | None = None
+    dialect: str | None = None
+
+
+Entry = Exchange | ClockMovement | Observation
+
+
+class _Line(msgspec.Struct, gc=False):
+    """Any line of a journal but the header: which members are there tells which kind it is."""
+
+    seq: int | None = None
+    sent: datetime | None = None
+    answered: datetime | None = None
+    operation: str = vocabulary.OTHER
+    request: Request | None = None
+    response: Response | None = None
+    failure: str | None = None
+    actor: str | None = None
+    clock: datetime | None = None
+    advanced_seconds: float = 0.0
+    observation: str | None = None
+    at: datetime | None = None
+    footer: bool = False
+    lines: int = 0
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_header = msgspec.json.Decoder(Header).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _utc(instant: datetime) -> datetime:
+    return (
+        instant if instant.tzinfo is UTC else instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    )
+
+
+def instant_text(instant: datetime) -> str:
+    """An instant as journals write it: ISO 8601 in UTC with microseconds and a Z."""
+    return _utc(instant).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def entry_line(entry: Entry) -> bytes:
+    """One entry as its line of the journal, without the line's end."""
+    if isinstance(entry, Observation):
+        return _encode({"observation": entry.observation, "at": instant_text(entry.at), **entry.facts})
+    if isinstance(entry, ClockMovement):
+        return _encode({"clock": instant_text(entry.clock), "advanced_seconds": entry.advanced_seconds})
+    return _encode(
+        {
+            "seq": entry.seq,
+            "sent": instant_text(entry.sent),
+            "answered": instant_text(entry.answered),
+            "operation": entry.operation,
+            "request": entry.request,
+            "response": entry.response,
+            "failure": entry.failure,
+            "actor": entry.actor,
+        }
+    )
+
+
+class Journal:
+    """A journal in memory, written to a file as it grows where one is given.
+
+    Whoever records numbers nothing: `record` gives each exchange the next number and hides its secrets.
+    """
+
+    def __init__(self, header: Header | None = None, file: IO[bytes] | None = None) -> None:
+        self.header = header if header is not None else Header()
+        self.entries: list[Entry] = []
+        self.complete = False
+        self._next = 1
+        self._file = file
+        if file is not None:
+            file.write(_encode(self.header) + b"\n")
+
+    def add(self, entry: Entry) -> None:
+        """Append one entry; an exchange brings its own number."""
+        self.entries.append(entry)
+        if isinstance(entry, Exchange):
+            self._next = max(self._next, entry.seq + 1)
+        if self._file is not None:
+            self._file.write(entry_line(entry) + b"\n")
+            self._file.flush()
+
+    def record(
+        self,
+        *,
+        sent: datetime,
+        answered: datetime,
+        method: str,
+        url: str,
+        request_headers: Iterable[tuple[str, str]] = (),
+        request_body: bytes = b"",
+        status: int | None = None,
+        response_headers: Iterable[tuple[str, str]] = (),
+        response_body: bytes = b"",
+        failure: str | None = None,
+        actor: str | None = None,
+    ) -> Exchange:
+        """Write down one exchange, its secrets replaced, and give it back. No `status` means no response."""
+        operation, _ = vocabulary.operation_of(urlsplit(url).path)
+        sent_headers = redacted_headers(request_headers)
+        received_headers = redacted_headers(response_headers)
+        if operation == vocabulary.TOKEN or _looks_like_a_token_request(sent_headers, request_body):
+            request_body = redacted_form(request_body)
+            response_body = redacted_json(response_body)
+        exchange = Exchange(
+            seq=self._next,
+            sent=sent,
+            answered=answered,
+            operation=operation,
+            request=Request(method, url, sent_headers, Body.of(request_body)),
+            response=None if status is None else Response(status, received_headers, Body.of(response_body)),
+            failure=failure,
+            actor=actor,
+        )
+        self.add(exchange)
+        return exchange
+
+    def seal(self) -> None:
+        """Write the footer: nothing follows."""
+        self.complete = True
+        if self._file is not None:
+            self._file.write(_encode({"footer": True, "lines": len(self.entries) + 2}) + b"\n")
+            self._file.flush()
+
+    def lines(self) -> Iterator[bytes]:
+        """The journal as it would stand in a file, a line at a time, without the footer unless sealed."""
+        yield _encode(self.header)
+        for entry in self.entries:
+            yield entry_line(entry)
+        if self.complete:
+            yield _encode({"footer": True, "lines": len(self.entries) + 2})
+
+
+class JournalFile:
+    """A journal on disk, read as a stream: iterate it for its entries, then ask whether it was complete.
+
+    Raises:
+        UsageError: the file cannot be read or its first line is not a journal's header.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.complete = False
+        self.damage: str | None = None
+        try:
+            with path.open("rb") as file:
+                first = file.readline()
+        except OSError as error:
+            raise UsageError(f"Cannot read the journal {path}: {error.strerror or error}.") from error
+        try:
+            self.header = _decode_header(first)
+        except msgspec.MsgspecError as error:
+            raise UsageError(
+                f"{path} is not a journal: its first line should be a header of format {FORMAT!r} ({error})."
+            ) from error
+        if self.header.format != FORMAT:
+            raise UsageError(f"{path} is a journal of format {self.header.format!r}; this version reads {FORMAT!r}.")
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.complete = False
+        self.damage = None
+        count = 1
+        with self.path.open("rb") as file:
+            file.readline()
+            for raw in file:
+                if not raw.strip():
+                    continue
+                count += 1
+                if self.complete:
+                    self.complete = False
+                    self.damage = f"line {count} stands after the footer"
+                    return
+                try:
+                    line = _decode_line(raw)
+                    entry = _entry_of(line, raw)
+                except (msgspec.MsgspecError, ValueError, UnicodeDecodeError) as error:
+                    self.damage = f"line {count} cannot be read ({error})"
+                    return
+                if entry is not None:
+                    yield entry
+                elif line.footer and line.lines == count:
+                    self.complete = True
+                elif line.footer:
+                    self.damage = f"the footer counts {line.lines} lines, the file has {count}"
+                    return
+                else:
+                    self.damage = f"line {count} is neither an exchange, a clock movement, an observation nor a footer"
+                    return
+        if not self.complete:
+            self.damage = f"it ends after {count} lines without a footer"
+
+
+def _entry_of(line: _Line, raw: bytes) -> Entry | None:
+    if line.seq is not None:
+        if line.sent is None or line.answered is None or line.request is None:
+            raise ValueError("an exchange needs sent, answered and request")
+        return Exchange(
+            line.seq,
+            _utc(line.sent),
+            _utc(line.answered),
+            line.operation,
+            line.request,
+            line.response,
+            line.failure,
+            line.actor,
+        )
+    if line.observation is not None:
+        if line.at is None:
+            raise ValueError("an observation needs at")
+        facts = msgspec.json.decode(raw)
+        del facts["observation"], facts["at"]
+        return Observation(line.observation, _utc(line.at), facts)
+    if line.clock is not None:
+        return ClockMovement(_utc(line.clock), line.advanced_seconds)
+    return None
+
+
+# Secrets
+
+
+def secret_digest(secret: str) -> str:
+    """Eight hexadecimal digits that tell two secrets apart and reveal neither."""
+    return hashlib.sha256(secret.encode("utf-8")).hexdigest()[:8]
+
+
+def redacted(secret: str) -> str:
+    """What stands in a journal in a secret's place. Redacting twice changes nothing."""
+    return secret if re.fullmatch(r"redacted:[0-9a-f]{8}", secret) else f"redacted:{secret_digest(secret)}"
+
+
+def redacted_headers(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Header names in lower case, secrets replaced; a scheme such as Bearer stays readable."""
+    made = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _SECRET_HEADERS:
+            scheme, blank, rest = value.partition(" ")
+            value = f"{scheme} {redacted(rest)}" if blank else redacted(value)
+        made.append((lower, value))
+    return tuple(made)
+
+
+def redacted_form(content: bytes) -> bytes:
+    """A form body with its secrets replaced; what is no form is replaced whole."""
+    if not content:
+        return content
+    try:
+        fields = parse_qsl(content.decode("utf-8"), keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return redacted(content.decode("latin-1")).encode("ascii")
+    return urlencode([(name, redacted(value) if name in _SECRET_FIELDS else value) for name, value in fields]).encode()
+
+
+def redacted_json(content: bytes) -> bytes:
+    """A token endpoint's answer with its tokens replaced; what is no JSON object is kept (it is an error page)."""
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(answer, dict):
+        return content
+    hidden: dict[str, Any] = {
+        name: redacted(value) if name in _SECRET_FIELDS and isinstance(value, str) else value
+        for name, value in answer.items()
+    }
+    return json.dumps(hidden).encode("utf-8")
+
+
+def _looks_like_a_token_request(headers: Headers, content: bytes) -> bool:
+    form = any(name == "content-type" and "form-urlencoded" in value for name, value in headers)
+    return form and b"grant_type=" in content

@@ -1,0 +1,54 @@
+"""The catalogue: what the documentation promises, as rules over the readings of a journal."""
+
+from importlib import import_module
+
+from popreceipt.exceptions import UsageError
+from popreceipt.rules.rule import Rule, registered
+from popreceipt.verdict import Binds
+
+CHAPTERS = (
+    "authorization",
+    "enqueue",
+    "dequeue",
+    "download",
+    "acknowledgment",
+    "redelivery",
+    "ordering",
+    "status",
+    "execution-errors",
+    "retention",
+    "transport",
+    "zero-records",
+    "processing",
+    "packages",
+    "cleanup",
+    "batch",
+    "throttling",
+)
+"""Chapters in the order of a report. A chapter without rules has no module."""
+
+_WITHOUT_RULES = frozenset({"batch"})
+
+
+def catalogue(binds: Binds | None = Binds.SERVICE) -> tuple[Rule, ...]:
+    """All rules that bind the service (or the client; None: both), chapter by chapter."""
+    for chapter in CHAPTERS:
+        if chapter not in _WITHOUT_RULES:
+            import_module(f"popreceipt.rules.{chapter.replace('-', '_')}")
+    order = {name: place for place, name in enumerate(CHAPTERS)}
+    rules = [each for each in registered().values() if binds is None or each.binds is binds]
+    return tuple(sorted(rules, key=lambda each: order[each.chapter]))
+
+
+def find(rule_id: str) -> Rule:
+    """The rule of this id.
+
+    Raises:
+        UsageError: no rule is called so; the error names those that come near.
+    """
+    rules = {each.id: each for each in catalogue(None)}
+    if rule_id in rules:
+        return rules[rule_id]
+    words = set(rule_id.replace(".", "-").split("-"))
+    near = sorted(rules, key=lambda each: -len(words & set(each.replace(".", "-").split("-"))))[:3]
+    raise UsageError(f"No rule is called {rule_id!r}. Near it: {', '.join(near)}. All: popreceipt rules.")

@@ -1,0 +1,247 @@
+"""What rules read: each exchange and each observation of a journal as one small fact.
+
+A fact keeps what some rule asks for and drops the rest, so that a million exchanges fit into memory. Facts judge
+nothing. Receipts, locations and ids stay opaque: they are only ever compared.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from popreceipt.journal import Body
+
+
+class Call(msgspec.Struct, gc=False):
+    """One exchange, reduced to what rules ask of any: who asked what, when, and how it was answered.
+
+    `path` and `query` stand as they were sent. `activity` is the one the path names, bare and in lower case. `token`
+    is the digest of the bearer token. `status` is None without a whole response; `failure` then says why.
+    """
+
+    seq: int
+    sent: datetime
+    answered: datetime
+    operation: str
+    activity: str | None
+    method: str
+    path: str
+    query: str
+    status: int | None
+    failure: str | None
+    actor: str | None
+    token: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Answered with a status of success."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def refused(self) -> bool:
+        """Answered, and not with success."""
+        return self.status is not None and not 200 <= self.status < 300
+
+    @property
+    def in_doubt(self) -> bool:
+        """It may have taken effect, or not: no whole answer, or a fault of the server or of a gateway."""
+        return self.status is None or self.status >= 500
+
+    @property
+    def role(self) -> str | None:
+        """The identity that called, as the driver named it: `authorised`, `unlisted`, `unmapped`, `forged`, …"""
+        return self.actor.partition("/")[0] if self.actor else None
+
+
+class Token(Call, gc=False):
+    """A request for an access token. `issued` is the digest of the token in the answer."""
+
+    version: int = 1
+    grant: str | None = None
+    client_id: str | None = None
+    audience: str | None = None
+    issued: str | None = None
+    expires_in: float | None = None
+    token_type: str | None = None
+    error: str | None = None
+
+
+class Enqueue(Call, gc=False):
+    """A file handed in. `message` is the id in the answer, bare; `form` is the shape that the answer had."""
+
+    digest: str = ""
+    length: int = 0
+    body: Body | None = None
+    entity: str | None = None
+    company: str | None = None
+    content_type: str | None = None
+    encoding: str | None = None
+    chunked: bool = False
+    message: str | None = None
+    form: str | None = None
+    answer_type: str | None = None
+    answer_length: int = 0
+
+
+class Dequeue(Call, gc=False):
+    """A dequeue and what it gave.
+
+    `kind` is `message` (a file is there), `no-file` (a message that says it has none), `empty`, `malformed` (success,
+    but neither of these), `refused` or `failed`. `location` is path and query of the DownloadLocation;
+    `location_text` the whole of it. `blank` says how a LastDequeueDateTime without an instant was written (`null`,
+    `absent`, `empty`, `0001`, `1900`, `other`), None where there is an instant: `last_dequeue`, in `instant_form`.
+    """
+
+    kind: str = "failed"
+    members: tuple[str, ...] = ()
+    correlation: str | None = None
+    receipt: str | None = None
+    location: str | None = None
+    location_text: str | None = None
+    file_exists: bool | None = None
+    file_error: str | None = None
+    blank: str | None = None
+    last_dequeue: datetime | None = None
+    instant_form: str | None = None
+    digest: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        """A message was handed out, with a file or without."""
+        return self.kind in ("message", "no-file")
+
+
+class Download(Call, gc=False):
+    """A download. `location` is path and query as requested; `digest` that of the bytes that came."""
+
+    location: str = ""
+    digest: str | None = None
+    length: int = 0
+    content_type: str | None = None
+    disposition: str | None = None
+    redirect: str | None = None
+    body: Body | None = None
+
+
+class Ack(Call, gc=False):
+    """An acknowledgment. `form` tells its body: `echo` (byte for byte what the dequeue said), `object`, `other`."""
+
+    correlation: str | None = None
+    receipt: str | None = None
+    members: tuple[str, ...] = ()
+    digest: str = ""
+    form: str = "other"
+    answer_length: int = 0
+
+
+class StatusAnswer(Call, gc=False):
+    """GetMessageStatus or jobstatus for one message.
+
+    `value` is the state as written, `state` the documentation's name for it (None where it is none). `shaped` says
+    whether the answer has the members that clients rely on. `number` is set where the state came as a number.
+    """
+
+    message: str | None = None
+    value: str | None = None
+    state: str | None = None
+    number: bool = False
+    shaped: bool = False
+    execution: str | None = None
+    null: bool = False
+
+
+class ExecutionId(Call, gc=False):
+    """GetExecutionIdByMessageId. `execution` is None where the answer has no text."""
+
+    message: str | None = None
+    execution: str | None = None
+    named_rightly: bool = True
+
+
+class ErrorEntry(msgspec.Struct, frozen=True, gc=False):
+    """One error of one record, as GetExecutionErrors lists it."""
+
+    record: str | None
+    field: str | None
+    text: str | None
+
+
+class ExecutionErrors(Call, gc=False):
+    """GetExecutionErrors. `form` is `string`, `array`, `malformed` (a list, but broken JSON), `empty` or `other`."""
+
+    execution: str | None = None
+    form: str | None = None
+    entries: tuple[ErrorEntry, ...] = ()
+
+
+class ExecutionSummary(Call, gc=False):
+    """GetExecutionSummaryStatus."""
+
+    execution: str | None = None
+    value: str | None = None
+
+
+class Activity(msgspec.Struct, gc=False):
+    """What the control plane said of a recurring data job at one moment. `created` tells its first sight."""
+
+    id: str
+    at: datetime
+    created: bool
+    settings: Mapping[str, Any]
+
+
+class Production(msgspec.Struct, gc=False):
+    """An export that was run on purpose: somewhere between `since` and `at`, with or without an upload."""
+
+    activity: str
+    since: datetime
+    at: datetime
+    message: str
+    uploaded: bool
+    records: int
+    sha256: str | None
+    prevention: bool | None
+
+
+class Rows(msgspec.Struct, gc=False):
+    """The rows of Manage messages of one activity, between `since` and `at`; `by_id` finds one by its message."""
+
+    activity: str
+    since: datetime
+    at: datetime
+    by_id: dict[str, Mapping[str, Any]]
+
+
+class Records(msgspec.Struct, gc=False):
+    """What an activity's entity held in its target table between `since` and `at`."""
+
+    activity: str
+    since: datetime
+    at: datetime
+    records: tuple[Mapping[str, Any], ...]
+
+
+class Cleanup(msgspec.Struct, gc=False):
+    """A message clean-up that was run on purpose: between `since` and `at`, by age (days) and statuses."""
+
+    activity: str
+    since: datetime
+    at: datetime
+    older_than: timedelta
+    statuses: tuple[str, ...]
+    deleted: int
+
+
+class ProcessRun(msgspec.Struct, gc=False):
+    """A batch run of an import that was started on purpose."""
+
+    activity: str
+    since: datetime
+    at: datetime
+    processed: int
+
+
+def between(first: Call, second: Call) -> tuple[timedelta, timedelta]:
+    """The shortest and the longest time that can have passed between two calls taking effect."""
+    return second.sent - first.answered, second.answered - first.sent

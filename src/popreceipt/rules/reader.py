@@ -1,0 +1,557 @@
+"""From the lines of a journal to facts, once and in a stream.
+
+Tolerant of every form that an answer may take: members in another letter case, ids with or without quotes and braces,
+instants with or without a zone. What form it was is part of the fact, for the rules that ask.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+import msgspec
+
+from popreceipt import vocabulary
+from popreceipt.journal import Body, Entry, Exchange, Header, Headers, Observation, redacted
+from popreceipt.rules.facts import (
+    Ack,
+    Activity,
+    Call,
+    Cleanup,
+    Dequeue,
+    Download,
+    Enqueue,
+    ErrorEntry,
+    ExecutionErrors,
+    ExecutionId,
+    ExecutionSummary,
+    ProcessRun,
+    Production,
+    Records,
+    Rows,
+    StatusAnswer,
+    Token,
+)
+
+BODIES_KEPT: Final = 2_000
+"""So many bodies of each kind are kept for rules that look inside; later ones are known by their digest."""
+
+_decode = msgspec.json.decode
+
+
+class Reader:
+    """A journal, taken in: its facts by operation, each list in order of time.
+
+    Args:
+        header: the journal's first line.
+        entries: its entries, in any order; they are taken once.
+    """
+
+    def __init__(self, header: Header, entries: Iterable[Entry]) -> None:
+        self.header = header
+        self.calls: list[Call] = []
+        self.tokens: list[Token] = []
+        self.enqueues: list[Enqueue] = []
+        self.dequeues: list[Dequeue] = []
+        self.downloads: list[Download] = []
+        self.acks: list[Ack] = []
+        self.statuses: list[StatusAnswer] = []
+        self.jobstatuses: list[StatusAnswer] = []
+        self.execution_ids: list[ExecutionId] = []
+        self.execution_errors: list[ExecutionErrors] = []
+        self.execution_summaries: list[ExecutionSummary] = []
+        self.activities: dict[str, list[Activity]] = defaultdict(list)
+        self.productions: list[Production] = []
+        self.rows: dict[str, list[Rows]] = defaultdict(list)
+        self.records: dict[str, list[Records]] = defaultdict(list)
+        self.cleanups: list[Cleanup] = []
+        self.runs: dict[str, list[ProcessRun]] = defaultdict(list)
+        self.resets: list[datetime] = []
+        self._paths: dict[str, tuple[str, str, str | None]] = {}
+        self._tokens: dict[str, str | None] = {}
+        self._kept = 0
+        self._observers: dict[str, Callable[[Observation], None]] = {
+            "produced": self._produced,
+            "messages": self._messages,
+            "records": self._records,
+            "activity": self._activity,
+            "cleanup": self._cleanup,
+            "processed": self._processed,
+            "reset": self._reset,
+        }
+        self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
+            vocabulary.TOKEN: self._token,
+            vocabulary.ENQUEUE: self._enqueue,
+            vocabulary.DEQUEUE: self._dequeue,
+            vocabulary.DOWNLOAD: self._download,
+            vocabulary.ACK: self._ack,
+            vocabulary.JOBSTATUS: self._jobstatus,
+            vocabulary.MESSAGE_STATUS: self._message_status,
+            vocabulary.EXECUTION_ID: self._execution_id,
+            vocabulary.EXECUTION_ERRORS: self._execution_errors,
+            vocabulary.EXECUTION_SUMMARY: self._execution_summary,
+        }
+        for entry in entries:
+            if isinstance(entry, Exchange):
+                self.calls.append(self._call(entry))
+            elif isinstance(entry, Observation):
+                observer = self._observers.get(entry.observation)
+                if observer is not None:
+                    observer(entry)
+        every: tuple[list[Any], ...] = (
+            self.calls,
+            self.tokens,
+            self.enqueues,
+            self.dequeues,
+            self.downloads,
+            self.acks,
+            self.statuses,
+            self.jobstatuses,
+            self.execution_ids,
+            self.execution_errors,
+            self.execution_summaries,
+        )
+        for facts in every:
+            facts.sort(key=_in_time)
+
+    # Exchanges into facts
+
+    def _call(self, exchange: Exchange) -> Call:
+        path, query = _split(exchange.request.url)
+        known = self._paths.get(path)
+        if known is None:
+            operation, activity = vocabulary.operation_of(path)
+            known = self._paths[path] = (path, operation, activity)
+        path, operation, activity = known
+        response = exchange.response
+        whole = response is not None and exchange.failure is None
+        base = (
+            exchange.seq,
+            exchange.sent,
+            exchange.answered,
+            operation,
+            activity,
+            exchange.request.method,
+            path,
+            query,
+            response.status if response is not None and whole else None,
+            exchange.failure if response is not None or exchange.failure else "no response",
+            exchange.actor,
+            self._bearer(exchange.request.headers),
+        )
+        reader = self._readers.get(operation)
+        return reader(exchange, base) if reader is not None else Call(*base)
+
+    def _bearer(self, headers: Headers) -> str | None:
+        value = _header(headers, "authorization")
+        if value is None:
+            return None
+        if value not in self._tokens:
+            scheme, _, rest = value.partition(" ")
+            self._tokens[value] = redacted(rest.strip()) if scheme.lower() == "bearer" and rest.strip() else None
+        return self._tokens[value]
+
+    def _token(self, exchange: Exchange, base: tuple[Any, ...]) -> Token:
+        call = Token(*base)
+        body = exchange.request.body
+        fields = dict(parse_qsl(body.text, keep_blank_values=True)) if body is not None and body.text else {}
+        call.version = 2 if "/v2.0/" in call.path.lower() else 1
+        call.grant = fields.get("grant_type")
+        call.client_id = fields.get("client_id")
+        call.audience = fields.get("resource") or fields.get("scope")
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict):
+            issued = _text(answer.get("access_token"))
+            call.issued = redacted(issued) if issued else None
+            call.token_type = _text(answer.get("token_type"))
+            call.error = _text(answer.get("error"))
+            try:
+                call.expires_in = float(answer["expires_in"])
+            except (KeyError, TypeError, ValueError):
+                call.expires_in = None
+        self.tokens.append(call)
+        return call
+
+    def _enqueue(self, exchange: Exchange, base: tuple[Any, ...]) -> Enqueue:
+        call = Enqueue(*base)
+        body = exchange.request.body
+        if body is not None:
+            call.digest = body.digest()
+            call.length = body.length if body.length is not None else len(body.content() or b"")
+            if len(self.enqueues) < BODIES_KEPT:
+                call.body = body
+        headers = exchange.request.headers
+        call.content_type = _header(headers, "content-type")
+        call.encoding = _header(headers, "content-encoding")
+        call.chunked = (_header(headers, "transfer-encoding") or "").lower() == "chunked"
+        for part in call.query.split("&"):
+            name, _, value = part.partition("=")
+            if name.lower() == "entity":
+                call.entity = unquote_plus(value)
+            elif name.lower() == "company":
+                call.company = unquote_plus(value)
+        response = exchange.response
+        if response is not None:
+            call.answer_type = _header(response.headers, "content-type")
+            if response.body is not None:
+                call.answer_length = response.body.length or len(response.body.content() or b"")
+            if call.ok and response.body is not None and response.body.text is not None:
+                call.message, call.form = message_id_in(response.body.text)
+        self.enqueues.append(call)
+        return call
+
+    def _dequeue(self, exchange: Exchange, base: tuple[Any, ...]) -> Dequeue:
+        call = Dequeue(*base)
+        response = exchange.response
+        if call.status is None or response is None:
+            call.kind = "failed"
+        elif not call.ok:
+            call.kind = "refused"
+        else:
+            body = response.body
+            text = body.text if body is not None else None
+            if body is None or (text is not None and not text.strip()):
+                call.kind = "empty"
+            else:
+                call.digest = body.digest()
+                self._message_in(call, _loads(body))
+        self.dequeues.append(call)
+        return call
+
+    def _message_in(self, call: Dequeue, answer: object) -> None:
+        if not isinstance(answer, dict):
+            call.kind = "malformed"
+            return
+        call.members = tuple(map(str, answer))
+        call.correlation = _text(_member(answer, vocabulary.CORRELATION_ID))
+        call.receipt = _text(_member(answer, vocabulary.POP_RECEIPT))
+        exists = _member(answer, vocabulary.FILE_EXISTS)
+        call.file_exists = exists if isinstance(exists, bool) else None
+        call.file_error = _text(_member(answer, vocabulary.FILE_ERROR))
+        location = _text(_member(answer, vocabulary.DOWNLOAD_LOCATION))
+        if location:
+            call.location_text = location
+            call.location = location_key(location)
+        last = _member(answer, vocabulary.LAST_DEQUEUE)
+        if last is None:
+            named = any(name.lower() == vocabulary.LAST_DEQUEUE.lower() for name in call.members)
+            call.blank = "null" if named else "absent"
+        elif not isinstance(last, str):
+            call.blank = "other"
+        elif not last.strip():
+            call.blank = "empty"
+        elif last.startswith(("0001-01-01", "1900-01-01")):
+            call.blank = last[:4]
+        elif (read := instant_of(last)) is not None:
+            call.last_dequeue, call.instant_form = read
+        else:
+            call.blank = "other"
+        if call.file_exists is False:
+            call.kind = "no-file"
+        elif call.correlation is None and call.receipt is None:
+            call.kind = "malformed"
+        elif call.location is None:
+            call.kind = "no-file"
+        else:
+            call.kind = "message"
+
+    def _download(self, exchange: Exchange, base: tuple[Any, ...]) -> Download:
+        call = Download(*base)
+        call.location = f"{call.path}?{call.query}" if call.query else call.path
+        response = exchange.response
+        if response is not None:
+            call.content_type = _header(response.headers, "content-type")
+            call.disposition = _header(response.headers, "content-disposition")
+            call.redirect = _header(response.headers, "location")
+            if call.ok:
+                body = response.body if response.body is not None else Body(text="")
+                call.digest = body.digest()
+                call.length = body.length if body.length is not None else len(body.content() or b"")
+                if self._kept < BODIES_KEPT:
+                    self._kept += 1
+                    call.body = body
+        self.downloads.append(call)
+        return call
+
+    def _ack(self, exchange: Exchange, base: tuple[Any, ...]) -> Ack:
+        call = Ack(*base)
+        body = exchange.request.body
+        if body is not None:
+            call.digest = body.digest()
+            said = _loads(body)
+            if isinstance(said, dict):
+                call.form = "object"
+                call.members = tuple(map(str, said))
+                call.correlation = _text(_member(said, vocabulary.CORRELATION_ID))
+                call.receipt = _text(_member(said, vocabulary.POP_RECEIPT))
+        if exchange.response is not None and exchange.response.body is not None:
+            call.answer_length = exchange.response.body.length or 1
+        self.acks.append(call)
+        return call
+
+    def _message_status(self, exchange: Exchange, base: tuple[Any, ...]) -> StatusAnswer:
+        call = StatusAnswer(*base)
+        asked = _loads(exchange.request.body)
+        if isinstance(asked, dict) and (name := _text(_member(asked, "messageId"))) is not None:
+            call.message = vocabulary.bare_guid(name)
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict):
+            call.value = _text(answer.get("value"))
+            call.shaped = call.value is not None and "@odata.context" in answer
+            call.state = vocabulary.SPELLINGS.get(call.value.lower()) if call.value else None
+        self.statuses.append(call)
+        return call
+
+    def _jobstatus(self, exchange: Exchange, base: tuple[Any, ...]) -> StatusAnswer:
+        call = StatusAnswer(*base)
+        for part in call.query.split("&"):
+            name, _, value = part.partition("=")
+            if name.lower() == "jobid":
+                call.message = vocabulary.bare_guid(unquote(value))
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict):
+            detail = _member(answer, "DataJobStatus")
+            call.null = detail is None
+            if isinstance(detail, dict):
+                state = _member(detail, "DataJobState")
+                call.number = isinstance(state, int) and not isinstance(state, bool)
+                if isinstance(state, int) and call.number and 0 <= state < len(vocabulary.STATUS_CODES):
+                    call.value, call.state = str(state), vocabulary.STATUS_CODES[state]
+                elif isinstance(state, str):
+                    call.value, call.state = state, vocabulary.SPELLINGS.get(state.lower())
+                call.execution = _text(_member(detail, "ExecutionIdentifier"))
+                call.shaped = call.value is not None and {
+                    "DataProject",
+                    "DataJobIdentifier",
+                    "DataJobState",
+                    "ExecutionIdentifier",
+                } <= set(detail)
+        self.jobstatuses.append(call)
+        return call
+
+    def _execution_id(self, exchange: Exchange, base: tuple[Any, ...]) -> ExecutionId:
+        call = ExecutionId(*base)
+        asked = _loads(exchange.request.body)
+        if isinstance(asked, dict):
+            call.named_rightly = "_messageId" in asked
+            if (name := _text(asked.get("_messageId", asked.get("messageId")))) is not None:
+                call.message = vocabulary.bare_guid(name)
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict):
+            call.execution = _text(answer.get("value"))
+        self.execution_ids.append(call)
+        return call
+
+    def _execution_errors(self, exchange: Exchange, base: tuple[Any, ...]) -> ExecutionErrors:
+        call = ExecutionErrors(*base)
+        asked = _loads(exchange.request.body)
+        if isinstance(asked, dict):
+            call.execution = _text(asked.get("executionId"))
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict) and call.ok:
+            call.form, call.entries = _errors_in(answer.get("value"))
+        self.execution_errors.append(call)
+        return call
+
+    def _execution_summary(self, exchange: Exchange, base: tuple[Any, ...]) -> ExecutionSummary:
+        call = ExecutionSummary(*base)
+        asked = _loads(exchange.request.body)
+        if isinstance(asked, dict):
+            call.execution = _text(asked.get("executionId"))
+        answer = _loads(exchange.response.body) if exchange.response is not None else None
+        if isinstance(answer, dict):
+            call.value = _text(answer.get("value"))
+        self.execution_summaries.append(call)
+        return call
+
+    # Observations into facts
+
+    def _produced(self, seen: Observation) -> None:
+        facts = seen.facts
+        self.productions.append(
+            Production(
+                activity=vocabulary.bare_guid(str(facts.get("activity", ""))),
+                since=_since(seen),
+                at=seen.at,
+                message=vocabulary.bare_guid(str(facts.get("messageId", ""))),
+                uploaded=bool(facts.get("uploaded")),
+                records=int(facts.get("records", 0)),
+                sha256=facts.get("sha256"),
+                prevention=facts.get("prevent_upload_when_zero_records"),
+            )
+        )
+
+    def _messages(self, seen: Observation) -> None:
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        rows = {vocabulary.bare_guid(str(row.get("MessageId", ""))): row for row in seen.facts.get("rows", ())}
+        self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows))
+
+    def _records(self, seen: Observation) -> None:
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        self.records[activity].append(Records(activity, _since(seen), seen.at, tuple(seen.facts.get("records", ()))))
+
+    def _activity(self, seen: Observation) -> None:
+        settings = seen.facts.get("settings", {})
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        self.activities[activity].append(Activity(activity, seen.at, bool(seen.facts.get("created")), settings))
+
+    def _cleanup(self, seen: Observation) -> None:
+        facts = seen.facts
+        self.cleanups.append(
+            Cleanup(
+                activity=vocabulary.bare_guid(str(facts.get("activity", ""))),
+                since=_since(seen),
+                at=seen.at,
+                older_than=timedelta(days=float(facts.get("olderThanDays", 0))),
+                statuses=tuple(facts.get("statuses") or ()),
+                deleted=int(facts.get("deleted", 0)),
+            )
+        )
+
+    def _reset(self, seen: Observation) -> None:
+        self.resets.append(seen.at)
+
+    def _processed(self, seen: Observation) -> None:
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        self.runs[activity].append(ProcessRun(activity, _since(seen), seen.at, int(seen.facts.get("processed", 0))))
+
+
+def _in_time(call: Call) -> tuple[datetime, int]:
+    return call.sent, call.seq
+
+
+def _since(seen: Observation) -> datetime:
+    text = seen.facts.get("since")
+    read = instant_of(text) if isinstance(text, str) else None
+    return read[0] if read is not None else seen.at
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Path and query of a URL, without the cost of a general parser."""
+    start = url.find("://")
+    start = url.find("/", start + 3 if start >= 0 else 0)
+    if start < 0:
+        return "/", ""
+    url = url[start:].partition("#")[0]
+    path, _, query = url.partition("?")
+    return path, query
+
+
+def location_key(url: str) -> str:
+    """What of a DownloadLocation a client asks for at the target's own scheme and authority: path and query."""
+    path, query = _split(url)
+    return f"{path}?{query}" if query else path
+
+
+def _loads(body: Body | None) -> Any:
+    """A JSON body's value; None where there is none or it is no JSON."""
+    if body is None or body.text is None:
+        return None
+    try:
+        return _decode(body.text)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def _member(value: Mapping[str, Any], name: str) -> Any:
+    """A member by its name, in any letter case when it is not there in the right one."""
+    if name in value:
+        return value[name]
+    lower = name.lower()
+    for key, each in value.items():
+        if isinstance(key, str) and key.lower() == lower:
+            return each
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)?$", re.IGNORECASE)
+
+
+def instant_of(text: str) -> tuple[datetime, str] | None:
+    """An instant written in any of the forms a service may choose, and which form it is; without a zone it is UTC."""
+    found = _INSTANT.match(text.strip())
+    if found is None:
+        return None
+    day, time, fraction, zone = found.groups()
+    micro = (fraction or ".0")[1:7]
+    try:
+        instant = datetime.fromisoformat(f"{day}T{time}.{micro.ljust(6, '0')}")
+        if zone and zone not in "Zz":
+            hours, minutes = int(zone[1:3]), int(zone[-2:])
+            offset = timedelta(hours=hours, minutes=minutes)
+            instant = instant - offset if zone[0] == "+" else instant + offset
+    except (ValueError, OverflowError):
+        return None
+    form = "fraction" if fraction else "offset" if zone and zone not in "Zz" else "utc" if zone else "no-zone"
+    return instant.replace(tzinfo=UTC), form
+
+
+_GUID = re.compile(r"\{?([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})\}?$")
+
+
+def message_id_in(content: str) -> tuple[str | None, str]:
+    """The message id in the answer to an enqueue, bare and in lower case, and the form it came in."""
+    text = content.strip()
+    form = "bare"
+    if text.startswith("{") and text.endswith("}") and not _GUID.match(text):
+        try:
+            value = _decode(text)
+        except (msgspec.DecodeError, ValueError):
+            return None, "other"
+        text, form = str(_member(value, "value") or ""), "object"
+    elif text.startswith('"') and text.endswith('"') and len(text) > 1:
+        text, form = text[1:-1].strip(), "quoted"
+    found = _GUID.match(text)
+    if found is None:
+        return (vocabulary.bare_guid(text) or None), "other"
+    if form == "quoted" and text.startswith("{"):
+        form = "braces"
+    elif form == "quoted" and found.group(1) != found.group(1).lower():
+        form = "upper-case"
+    return found.group(1).lower(), form
+
+
+_ENTRY = re.compile(r'"RecordId"\s*:\s*"([^"]*)"', re.IGNORECASE)
+
+
+def _errors_in(value: object) -> tuple[str, tuple[ErrorEntry, ...]]:
+    """The errors in the answer's value: a string that holds a JSON list, or a list; broken JSON is counted."""
+    if isinstance(value, list):
+        return "array", _entries(value)
+    if not isinstance(value, str):
+        return "other", ()
+    if not value.strip():
+        return "empty", ()
+    try:
+        listed = _decode(value)
+    except (msgspec.DecodeError, ValueError):
+        text = value.strip()
+        if text.startswith("[") and text.endswith("]"):
+            return "malformed", tuple(ErrorEntry(found, None, None) for found in _ENTRY.findall(text))
+        return "other", ()
+    return ("string", _entries(listed)) if isinstance(listed, list) else ("other", ())
+
+
+def _entries(listed: list[Any]) -> tuple[ErrorEntry, ...]:
+    return tuple(
+        ErrorEntry(
+            _text(_member(each, "RecordId")),
+            _text(_member(each, "Field")),
+            _text(_member(each, "ErrorMessage")),
+        )
+        for each in listed
+        if isinstance(each, dict)
+    )
