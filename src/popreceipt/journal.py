@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
@@ -185,6 +185,15 @@ def _utc(instant: datetime) -> datetime:
     )
 
 
+def instant(text: str) -> datetime:
+    """The instant that ISO 8601 text names, in UTC (also where it names no zone).
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    return _utc(datetime.fromisoformat(text))
+
+
 def instant_text(instant: datetime) -> str:
     """An instant as journals write it: ISO 8601 in UTC with microseconds and a Z."""
     return _utc(instant).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -222,17 +231,18 @@ class Journal:
         self.complete = False
         self._next = 1
         self._file = file
-        if file is not None:
-            file.write(_encode(self.header) + b"\n")
+        self._headed = False
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """The exchanges among the entries."""
+        return (each for each in self.entries if isinstance(each, Exchange))
 
     def add(self, entry: Entry) -> None:
         """Append one entry; an exchange brings its own number."""
         self.entries.append(entry)
         if isinstance(entry, Exchange):
             self._next = max(self._next, entry.seq + 1)
-        if self._file is not None:
-            self._file.write(entry_line(entry) + b"\n")
-            self._file.flush()
+        self._write(lambda: entry_line(entry))
 
     def record(
         self,
@@ -272,9 +282,17 @@ class Journal:
     def seal(self) -> None:
         """Write the footer: nothing follows."""
         self.complete = True
-        if self._file is not None:
-            self._file.write(_encode({"footer": True, "lines": len(self.entries) + 2}) + b"\n")
-            self._file.flush()
+        self._write(lambda: _encode({"footer": True, "lines": len(self.entries) + 2}))
+
+    def _write(self, line: Callable[[], bytes]) -> None:
+        """Write a line to the file, if there is one; the header goes before the first."""
+        if self._file is None:
+            return
+        if not self._headed:
+            self._file.write(_encode(self.header) + b"\n")
+            self._headed = True
+        self._file.write(line() + b"\n")
+        self._file.flush()
 
     def lines(self) -> Iterator[bytes]:
         """The journal as it would stand in a file, a line at a time, without the footer unless sealed."""

@@ -1,1 +1,1 @@
-""""""
+"""Verdicts as people and machines read them: a module a format."""

@@ -139,7 +139,8 @@ class StatusAnswer(Call, gc=False):
     """GetMessageStatus or jobstatus for one message.
 
     `value` is the state as written, `state` the documentation's name for it (None where it is none). `shaped` says
-    whether the answer has the members that clients rely on. `number` is set where the state came as a number.
+    whether the answer has the members that clients rely on. `number` is set where the state came as a number. `bare`
+    says that the message was asked for by a GUID as it stands in the messages grid: no braces, no quotes, lower case.
     """
 
     message: str | None = None
@@ -149,6 +150,7 @@ class StatusAnswer(Call, gc=False):
     shaped: bool = False
     execution: str | None = None
     null: bool = False
+    bare: bool = True
 
 
 class ExecutionId(Call, gc=False):
@@ -157,6 +159,8 @@ class ExecutionId(Call, gc=False):
     message: str | None = None
     execution: str | None = None
     named_rightly: bool = True
+    shaped: bool = False
+    bare: bool = True
 
 
 class ErrorEntry(msgspec.Struct, frozen=True, gc=False):
@@ -173,6 +177,7 @@ class ExecutionErrors(Call, gc=False):
     execution: str | None = None
     form: str | None = None
     entries: tuple[ErrorEntry, ...] = ()
+    shaped: bool = False
 
 
 class ExecutionSummary(Call, gc=False):
@@ -180,15 +185,22 @@ class ExecutionSummary(Call, gc=False):
 
     execution: str | None = None
     value: str | None = None
+    shaped: bool = False
 
 
 class Activity(msgspec.Struct, gc=False):
-    """What the control plane said of a recurring data job at one moment. `created` tells its first sight."""
+    """What the control plane said of a recurring data job between `since` and `at`.
+
+    `created` is true where that call made the job, false for a first sight of one that was there and for changes.
+    `place` is the number of the exchange that stands before it in the journal: it breaks ties on a clock that stands.
+    """
 
     id: str
+    since: datetime
     at: datetime
     created: bool
     settings: Mapping[str, Any]
+    place: int = 0
 
 
 class Production(msgspec.Struct, gc=False):
@@ -205,12 +217,17 @@ class Production(msgspec.Struct, gc=False):
 
 
 class Rows(msgspec.Struct, gc=False):
-    """The rows of Manage messages of one activity, between `since` and `at`; `by_id` finds one by its message."""
+    """The rows of Manage messages of one activity, between `since` and `at`; `by_id` finds one by its message.
+
+    `place` is the number of the exchange before it in the journal, `order` that of the observation: they break ties.
+    """
 
     activity: str
     since: datetime
     at: datetime
     by_id: dict[str, Mapping[str, Any]]
+    place: int = 0
+    order: int = 0
 
 
 class Records(msgspec.Struct, gc=False):
@@ -220,6 +237,8 @@ class Records(msgspec.Struct, gc=False):
     since: datetime
     at: datetime
     records: tuple[Mapping[str, Any], ...]
+    place: int = 0
+    order: int = 0
 
 
 class Cleanup(msgspec.Struct, gc=False):
@@ -231,6 +250,8 @@ class Cleanup(msgspec.Struct, gc=False):
     older_than: timedelta
     statuses: tuple[str, ...]
     deleted: int
+    place: int = 0
+    order: int = 0
 
 
 class ProcessRun(msgspec.Struct, gc=False):

@@ -69,6 +69,10 @@ class Reader:
         self.cleanups: list[Cleanup] = []
         self.runs: dict[str, list[ProcessRun]] = defaultdict(list)
         self.resets: list[datetime] = []
+        self.reset_spans: list[tuple[datetime, datetime]] = []
+        self.reset_places: list[int] = []
+        self._place = 0
+        self._order = 0
         self._paths: dict[str, tuple[str, str, str | None]] = {}
         self._tokens: dict[str, str | None] = {}
         self._kept = 0
@@ -96,8 +100,10 @@ class Reader:
         for entry in entries:
             if isinstance(entry, Exchange):
                 self.calls.append(self._call(entry))
+                self._place = entry.seq
             elif isinstance(entry, Observation):
                 observer = self._observers.get(entry.observation)
+                self._order += 1
                 if observer is not None:
                     observer(entry)
         every: tuple[list[Any], ...] = (
@@ -296,6 +302,7 @@ class Reader:
         asked = _loads(exchange.request.body)
         if isinstance(asked, dict) and (name := _text(_member(asked, "messageId"))) is not None:
             call.message = vocabulary.bare_guid(name)
+            call.bare = call.message == name
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             call.value = _text(answer.get("value"))
@@ -310,6 +317,7 @@ class Reader:
             name, _, value = part.partition("=")
             if name.lower() == "jobid":
                 call.message = vocabulary.bare_guid(unquote(value))
+                call.bare = call.message == unquote(value)
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             detail = _member(answer, "DataJobStatus")
@@ -338,9 +346,11 @@ class Reader:
             call.named_rightly = "_messageId" in asked
             if (name := _text(asked.get("_messageId", asked.get("messageId")))) is not None:
                 call.message = vocabulary.bare_guid(name)
+                call.bare = call.message == name
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             call.execution = _text(answer.get("value"))
+            call.shaped = call.execution is not None and "@odata.context" in answer
         self.execution_ids.append(call)
         return call
 
@@ -352,6 +362,7 @@ class Reader:
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict) and call.ok:
             call.form, call.entries = _errors_in(answer.get("value"))
+            call.shaped = call.form != "other" and "@odata.context" in answer
         self.execution_errors.append(call)
         return call
 
@@ -363,6 +374,7 @@ class Reader:
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             call.value = _text(answer.get("value"))
+            call.shaped = call.value is not None and "@odata.context" in answer
         self.execution_summaries.append(call)
         return call
 
@@ -386,16 +398,20 @@ class Reader:
     def _messages(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         rows = {vocabulary.bare_guid(str(row.get("MessageId", ""))): row for row in seen.facts.get("rows", ())}
-        self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows))
+        self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows, self._place, self._order))
 
     def _records(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
-        self.records[activity].append(Records(activity, _since(seen), seen.at, tuple(seen.facts.get("records", ()))))
+        records = tuple(seen.facts.get("records", ()))
+        self.records[activity].append(
+            Records(activity, _since(seen), seen.at, records, self._place, self._order)
+        )
 
     def _activity(self, seen: Observation) -> None:
         settings = seen.facts.get("settings", {})
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
-        self.activities[activity].append(Activity(activity, seen.at, bool(seen.facts.get("created")), settings))
+        created = bool(seen.facts.get("created"))
+        self.activities[activity].append(Activity(activity, _since(seen), seen.at, created, settings, self._place))
 
     def _cleanup(self, seen: Observation) -> None:
         facts = seen.facts
@@ -407,11 +423,15 @@ class Reader:
                 older_than=timedelta(days=float(facts.get("olderThanDays", 0))),
                 statuses=tuple(facts.get("statuses") or ()),
                 deleted=int(facts.get("deleted", 0)),
+                place=self._place,
+                order=self._order,
             )
         )
 
     def _reset(self, seen: Observation) -> None:
         self.resets.append(seen.at)
+        self.reset_spans.append((_since(seen), seen.at))
+        self.reset_places.append(self._place)
 
     def _processed(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))

@@ -14,8 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from popreceipt.journal import Entry, Header
-from popreceipt.rules.facts import Ack, Dequeue, Download, Enqueue, Production, StatusAnswer, Token
+from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Enqueue, Production, Rows, StatusAnswer, Token
+from popreceipt.rules.imports import Imports
 from popreceipt.rules.reader import Reader
+from popreceipt.vocabulary import SPELLINGS
 
 HALF_HOUR: Final = timedelta(minutes=30)
 """How long a dequeued message stays hidden (article "Recurring integrations", "API for acknowledgment")."""
@@ -51,6 +53,15 @@ class Wait(msgspec.Struct, gc=False):
     production: Production | None
     after: Dequeue | None
     deliveries: int
+
+
+class Sighting(msgspec.Struct, gc=False):
+    """A status that a message was seen to have between two instants; `call` is None where Manage messages told."""
+
+    since: datetime
+    at: datetime
+    state: str
+    call: StatusAnswer | None
 
 
 class Readings(Reader):
@@ -331,10 +342,91 @@ class Readings(Reader):
         return {each.message: each for each in self.enqueues if each.ok and each.message}
 
     @cached_property
+    def imports(self) -> Imports:
+        """What was handed in, and what was seen of it."""
+        return Imports(self)
+
+    @cached_property
     def states(self) -> dict[str, list[StatusAnswer]]:
         """What GetMessageStatus said of each message, in order of time."""
         found: dict[str, list[StatusAnswer]] = defaultdict(list)
         for each in self.statuses:
             if each.message is not None:
                 found[each.message].append(each)
+        return dict(found)
+
+    # Callers, settings and what was seen afterwards
+
+    @cached_property
+    def calls_by_role(self) -> dict[str | None, list[Call]]:
+        """All calls by the identity that made them, as the driver named it."""
+        found: dict[str | None, list[Call]] = defaultdict(list)
+        for each in self.calls:
+            found[each.role].append(each)
+        return dict(found)
+
+    @cached_property
+    def token_ends(self) -> dict[str, tuple[datetime, datetime]]:
+        """The earliest and the latest instant at which each token's life ends, by its digest."""
+        ends: dict[str, tuple[datetime, datetime]] = {}
+        for each in self.tokens:
+            if each.ok and each.issued is not None and each.expires_in is not None:
+                life = timedelta(seconds=each.expires_in)
+                end = (each.sent + life, each.answered + life)
+                ends[each.issued] = max(end, ends.get(each.issued, end))
+        return ends
+
+    def settled(self, activity: str, name: str, call: Call) -> Any:
+        """A setting that certainly held throughout a call; None where nobody told, or where it was just changing."""
+        value = None
+        for seen in self.activities.get(activity, ()):
+            if name not in seen.settings:
+                continue
+            before = seen.at < call.sent or (seen.at == call.sent and seen.place < call.seq)
+            after = seen.since > call.answered or (seen.since == call.answered and seen.place >= call.seq)
+            if before:
+                value = seen.settings[name]
+            elif not after and value != seen.settings[name]:
+                return None
+        return value
+
+    def undisturbed(self, activity: str, call: Call, until: datetime, place: int) -> bool:
+        """Whether no reset and no clean-up can have come between a call and `until` (with its place in the journal)."""
+        wipes = [(since, at, where) for (since, at), where in zip(self.reset_spans, self.reset_places, strict=True)]
+        wipes += [(each.since, each.at, each.place) for each in self.cleanups if each.activity == activity]
+        for since, at, where in wipes:
+            before = at < call.sent or (at == call.sent and where < call.seq)
+            after = since > until or (since == until and where >= place)
+            if not before and not after:
+                return False
+        return True
+
+    def rows_after(self, activity: str, call: Call) -> Rows | None:
+        """The first look at Manage messages that was certainly taken after a call."""
+        looks = self._looks.get(activity)
+        if not looks:
+            return None
+        place = bisect_left(looks, (call.answered, call.seq), key=lambda each: (each.since, each.place))
+        return looks[place] if place < len(looks) else None
+
+    @cached_property
+    def _looks(self) -> dict[str, list[Rows]]:
+        return {
+            activity: sorted(looks, key=lambda each: (each.since, each.place)) for activity, looks in self.rows.items()
+        }
+
+    @cached_property
+    def sightings(self) -> dict[str, list[Sighting]]:
+        """Every status that a message was seen to have, by whatever means, by message; unordered."""
+        found: dict[str, list[Sighting]] = defaultdict(list)
+        for asked in (self.statuses, self.jobstatuses):
+            for each in asked:
+                if each.ok and each.message is not None and each.state is not None:
+                    found[each.message].append(Sighting(each.sent, each.answered, each.state, each))
+        for looks in self.rows.values():
+            for look in looks:
+                for message, row in look.by_id.items():
+                    state = SPELLINGS.get(str(row.get("Status")).lower())
+                    if state is not None:
+                        found[message].append(Sighting(look.since, look.at, state, None))
         return dict(found)

@@ -1,0 +1,106 @@
+"""The project's sessions. Run as a script it needs nothing but Python with venv and pip.
+
+    python3 noxfile.py -s verify     the emulator, judged; reports in reports/
+    python3 noxfile.py -s tests      everything that proves the project itself, bounded
+
+Without nox at hand a private virtual environment with nox in it is made below .nox/ and takes over.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+PRIVATE = ROOT / ".nox" / "bootstrap"
+
+
+def hand_over() -> int:
+    """Run nox with this file: the one that can be imported, else a private one that is made first."""
+    python = Path(sys.executable)
+    if importlib.util.find_spec("nox") is None:
+        python = PRIVATE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        if not python.exists() or subprocess.run([python, "-c", "import nox"], capture_output=True).returncode:
+            print("Making a private environment for nox (once) …", flush=True)
+            made = subprocess.run([sys.executable, "-m", "venv", "--clear", PRIVATE])
+            if made.returncode:
+                print("Python's venv module could not make an environment. On Debian: apt install python3-venv.")
+                return 2
+            installed = subprocess.run(
+                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "nox>=2025.5"]
+            )
+            if installed.returncode:
+                print("nox could not be installed; is a package index in reach?")
+                return 2
+    return subprocess.run([python, "-m", "nox", "-f", Path(__file__), *sys.argv[1:]]).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(hand_over())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+import nox  # noqa: E402 - only here is it certain to be there
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["verify"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+
+TESTS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "tests")
+LINT = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "lint")
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install what a session needs, saying so: it may take longer than two seconds."""
+    session.log(f"installing {', '.join(packages)}")
+    session.install("--disable-pip-version-check", "--progress-bar=off", *packages)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Judge the emulator (or --target …) and write reports/: the main job."""
+    install(session, "-e", ".[suites]")
+    session.run("popreceipt", "verify", "--out", str(ROOT / "reports"), *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Lint, types, and every test that fits into minutes; arguments go to pytest."""
+    install(session, "-e", ".[all]", *TESTS, *LINT)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "--timeout", "600", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint and types alone."""
+    install(session, "-e", ".[all]", *TESTS, *LINT)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+def catalogue(session: nox.Session) -> None:
+    """Write specs/RULES.md anew: the rules, the statements they test, and which mutant each convicts."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.catalogue", *session.posargs)
+
+
+@nox.session
+def soundness(session: nox.Session) -> None:
+    """A thousand seeds of random scenarios over the plain emulator and its dialects: no MUST may be violated."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.soundness", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the suites, judging and a virtual week on this machine."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.bench", *session.posargs)

@@ -1,0 +1,117 @@
+"""The command `popreceipt`: finds the command that was asked for, and turns how it ended into an exit status.
+
+It knows the commands by name and by one sentence each; what they do and which options they take stands in a module
+a command, which is imported only when it is called. To add one: a module in this package with a typer application
+`app` that holds a single command, and a line in `COMMANDS`. A name whose module does not exist is not a command.
+"""
+
+import importlib
+import itertools
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+import typer.core
+import typer.main
+
+from popreceipt import __version__, cli
+from popreceipt.exceptions import PopreceiptError
+
+COMMANDS: Final = {
+    "serve": "Run the emulator until interrupted.",
+    "verify": "Run the suites against a target, judge and report.",
+    "judge": "Judge a recorded journal or HAR file.",
+    "rules": "List the catalogue of rules.",
+    "explain": "Tell all about one rule.",
+    "middleware": "Run a middleware against the emulator under scenarios and judge it.",
+    "load": "Run a load scenario, with honest latencies and a verdict on correctness.",
+    "size": "Recommend processing and monitoring recurrences.",
+    "gate": "Compare a result with a baseline.",
+    "record": "Write down what a middleware and a real environment say to each other.",
+    "replay": "Run a reproduction again.",
+    "fingerprint": "Probe a target for its dialect and write it down.",
+}
+
+FAULT: Final = 4
+INTERRUPTED: Final = 130
+
+
+class _Deferred(typer.core.TyperCommand):
+    """A command of which only name and sentence are known until it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the real command, which from here on takes this one's place."""
+        module = importlib.import_module(f"{cli.__name__}.{self.name}")
+        return typer.main.get_command(module.app).make_context(info_name, args, parent, **extra)
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands that this installation has, in the order of the table."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names from the table whose module is there."""
+        del ctx
+        there = {module.name for module in pkgutil.iter_modules(cli.__path__)}
+        return [name for name in COMMANDS if name in there]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, or None."""
+        return _Deferred(name=cmd_name, help=COMMANDS[cmd_name]) if cmd_name in self.list_commands(ctx) else None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"popreceipt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def popreceipt(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    """Check a server or a client of the Dynamics 365 recurring integrations against what is documented.
+
+    Exit status: 0 all well, 1 findings, 2 wrong usage, 3 nothing was proved, 4 a fault of popreceipt itself,
+    130 interrupted.
+    """
+    del version, debug  # both are dealt with before a command runs: see _show_version and run
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that the arguments name (the process's own unless given) and end with its exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in itertools.takewhile(lambda argument: argument.startswith("-"), given)
+    try:
+        typer.main.get_command(app).main(args=given, prog_name="popreceipt")  # ends by SystemExit
+    except PopreceiptError as error:
+        _say(str(error), debug)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as fault:  # noqa: BLE001  whatever it is, the person at the terminal gets a sentence
+        kind = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
+        hint = "" if debug else f" To see where, run: {' '.join(['popreceipt --debug', *given])}"
+        _say(f"This is a fault of popreceipt itself ({kind}).{hint}", debug)
+        sys.exit(FAULT)
+    sys.exit(0)
+
+
+def _say(sentence: str, with_trace: bool) -> None:
+    if with_trace:
+        traceback.print_exc()
+    print(f"popreceipt: {sentence}", file=sys.stderr)

@@ -1,0 +1,415 @@
+"""The control plane: what a test may tell a target, and what the target tells of itself.
+
+Control calls are no exchanges. What they tell is written into the journal as observations, each between the target's
+time before the call and after it; a movement of the clock as such. What the target cannot do is an exception that
+names the ability.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from popreceipt.client.recording import moved, observe
+from popreceipt.client.session import AGENT, split_base
+from popreceipt.client.times import (
+    ADVANCE_TIME,
+    ManualTimes,
+    Reading,
+    ScaledTimes,
+    SystemTimes,
+    TargetClock,
+    instant,
+    reading_of,
+)
+from popreceipt.client.transport import Answer, Transport, Verify
+from popreceipt.clock import ClockKind, stopwatch
+from popreceipt.exceptions import NotAbleTo, PopreceiptError
+from popreceipt.journal import Journal
+from popreceipt.vocabulary import bare_guid
+
+ROOT: Final = "/_control/v1"
+
+READINGS_TAKEN: Final = 5
+"""How often a clock that runs is read at first: the quickest round trips give the tightest bounds."""
+
+
+class ControlError(PopreceiptError):
+    """A control call was refused or failed: nothing can be proved with a target that cannot be set up."""
+
+    exit_status = 3
+
+
+Activity = dict[str, Any]
+"""A recurring data job as the control plane describes it, its `id` bare and in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a target says of itself: its name and build, what it is able to do, its identities, jobs and entities."""
+
+    name: str
+    build: str
+    abilities: tuple[str, ...]
+    base_url: str | None
+    identity: Mapping[str, Any] = field(repr=False)
+    activities: tuple[Activity, ...] = ()
+    entities: tuple[Mapping[str, Any], ...] = ()
+
+    def activity(self, name: str) -> Activity | None:
+        """The recurring data job of this name."""
+        for each in self.activities:
+            if each.get("name") == name:
+                return each
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSays:
+    """The target's clock, as it describes itself."""
+
+    now: datetime
+    kind: ClockKind
+    rate: float
+
+
+class Control:
+    """A target's control plane.
+
+    Args:
+        base_url: the target's, without the control plane's path.
+        transport: stands in for the network; None opens connections.
+        verify: how certificates are checked: a TLS context, a file with an authority, or as usual.
+        key: the value of `x-control-key`, for targets that are not on a loopback address.
+        times: the target's clock; None learns it from `GET /clock` when it is first needed (`times`).
+        journal: takes observations and movements of the clock; None drops them.
+        patience: how much real time one wait for a clock that runs may cost.
+        timeout: real seconds for an answer. A movement of the clock may set off a lot of work.
+
+    Raises:
+        UsageError: the base URL is none, or the authority's file cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | Transport | None = None,
+        verify: Verify = None,
+        key: str | None = None,
+        times: TargetClock | None = None,
+        journal: Journal | None = None,
+        patience: timedelta = timedelta(minutes=1),
+        timeout: float = 120.0,
+    ) -> None:
+        self._origin, prefix = split_base(base_url)
+        self.base_url = self._origin + prefix
+        self._root = prefix + ROOT
+        self._transport = transport if isinstance(transport, Transport) else Transport(transport, verify)
+        self._journal = journal
+        self._patience = patience
+        self._timeout = timeout
+        self._times = times
+        self._world: World | None = None
+        self._known: dict[str, Activity] = {}
+        self._lock = threading.RLock()
+        self._headers = [
+            ("host", self._origin.partition("://")[2]),
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("user-agent", AGENT),
+        ]
+        if key is not None:
+            self._headers.append(("x-control-key", key))
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._transport.close()
+
+    # The target itself
+
+    def world(self) -> World:
+        """What the target says of itself now; jobs not seen before, or seen otherwise, are written down."""
+        since = self.times.earliest()
+        told = self._object("GET", "/world")
+        at = self.times.latest()
+        identity = told.get("identity")
+        base_url = told.get("base_url")
+        world = World(
+            name=str(told.get("name") or self.base_url),
+            build=str(told.get("build") or ""),
+            abilities=tuple(str(each) for each in _listed(told.get("abilities"))),
+            base_url=base_url if isinstance(base_url, str) else None,
+            identity=identity if isinstance(identity, dict) else {},
+            activities=tuple(_activity(each) for each in _listed(told.get("activities")) if isinstance(each, dict)),
+            entities=tuple(each for each in _listed(told.get("entities")) if isinstance(each, dict)),
+        )
+        with self._lock:
+            self._world = world
+            for each in world.activities:
+                self._seen(each, since, at, created=False)
+        return world
+
+    def able_to(self, ability: str) -> bool:
+        """The target lists this ability."""
+        return ability in self._known_world().abilities
+
+    def reset(self) -> None:
+        """Back to the first state; the clock stays. Ask for the `world` afterwards."""
+        self._needs("reset")
+        since = self.times.earliest()
+        self._call("POST", "/reset")
+        with self._lock:
+            self._world = None
+            self._known.clear()
+            self._observe("reset", since, {})
+
+    # Time
+
+    @property
+    def times(self) -> TargetClock:
+        """The target's clock, read first when nobody handed it in."""
+        if self._times is None:
+            with self._lock:
+                if self._times is None:
+                    self._times = self._read_times()
+        return self._times
+
+    def clock(self) -> ClockSays:
+        """Read the target's clock; `times` learns from it."""
+        says, reading = self._clock()
+        times = self.times
+        if isinstance(times, ManualTimes):
+            times.read(says.now)
+        elif isinstance(times, ScaledTimes):
+            times.read(reading)
+        return says
+
+    def advance(self, seconds: float) -> datetime:
+        """Move the target's clock, and return once all that fell due on the way has been started.
+
+        Raises:
+            NotAbleTo: its clock cannot be moved (`times.advance` would wait instead).
+        """
+        self._needs(ADVANCE_TIME)
+        self.times.advance(seconds)
+        return self.times.earliest()
+
+    def _read_times(self) -> TargetClock:
+        says, reading = self._clock()
+        if says.kind == "manual":
+            return ManualTimes(says.now, self._move)
+        readings = [reading, *(self._clock()[1] for _ in range(READINGS_TAKEN - 1))]
+        if says.kind == "system" and says.rate == 1.0:
+            return SystemTimes(*readings, target=self.base_url, patience=self._patience)
+        return ScaledTimes(says.rate, *readings, target=self.base_url, patience=self._patience)
+
+    def _clock(self) -> tuple[ClockSays, Reading]:
+        before = stopwatch()
+        told = self._object("GET", "/clock")
+        reading = reading_of(told, before, stopwatch())
+        if reading is None:
+            raise ControlError(f"GET {self._root}/clock answered {told!r}: `now` should be an instant in ISO 8601.")
+        kind, rate = told.get("kind"), told.get("rate")
+        if kind not in ("manual", "scaled", "system"):
+            raise ControlError(f"GET {self._root}/clock answered {told!r}: `kind` should be manual, scaled or system.")
+        pace = float(rate) if isinstance(rate, (int, float)) and rate > 0 else 1.0
+        return ClockSays(reading.now, kind, pace), reading
+
+    def _move(self, seconds: float) -> datetime:
+        self._needs(ADVANCE_TIME)
+        told = self._object("POST", "/clock", {"advance_seconds": seconds})
+        text = told.get("now")
+        now = instant(text) if isinstance(text, str) else None
+        if now is None:
+            raise ControlError(f"POST {self._root}/clock answered {told!r}: `now` should be an instant in ISO 8601.")
+        if self._journal is not None:
+            moved(self._journal, now, seconds)
+        return now
+
+    # Recurring data jobs
+
+    def create(self, **settings: Any) -> Activity:
+        """A fresh recurring data job; `direction` is needed, whatever else is left out takes its default."""
+        self._needs("create-activity")
+        since = self.times.earliest()
+        activity = _activity({**settings, **self._object("POST", "/activities", settings)})
+        with self._lock:
+            self._seen(activity, since, self.times.latest(), created=True)
+        return activity
+
+    def change(self, activity: str, **settings: Any) -> Activity:
+        """Change settings of a recurring data job (its switches and recurrences)."""
+        self._needs("change-activity")
+        since = self.times.earliest()
+        told = self._object("PATCH", f"/activities/{activity}", settings)
+        with self._lock:
+            known = self._known.get(bare_guid(activity), {})
+            changed = _activity({"id": activity, **known, **settings, **told})
+            self._seen(changed, since, self.times.latest(), created=False)
+        return changed
+
+    def produce(self, activity: str, records: int) -> dict[str, Any]:
+        """Run an export now, with so many fresh records.
+
+        Returns:
+            `messageId` (bare), `uploaded`, `records` and `sha256` (of the payload, None without an upload).
+        """
+        self._needs("produce")
+        since = self.times.earliest()
+        told = self._object("POST", f"/activities/{activity}/produce", {"records": records})
+        digest = told.get("sha256")
+        produced = {
+            "messageId": bare_guid(str(told.get("messageId") or "")),
+            "uploaded": told.get("uploaded") is True,
+            "records": _whole(told.get("records"), records),
+            "sha256": digest.lower() if isinstance(digest, str) and digest else None,
+        }
+        known = self._known.get(bare_guid(activity), {})
+        prevention = known.get("prevent_upload_when_zero_records")
+        facts = {"activity": bare_guid(activity), **produced, "prevent_upload_when_zero_records": prevention}
+        self._observe("produced", since, facts)
+        return produced
+
+    def process(self, activity: str) -> int:
+        """Run an import's batch now; how many messages the run took."""
+        self._needs("process")
+        since = self.times.earliest()
+        told = self._object("POST", f"/activities/{activity}/process")
+        processed = _whole(told.get("processed"), 0)
+        self._observe("processed", since, {"activity": bare_guid(activity), "processed": processed})
+        return processed
+
+    def messages(self, activity: str) -> list[dict[str, Any]]:
+        """The rows of Manage messages, oldest first."""
+        self._needs("messages")
+        since = self.times.earliest()
+        rows = _rows(self._call("GET", f"/activities/{activity}/messages"), "messages", "rows")
+        self._observe("messages", since, {"activity": bare_guid(activity), "rows": rows})
+        return rows
+
+    def records(self, activity: str) -> list[dict[str, Any]]:
+        """What the job's entity holds in its target table."""
+        self._needs("records")
+        since = self.times.earliest()
+        told = self._object("GET", f"/activities/{activity}/records")
+        records = [each for each in _listed(told.get("records")) if isinstance(each, dict)]
+        facts = {"activity": bare_guid(activity), "entity": told.get("entity"), "records": records}
+        self._observe("records", since, facts)
+        return records
+
+    def cleanup(self, activity: str, older_than_days: float = 0, statuses: Sequence[str] = ()) -> int:
+        """Delete messages of at least this age (days since the enqueue) and of these statuses (all, if none)."""
+        self._needs("cleanup")
+        since = self.times.earliest()
+        asked: dict[str, Any] = {"olderThanDays": older_than_days}
+        if statuses:
+            asked["statuses"] = list(statuses)
+        told = self._object("POST", f"/activities/{activity}/cleanup", asked)
+        deleted = _whole(told.get("deleted"), 0)
+        facts = {
+            "activity": bare_guid(activity),
+            "olderThanDays": older_than_days,
+            "statuses": list(statuses),
+            "deleted": deleted,
+        }
+        self._observe("cleanup", since, facts)
+        return deleted
+
+    def journal_lines(self) -> list[bytes]:
+        """The target's own journal so far, a line each, as it wrote them."""
+        self._needs("journal")
+        return [line for line in self._answer("GET", "/journal").body.split(b"\n") if line.strip()]
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Any other call below the control plane's root: its answer as JSON, None where it has no body."""
+        return self._call(method, path, body)
+
+    # Helpers, in the order they are used
+
+    def _known_world(self) -> World:
+        return self._world if self._world is not None else self.world()
+
+    def _needs(self, ability: str) -> None:
+        world = self._known_world()
+        if ability not in world.abilities:
+            raise NotAbleTo(world.name, ability, instead="a target that lists it, such as emulator:")
+
+    def _seen(self, activity: Activity, since: datetime, at: datetime, *, created: bool) -> None:
+        key = activity["id"]
+        if not created and self._known.get(key) == activity:
+            return
+        self._known[key] = activity
+        if self._journal is not None:
+            settings = {name: value for name, value in activity.items() if name != "id"}
+            observe(self._journal, "activity", since, at, {"activity": key, "created": created, "settings": settings})
+
+    def _observe(self, kind: str, since: datetime, facts: Mapping[str, Any]) -> None:
+        if self._journal is not None:
+            observe(self._journal, kind, since, self.times.latest(), facts)
+
+    def _object(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        told = self._call(method, path, body)
+        if not isinstance(told, dict):
+            raise ControlError(f"{method} {self._root}{path} answered {told!r} where an object was wanted.")
+        return told
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._answer(method, path, body)
+        if not answer.body.strip():
+            return None
+        try:
+            return msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ControlError(
+                f"{method} {self._root}{path} answered {_excerpt(answer)}, which is no JSON ({error})."
+            ) from error
+
+    def _answer(self, method: str, path: str, body: Any = None) -> Answer:
+        content = b"" if body is None else json.dumps(body).encode("utf-8")
+        headers = list(self._headers)
+        if content:
+            headers.append(("content-type", "application/json"))
+        if method != "GET":
+            headers.append(("content-length", str(len(content))))
+        answer = self._transport.exchange(method, self._origin, self._root + path, headers, content, self._timeout)
+        if answer.failure is not None or answer.status is None:
+            raise ControlError(
+                f"{method} {self._origin}{self._root}{path} got no whole answer ({answer.failure}). "
+                "Is the target running, and does it offer the control plane?"
+            )
+        if not 200 <= answer.status < 300:
+            raise ControlError(
+                f"{method} {self._root}{path} with {content.decode('utf-8') or 'no body'} "
+                f"was answered {_excerpt(answer)}."
+            )
+        return answer
+
+
+def _activity(told: Mapping[str, Any]) -> Activity:
+    return {**told, "id": bare_guid(str(told.get("id") or ""))}
+
+
+def _rows(told: Any, *names: str) -> list[dict[str, Any]]:
+    # A list; a server that wraps it in an object is understood as well.
+    if isinstance(told, dict):
+        told = next((told[name] for name in names if isinstance(told.get(name), list)), None)
+    return [each for each in _listed(told) if isinstance(each, dict)]
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _whole(value: object, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def _excerpt(answer: Answer) -> str:
+    text = answer.body[:300].decode("utf-8", "replace").strip()
+    return f"{answer.status} {text}" if text else str(answer.status)

@@ -1,0 +1,166 @@
+"""Asks sent, replies received, each written into the journal with bounds for when it happened.
+
+It knows one target, its time and one journal. It does not know what asks mean and never repeats one.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from popreceipt.client.recording import record
+from popreceipt.client.times import TargetClock
+from popreceipt.client.transport import Transport, Verify
+from popreceipt.client.wire import Ask, Reply
+from popreceipt.exceptions import UsageError
+from popreceipt.journal import Journal
+
+__all__ = ["Reply", "Session", "split_base"]
+
+AGENT: Final = "popreceipt"
+
+CHUNK: Final = 4096
+"""Bytes in a chunk of an upload without announced length."""
+
+
+class Session:
+    """A target as one caller sees it; safe to share between threads.
+
+    Args:
+        base_url: scheme, authority and perhaps a path before the API's (`/namespaces/AXSF` on premises).
+        times: the target's clock.
+        journal: takes every exchange, failed ones too.
+        transport: stands in for the network; None opens connections.
+        verify: how certificates are checked: a TLS context, a file with an authority, or as usual.
+        timeout: real seconds for an answer.
+
+    Raises:
+        UsageError: the base URL is none, or the authority's file cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        times: TargetClock,
+        journal: Journal,
+        *,
+        transport: httpx.BaseTransport | Transport | None = None,
+        verify: Verify = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.origin, self._prefix = split_base(base_url)
+        self.base_url = self.origin + self._prefix
+        self.times = times
+        self.journal = journal
+        self.timeout = timeout
+        self._transport = transport if isinstance(transport, Transport) else Transport(transport, verify)
+        self._keeps_time = True
+        self._always = (
+            ("host", self.origin.partition("://")[2]),
+            ("accept-encoding", "identity"),
+            ("user-agent", AGENT),
+        )
+
+    def elsewhere(self, base_url: str) -> "Session":
+        """A session with another host (a token endpoint): same connections and journal, but its clock is nobody's."""
+        other = Session(base_url, self.times, self.journal, transport=self._transport, timeout=self.timeout)
+        other._keeps_time = False
+        return other
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._transport.close()
+
+    def send(
+        self,
+        ask: Ask,
+        *,
+        actor: str | None = None,
+        token: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        chunked: bool = False,
+        timeout: float | None = None,
+    ) -> Reply:
+        """Send an ask and write down what became of it.
+
+        Args:
+            ask: the request.
+            actor: who calls, for the journal: an identity's role, perhaps a slash and a consumer's name.
+            token: an access token, sent as a bearer; None sends none.
+            headers: more of them, after the ask's own.
+            chunked: send the body in chunks instead of announcing its length.
+            timeout: real seconds for this answer.
+
+        Raises:
+            UsageError: the ask cannot be written as HTTP.
+        """
+        sent_headers = [*self._always]
+        if token is not None:
+            sent_headers.append(("authorization", f"Bearer {token}"))
+        sent_headers += ask.headers
+        sent_headers += headers
+        body: bytes | Iterator[bytes] = ask.body
+        if chunked:
+            sent_headers.append(("transfer-encoding", "chunked"))
+            body = _pieces(ask.body)
+        elif ask.body or ask.method in ("POST", "PUT", "PATCH"):
+            sent_headers.append(("content-length", str(len(ask.body))))
+        target = self._prefix + ask.target
+        began = self.times.begin()
+        answer = self._transport.exchange(
+            ask.method, self.origin, target, sent_headers, body, self.timeout if timeout is None else timeout
+        )
+        sent, answered = self.times.end(began, _date(answer.headers) if self._keeps_time else None)
+        exchange = record(
+            self.journal,
+            sent=sent,
+            answered=answered,
+            method=ask.method,
+            url=self.origin + target,
+            request_headers=sent_headers,
+            request_body=ask.body,
+            status=answer.status,
+            response_headers=answer.headers,
+            response_body=answer.body,
+            failure=answer.failure,
+            actor=actor,
+        )
+        status = answer.status if answer.failure is None else None
+        return Reply(exchange, status, answer.headers, answer.body, answer.failure)
+
+
+def split_base(url: str) -> tuple[str, str]:
+    """Scheme with authority, and the path that stands before every other (empty as a rule).
+
+    Raises:
+        UsageError: it is no http or https URL.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is no base URL: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"{url!r} is no base URL: it should look like https://host:port.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    authority = host if port is None else f"{host}:{port}"
+    return f"{parts.scheme}://{authority}", parts.path.rstrip("/")
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
+
+
+def _date(headers: Iterable[tuple[str, str]]) -> str | None:
+    for name, value in headers:
+        if name == "date":
+            return value
+    return None

@@ -1,0 +1,305 @@
+"""Batch: recurrences as due moments, and what a run does with imports and exports.
+
+Enqueue and dequeue start nothing; only a run does ("Viewing the status of the batch job for a recurring data job"). A
+recurrence counts from its activity's anchor. A moment is planned only while there is something to do at it, so an idle
+week costs nothing.
+"""
+
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from popreceipt.emulator import message as life
+from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, Activity
+from popreceipt.emulator.blobs import Blobs
+from popreceipt.emulator.dmf.delimited import UnknownEntity, Unreadable
+from popreceipt.emulator.dmf.entity import Entity, entity_named
+from popreceipt.emulator.dmf.execution import Execution, RecordError
+from popreceipt.emulator.dmf.exporting import payload, synthetic
+from popreceipt.emulator.dmf.importing import Part, examine
+from popreceipt.emulator.guids import Guids
+from popreceipt.emulator.message import Message
+from popreceipt.emulator.profile import Profile
+from popreceipt.emulator.schedule import Schedule
+from popreceipt.emulator.store import Store
+
+
+class Produced(msgspec.Struct, frozen=True):
+    """What an export run left behind. `sha256` is of the uploaded payload, None where nothing was uploaded."""
+
+    message: Message
+    records: int
+    sha256: str | None
+
+
+class _Lane:
+    """The imports of one activity that runs have taken: those in process, and those that wait for their turn."""
+
+    def __init__(self) -> None:
+        self.in_process: set[str] = set()
+        self.turns: deque[str] = deque()
+        self.blocked_by: str | None = None
+
+
+class Batch:
+    """The batch jobs of all activities.
+
+    Args:
+        fresh_records: how many new records an activity's recurring export finds; None for what its entity holds.
+        exported: told of every export run, for the journal.
+        fails_afterwards: whether the stage after processing fails for a message. Nothing makes it fail by itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        profile: Profile,
+        schedule: Schedule,
+        blobs: Blobs,
+        guids: Guids,
+        *,
+        fresh_records: Callable[[Activity], int | None] = lambda _: None,
+        exported: Callable[[Activity, Produced, datetime], None] = lambda *_: None,
+        fails_afterwards: Callable[[Message], bool] = lambda _: False,
+    ) -> None:
+        self._store = store
+        self._profile = profile
+        self._schedule = schedule
+        self._blobs = blobs
+        self._guids = guids
+        self._fresh_records = fresh_records
+        self._exported = exported
+        self._fails_afterwards = fails_afterwards
+        self._next_tick: dict[str, datetime] = {}
+        self._lanes: dict[str, _Lane] = defaultdict(_Lane)
+
+    def clear(self) -> None:
+        """Forget every run."""
+        self._next_tick.clear()
+        self._lanes.clear()
+
+    # Recurrences
+
+    def plan(self, activity: Activity, now: datetime) -> None:
+        """Plan the activity's next tick if there will be something to do. What arrives on a tick waits for the next."""
+        if activity.processing_recurrence_minutes is None or not self._has_work(activity):
+            self._next_tick.pop(activity.id, None)
+            return
+        period = timedelta(minutes=activity.processing_recurrence_minutes)
+        tick = activity.anchor + ((now - activity.anchor) // period + 1) * period
+        if self._next_tick.get(activity.id) != tick:
+            self._next_tick[activity.id] = tick
+            self._schedule.at(tick, partial(self._tick, activity.id))
+
+    def _has_work(self, activity: Activity) -> bool:
+        return activity.direction == EXPORT or bool(self._store.waiting(activity.id, None))
+
+    def _tick(self, identifier: str, now: datetime) -> None:
+        activity = self._store.activity(identifier)
+        if activity is None or self._next_tick.get(identifier) != now:
+            return  # The recurrence was changed in the meantime.
+        del self._next_tick[identifier]
+        if activity.direction == IMPORT:
+            self._take(activity, self._store.waiting(activity.id, now), now)
+        else:
+            fresh = self._fresh_records(activity)
+            if fresh is None:
+                self.export(activity, now)
+            else:
+                self.produce(activity, fresh, now)
+        self.plan(activity, now)
+
+    # Imports
+
+    def enqueue(
+        self,
+        activity: Activity,
+        content: bytes,
+        now: datetime,
+        *,
+        entity: str | None,
+        company: str | None,
+        external_identifier: str | None,
+    ) -> Message:
+        """Keep an uploaded file and make its message, which waits for the next run."""
+        message = Message(
+            id=self._guids.new(),
+            number=self._store.next_number(),
+            activity=activity.id,
+            entity=entity,
+            company=company,
+            external_identifier=external_identifier,
+            blob=self._blobs.keep(content, now),
+            enqueued=now,
+        )
+        self._store.put_message(message)
+        if activity.id not in self._next_tick:
+            self.plan(activity, now)
+        return message
+
+    def process(self, activity: Activity, now: datetime) -> int:
+        """Let the import's batch run now: how many messages the run took, good or bad."""
+        messages = self._store.waiting(activity.id, None)
+        self._take(activity, messages, now)
+        return len(messages)
+
+    def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
+        lane = self._lanes[activity.id]
+        # "Process messages in order" is for files, not for packages.
+        in_order = activity.in_order and activity.type == FILE
+        for message in messages:
+            self._store.put_message(life.taken(message, now))
+            if in_order:
+                lane.turns.append(message.id)
+            else:
+                self._start(message.id, now)
+        self._next_turn(lane, now)
+
+    def _next_turn(self, lane: _Lane, now: datetime) -> None:
+        if lane.blocked_by is not None and self._store.message(lane.blocked_by) is not None:
+            return
+        lane.blocked_by = None
+        while lane.turns and not lane.in_process:
+            self._start(lane.turns.popleft(), now)
+
+    def _start(self, identifier: str, now: datetime) -> None:
+        message = self._store.message(identifier)
+        if message is None:
+            return  # Cleaned up while it waited for its turn.
+        self._lanes[message.activity].in_process.add(message.id)
+        self._store.put_message(life.started(message, now))
+        due = partial(self._preprocessed, message.activity, message.id)
+        self._schedule.at(now + self._profile.preprocessing, due)
+
+    def _preprocessed(self, activity_id: str, identifier: str, now: datetime) -> None:
+        message, activity = self._store.message(identifier), self._store.activity(activity_id)
+        if message is None or activity is None:
+            self._end(activity_id, identifier, now, failed=False)
+            return
+        try:
+            company = self._company(activity, message)
+            parts = examine(activity, message.entity, self._blobs.content(message.blob))
+        except Unreadable as problem:
+            if isinstance(problem, UnknownEntity) and self._sticks(message):
+                self._begin(activity, activity.company, message, now)
+                return
+            self._store.put_message(life.refused(message, now))
+            self._end(activity_id, identifier, now, failed=True)
+            return
+        execution = self._begin(activity, company, message, now)
+        self._schedule.at(now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts))
+
+    def _company(self, activity: Activity, message: Message) -> str:
+        """The legal entity that the records go to; the message's own counts only where the activity says so."""
+        if not activity.use_company_from_message or not message.company:
+            return activity.company
+        wanted = message.company.strip().casefold()
+        known = next((one.company for one in self._store.activities() if one.company.casefold() == wanted), None)
+        if known is not None:
+            return known
+        if self._profile.processing_unknown_company == "ignored":
+            return activity.company
+        raise Unreadable(f"There is no company {message.company!r}.")
+
+    def _sticks(self, message: Message) -> bool:
+        if self._profile.processing_unknown_entity == "stays-processing":
+            return True
+        # A vendor reports that a name with + instead of %20 leaves the message in process for ever.
+        return self._profile.enqueue_entity_encoding == "percent-20-only" and "+" in (message.entity or "")
+
+    def _begin(self, activity: Activity, company: str, message: Message, now: datetime) -> Execution:
+        execution = Execution(id=self._guids.new(), entity=activity.entity, company=company, started=now)
+        self._store.put_execution(execution)
+        self._store.put_message(life.processing(message, execution.id))
+        return execution
+
+    def _processed(
+        self, activity_id: str, identifier: str, execution: Execution, parts: list[Part], now: datetime
+    ) -> None:
+        message = self._store.message(identifier)
+        if message is None:
+            self._end(activity_id, identifier, now, failed=False)
+            return
+        good = 0
+        errors: list[RecordError] = []
+        for part in parts:
+            self._store.upsert(execution.company, part.entity.name, part.entity.key, part.reading.good)
+            good += len(part.reading.good)
+            errors.extend(part.reading.errors)
+        self._store.put_execution(
+            msgspec.structs.replace(execution, completed=now, good=good, errors=tuple(errors))
+        )
+        if self._fails_afterwards(message):
+            message = life.failed_afterwards(message, now)
+        else:
+            message = life.completed(message, now, with_errors=bool(errors))
+        self._store.put_message(message)
+        self._end(activity_id, identifier, now, failed=message.status in life.FAILED)
+
+    def _end(self, activity_id: str, identifier: str, now: datetime, *, failed: bool) -> None:
+        lane = self._lanes[activity_id]
+        lane.in_process.discard(identifier)
+        if failed and self._profile.ordering_failed_message == "blocks":
+            lane.blocked_by = identifier
+        self._next_turn(lane, now)
+
+    # Exports
+
+    def produce(self, activity: Activity, records: int, now: datetime) -> Produced:
+        """Replace the entity's records by so many synthetic ones and let the export's batch run now."""
+        entity = _entity_of(activity)
+        self._store.replace(activity.company, entity.name, entity.key, synthetic(self._guids, records))
+        return self.export(activity, now)
+
+    def export(self, activity: Activity, now: datetime) -> Produced:
+        """One run: the records that the entity holds become a file, and the file a message."""
+        entity = _entity_of(activity)
+        records = self._store.records(activity.company, entity.name)
+        execution = Execution(
+            id=self._guids.new(),
+            entity=entity.name,
+            company=activity.company,
+            started=now,
+            completed=now,
+            good=len(records),
+        )
+        self._store.put_execution(execution)
+        number = self._store.next_number()
+        content: bytes | None = None
+        # "Preventing uploads when there are no records".
+        if records or not activity.prevent_upload_when_zero_records:
+            content = payload(
+                activity, entity, records, profile=self._profile, execution=execution.id, number=number, now=now
+            )
+        message = Message(
+            id=self._guids.new(),
+            number=number,
+            activity=activity.id,
+            entity=entity.name,
+            blob=None if content is None else self._blobs.keep(content, now),
+            enqueued=now,
+            started=now,
+            completed=now,
+            batch_status="Finished",
+            execution=execution.id,
+            total_records=len(records),
+            uploaded=content is not None,
+            queued=content is not None or self._profile.zero_records_no_file_answer != "204",
+            visible_from=now,
+        )
+        self._store.put_message(message)
+        sha256 = None if content is None else hashlib.sha256(content).hexdigest()
+        produced = Produced(message, len(records), sha256)
+        self._exported(activity, produced, now)
+        return produced
+
+
+def _entity_of(activity: Activity) -> Entity:
+    entity = entity_named(activity.entity)
+    if entity is None:
+        raise LookupError(f"The activity {activity.id} has the entity {activity.entity!r}, which no world has.")
+    return entity

@@ -1,0 +1,1 @@
+"""The data management framework behind the connector: entities, files, packages, executions."""

@@ -1,0 +1,74 @@
+"""XML from outside, read without trust: UTF-8 or UTF-16, no document type, no entities."""
+
+import codecs
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from popreceipt.emulator.dmf.delimited import Unreadable
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(slots=True)
+class Element:
+    """An element: its name without the namespace's prefix, its text, its children."""
+
+    name: str
+    text: str = ""
+    children: list["Element"] = field(default_factory=list)
+
+    def child(self, name: str) -> "Element | None":
+        """The first child of this name."""
+        return next((one for one in self.children if one.name == name), None)
+
+    def value(self, name: str) -> str | None:
+        """The text of the first child of this name."""
+        child = self.child(name)
+        return child.text.strip() if child is not None else None
+
+
+def parse(content: bytes, what: str) -> Element:
+    """The root of a document; `what` names it in complaints.
+
+    Raises:
+        Unreadable: it is not well-formed, in another encoding, or has a document type.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{what} is neither UTF-8 nor UTF-16 with a byte order mark.") from error
+
+    def refuse_document_type(*_: object) -> None:
+        raise Unreadable(f"{what} has a document type; none is allowed.")
+
+    root = Element("")
+    open_elements = [root]
+
+    def begin(name: str, _: object) -> None:
+        element = Element(name.rpartition(":")[2])
+        open_elements[-1].children.append(element)
+        open_elements.append(element)
+
+    def end(_: str) -> None:
+        open_elements.pop()
+
+    def characters(data: str) -> None:
+        open_elements[-1].text += data
+
+    # The text is decoded already: handing over UTF-8 overrides whatever encoding the declaration claims.
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse_document_type
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    try:
+        parser.Parse(text.encode("utf-8"), True)
+    except expat.ExpatError as error:
+        raise Unreadable(f"{what} is not well-formed XML: {error}.") from error
+    return root.children[0]

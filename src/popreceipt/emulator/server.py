@@ -1,0 +1,365 @@
+"""The emulator behind a socket: HTTP/1.1, with TLS where it is wanted.
+
+It turns what arrives into a `Request`, hands it over, and sends what comes back. It knows sockets, certificates and
+signals; it knows no route and judges no request, save that it stops reading a body that is over the limit and lets
+the emulator say so.
+"""
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import os
+import signal
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from email.utils import format_datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final, Protocol, Self
+from urllib.parse import urlsplit
+
+import trustme
+import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
+
+from popreceipt.clock import Clock
+from popreceipt.emulator.http import Request, Response
+from popreceipt.exceptions import UsageError
+
+GRACE: Final = 2.0
+"""Real seconds that a request under way is given at the end; after that its connection is cut."""
+
+IDLE: Final = 120
+"""Real seconds an idle connection is kept, as IIS does: a client's pool should not meet closed doors."""
+
+_Scope = dict[str, Any]
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Limits(Protocol):
+    """The one thing that the server asks of a profile."""
+
+    @property
+    def body_limit(self) -> int:
+        """The longest request body in bytes."""
+
+
+class Service(Protocol):
+    """What can be served: the emulator, as far as the server needs it."""
+
+    base_url: str
+
+    @property
+    def clock(self) -> Clock:
+        """The clock whose time the answers' `Date` shows."""
+
+    @property
+    def profile(self) -> Limits:
+        """The profile in force."""
+
+    def handle(self, request: Request) -> Response:
+        """The answer to one request."""
+
+
+class HttpServer:
+    """One service on one port. Making it takes the port; `run` or `start` opens the doors.
+
+    As a context manager it serves from a thread for as long as the block lasts.
+
+    Args:
+        service: what to serve. Its `base_url` is set here, since the port may be known only now.
+        host: address or name to listen on.
+        port: 0 picks a free one.
+        tls: speak TLS, with a certificate of an authority made on the spot.
+        ca_file: where to write that authority's certificate; a temporary file that goes with the server otherwise.
+        base_url: what clients call the server by, where that is not its own address (a container, a proxy).
+
+    Raises:
+        UsageError: the address cannot be listened on, or the authority's certificate cannot be written.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        ca_file: Path | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        self._socket = _listening(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        scheme = "https" if tls else "http"
+        self.base_url = (base_url or f"{scheme}://{_name_for(host)}:{self.port}").rstrip("/")
+        self.ca_file: Path | None = None
+        self._ca_file_is_ours = tls and ca_file is None
+        context: ssl.SSLContext | None = None
+        if tls:
+            try:
+                self.ca_file = ca_file if ca_file is not None else _temporary_file()
+                context = _tls_context(self.ca_file, host, urlsplit(self.base_url).hostname or "localhost")
+            except OSError as error:
+                self._socket.close()
+                raise UsageError(
+                    f"Cannot write the certificate authority to {ca_file}: {error.strerror or error}."
+                ) from error
+        service.base_url = self.base_url
+        self._server = _Server(_configuration(Application(service), context))
+        self._thread: threading.Thread | None = None
+        self._fault: BaseException | None = None
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Serve in this thread until a signal (in the main thread) or `stop` (from another) ends it.
+
+        `on_ready` is called once requests are accepted.
+        """
+        if on_ready is not None:
+            self._server.on_ready = on_ready
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Serve from a thread; returns once requests are accepted."""
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run_in_thread, args=(ready,), daemon=True)
+        self._thread.start()
+        ready.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    def stop(self) -> None:
+        """End what `start` or `run` began, and wait for a thread's end."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def close(self) -> None:
+        """Give up the port and the temporary file; `run` and the context manager do so by themselves."""
+        self._socket.close()
+        if self._ca_file_is_ours and self.ca_file is not None:
+            self.ca_file.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run_in_thread(self, ready: threading.Event) -> None:
+        try:
+            self.run(ready.set)
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits in start()
+            self._fault = error
+        finally:
+            ready.set()
+
+
+class Application:
+    """The bare ASGI application around a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._date = (0, b"")
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Answer one request. Of a client that leaves before its request is complete, nothing is handed over."""
+        if scope["type"] != "http":
+            return
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        body, oversize = await _body_of(dict(headers), receive, self._service.profile.body_limit)
+        if body is None:
+            return
+        client = scope["client"]
+        request = Request(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            body=body,
+            scheme=scope["scheme"],
+            host=_host_of(headers, scope),
+            local=client is not None and _is_loopback(client[0]),
+        )
+        response = self._service.handle(request)
+        sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        named = {name for name, _ in sent}
+        if b"content-length" not in named and response.status not in {204, 304}:
+            sent.append((b"content-length", b"%d" % len(response.body)))
+        if b"date" not in named:
+            sent.append((b"date", self._date_now()))
+        if oversize and request.header("expect") is not None:
+            # It may or may not send the body now: only a closed connection is clear (RFC 9110, section 10.1.1).
+            sent.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": response.status, "headers": sent})
+        await send({"type": "http.response.body", "body": response.body})
+
+    def _date_now(self) -> bytes:
+        """The service's time as an HTTP date, so that a client of a fast clock can tell what time it is there."""
+        now = self._service.clock.now()
+        second = int(now.timestamp())
+        if self._date[0] != second:
+            self._date = (second, format_datetime(now.replace(microsecond=0), usegmt=True).encode("ascii"))
+        return self._date[1]
+
+
+async def _body_of(headers: dict[str, str], receive: _Receive, limit: int) -> tuple[bytes | None, bool]:
+    """The body, and whether it is over the limit.
+
+    Of a body over the limit nothing is read when its length was announced, and one byte more than the limit otherwise:
+    enough for the service to see that it is too long. None when the client left.
+    """
+    length = headers.get("content-length")
+    if length is not None and int(length) > limit:
+        return b"", True
+    if length is None and "transfer-encoding" not in headers:
+        return b"", False
+    parts: list[bytes] = []
+    total = 0
+    while total <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None, False
+        parts.append(message.get("body", b""))
+        total += len(parts[-1])
+        if not message.get("more_body", False):
+            break
+    whole = parts[0] if len(parts) == 1 else b"".join(parts)
+    return whole[: limit + 1], total > limit
+
+
+def _host_of(headers: tuple[tuple[str, str], ...], scope: _Scope) -> str:
+    for name, value in headers:
+        if name == "host":
+            return value
+    server = scope["server"]
+    return "" if server is None else f"{server[0]}:{server[1]}"
+
+
+@functools.lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether an address or name to listen on is reached from this computer alone."""
+    return host.lower() == "localhost" or _is_loopback(host)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with three differences.
+
+    It says when it is ready; a signal ends it with nothing raised afterwards, so that the command may end with 0; and
+    at the end it waits a moment for requests under way, but not for a client that went silent in the middle of one.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.on_ready: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cut = asyncio.get_running_loop().call_later(GRACE, self._cut_connections)
+        try:
+            await super().shutdown(sockets=sockets)
+        finally:
+            cut.cancel()
+
+    def _cut_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        del frame
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def _configuration(application: Application, context: ssl.SSLContext | None) -> uvicorn.Config:
+    configuration = uvicorn.Config(
+        application,
+        interface="asgi3",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=IDLE,
+    )
+    configuration.load()
+    configuration.ssl = context  # made in memory: uvicorn's own options want files
+    return configuration
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}."
+            " Choose another with --host and --port; port 0 picks a free one."
+        ) from error
+
+
+def _name_for(host: str) -> str:
+    """What an URL calls this host; for an address that stands for all of them, the computer's name."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104  recognised, not listened on
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _temporary_file() -> Path:
+    handle, name = tempfile.mkstemp(prefix="popreceipt-ca-", suffix=".pem")
+    os.close(handle)
+    return Path(name)
+
+
+def _tls_context(ca_file: Path, *hosts: str) -> ssl.SSLContext:
+    """A context with a certificate for these hosts and the computer's own names; the authority goes to the file."""
+    authority = trustme.CA(organization_name="popreceipt", organization_unit_name="a test run's own authority")
+    names = dict.fromkeys([*hosts, "localhost", "127.0.0.1", "127.0.0.2", "::1", socket.gethostname()])
+    certificate = authority.issue_cert(*(name for name in names if name))
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    certificate.configure_cert(context)
+    return context

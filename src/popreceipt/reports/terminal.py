@@ -1,0 +1,115 @@
+"""Verdicts on a terminal: a table by chapter, then what is behind each broken rule."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from popreceipt.journal import Exchange
+from popreceipt.reports.evidence import lines_for
+from popreceipt.rules.rule import Rule
+from popreceipt.verdict import Level, Outcome, RuleVerdict, Verdicts
+
+SYMBOLS = {
+    Outcome.HELD: ("✔", "green"),
+    Outcome.VIOLATED: ("✘", "bold red"),
+    Outcome.UNDECIDED: ("?", "yellow"),
+    Outcome.ANSWERED: ("→", "cyan"),
+    Outcome.UNEXERCISED: ("·", "dim"),
+}
+
+_FINDINGS_SHOWN = 3
+
+
+def print_verdicts(
+    console: Console, verdicts: Verdicts, rules: Mapping[str, Rule], exchanges: Mapping[int, Exchange]
+) -> None:
+    """Print everything a person wants after a run."""
+    console.print(table(verdicts))
+    for verdict in verdicts.with_outcome(Outcome.VIOLATED, Outcome.UNDECIDED):
+        if verdict.id in rules:
+            console.print(details(verdict, rules[verdict.id], exchanges))
+    for note in verdicts.notes:
+        console.print(Text(note, style="yellow"))
+    console.print(summary(verdicts))
+
+
+def table(verdicts: Verdicts) -> Table:
+    """A row a rule, in chapters."""
+    made = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    made.add_column("")
+    made.add_column("rule", no_wrap=True)
+    made.add_column("level")
+    made.add_column("seen", justify="right")
+    made.add_column("outcome", overflow="fold")
+    chapter = ""
+    for verdict in verdicts.rules:
+        if verdict.chapter != chapter:
+            chapter = verdict.chapter
+            made.add_row("", Text(chapter, style="bold"))
+        symbol, style = SYMBOLS[verdict.outcome]
+        made.add_row(
+            Text(symbol, style=style),
+            Text("  " + verdict.id.partition(".")[2]),
+            Text(verdict.level, style="dim"),
+            str(verdict.situations or ""),
+            Text(_outcome(verdict), style=style),
+        )
+    return made
+
+
+def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange]) -> Panel:
+    """Why a rule is violated or undecided: its text, its place, the exchanges that show it, and how to repeat them."""
+    symbol, style = SYMBOLS[verdict.outcome]
+    body = Text()
+    body.append(f"{rule.text}\n")
+    body.append(f"{rule.source} ({rule.provenance})\n", style="dim")
+    if verdict.reason:
+        body.append(f"{verdict.reason}\n")
+    findings = [each for each in verdict.findings if each.outcome is verdict.outcome]
+    for finding in findings[:_FINDINGS_SHOWN]:
+        body.append(f"\n{finding.message}\n", style="bold")
+        lines, commands = lines_for(finding.exchanges, exchanges)
+        for each in lines:
+            body.append(f"  {each}\n")
+        if commands and verdict.outcome is Outcome.VIOLATED:
+            body.append("show it again:\n", style="dim")
+            for each in commands:
+                body.append(f"  {each}\n", style="dim")
+    if len(findings) > _FINDINGS_SHOWN:
+        body.append("\n… and more; all of them are in verdicts.json\n", style="dim")
+    body.rstrip()
+    return Panel(body, title=f"{symbol} {verdict.id} {verdict.outcome}", title_align="left", border_style=style)
+
+
+def summary(verdicts: Verdicts) -> Text:
+    """One line: how many rules ended how, and on what."""
+    counts = verdicts.summary()
+    must = len([each for each in verdicts.with_outcome(Outcome.VIOLATED) if each.level is Level.MUST])
+    made = Text()
+    made.append(f"{verdicts.target.get('name', 'journal')}: ", style="bold")
+    for place, outcome in enumerate(
+        (Outcome.HELD, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.ANSWERED, Outcome.UNEXERCISED)
+    ):
+        _, style = SYMBOLS[outcome]
+        number = counts[outcome.value]
+        made.append(", " if place else "")
+        made.append(f"{number} {outcome}", style=style if number else "dim")
+    if counts["violated"]:
+        made.append(f" ({must} MUST)", style="bold red" if must else "yellow")
+    made.append(f" in {verdicts.duration_seconds:.1f} s")
+    if verdicts.seed is not None:
+        made.append(f", seed {verdicts.seed}", style="dim")
+    if not verdicts.complete:
+        made.append("; not complete", style="bold red")
+    return made
+
+
+def _outcome(verdict: RuleVerdict) -> str:
+    if verdict.outcome is Outcome.ANSWERED:
+        return verdict.answer or ""
+    if verdict.outcome is Outcome.UNEXERCISED:
+        return f"unexercised: {verdict.reason}"
+    return verdict.outcome.value

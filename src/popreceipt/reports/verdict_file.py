@@ -1,0 +1,15 @@
+"""The verdict file: every verdict as JSON, sealed last."""
+
+import json
+from pathlib import Path
+
+from popreceipt.verdict import Verdicts
+
+
+def write(verdicts: Verdicts, path: Path) -> None:
+    """Write the file in two steps, so that one that was cut off never says that it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = verdicts.as_json()
+    path.write_text(json.dumps(content | {"complete": False}, indent=1), encoding="utf-8")
+    if verdicts.complete:
+        path.write_text(json.dumps(content, indent=1), encoding="utf-8")

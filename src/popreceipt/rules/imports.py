@@ -1,0 +1,404 @@
+"""Questions about imports: what was handed in, when the batch may or must have run, what was seen of each message.
+
+A recurrence is known by its bounds: it counts from the creation of its recurring data job, or from a reset, and both
+took effect between two instants. Where a journal does not tell, the answers are the lenient ones.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from popreceipt import vocabulary
+from popreceipt.rules.facts import Activity, Call, Cleanup, Enqueue, ProcessRun, Records, Rows, StatusAnswer
+from popreceipt.rules.files import ENTITY, ParsedFile, records_of
+from popreceipt.rules.reader import instant_of
+
+if TYPE_CHECKING:
+    from popreceipt.rules.readings import Readings
+
+FINAL: Final = frozenset(
+    {
+        vocabulary.PROCESSED,
+        vocabulary.PROCESSED_WITH_ERRORS,
+        vocabulary.PREPROCESSING_ERROR,
+        vocabulary.POSTPROCESSING_FAILED,
+    }
+)
+"""Statuses after which an import has come to its end."""
+
+COMPLETED: Final = frozenset({vocabulary.PROCESSED, vocabulary.PROCESSED_WITH_ERRORS})
+"""Statuses that say that the records were taken through to the target."""
+
+SHOWN_PRECISION: Final = timedelta(seconds=1)
+"""Instants in Manage messages may be cut or rounded to whole seconds."""
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """Some instant between `since` and `by`.
+
+    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first:
+    `place` is the number of the exchange, or of the last one before an observation, whose `order` then counts on.
+    """
+
+    since: datetime
+    by: datetime
+    place: int
+    order: int
+
+    def precedes(self, other: "Moment") -> bool:
+        """Certainly lies before `other`."""
+        if self.by != other.since:
+            return self.by < other.since
+        return (self.place, self.order) < (other.place, other.order)
+
+
+class Sighting(Moment, frozen=True, gc=False):
+    """A message had this state at that moment; `call` told it, None: Manage messages."""
+
+    state: str
+    call: StatusAnswer | None
+
+
+class Row(Moment, frozen=True, gc=False):
+    """A message's row of Manage messages as it stood at that moment."""
+
+    state: str | None
+    started: datetime | None
+    completed: datetime | None
+
+    @property
+    def untouched(self) -> bool:
+        """The batch has not taken it yet."""
+        return self.state == vocabulary.ENQUEUED and self.started is None
+
+
+class Recurrence:
+    """When the batch of one recurring data job runs, from one reset or change of its recurrence to the next.
+
+    The n-th tick (n from 1) lies n periods after the origin, which is known to lie between `first` and `last`.
+    """
+
+    def __init__(
+        self,
+        period: timedelta | None,
+        *,
+        told: bool,
+        origin: tuple[datetime, datetime] | None,
+        until: datetime,
+        runs: list[ProcessRun],
+    ) -> None:
+        self.period = period
+        self.until = until
+        self.origin = origin
+        self._told = told
+        self._runs = runs
+        self._run_ends = [each.at for each in runs]
+
+    @property
+    def exact(self) -> bool:
+        """Its ticks are known to the instant."""
+        return self.origin is not None and self.origin[0] == self.origin[1] and self.period is not None
+
+    def ran_on_purpose(self, start: datetime, end: datetime) -> bool:
+        """Whether somebody made the batch run at some instant of that stretch."""
+        place = bisect_left(self._run_ends, start)
+        return place < len(self._runs) and self._runs[place].since <= end
+
+    def may_have_run(self, start: datetime, end: datetime) -> bool:
+        """Whether the batch may have run at some instant of that stretch, its ends included."""
+        if end >= self.until or self.ran_on_purpose(start, end):
+            return True
+        if self.period is None:
+            return not self._told
+        if self.origin is None:
+            return True
+        first, last = self.origin
+        return max(1, _ceiling(start - last, self.period)) <= (end - first) // self.period
+
+    def ticks_between(self, start: datetime, end: datetime) -> int:
+        """How many ticks certainly lie after `start` and before `end`."""
+        if self.period is None or self.origin is None:
+            return 0
+        first, last = self.origin
+        lowest = max(1, (start - first) // self.period + 1)
+        highest = _ceiling(min(end, self.until) - last, self.period) - 1
+        return max(0, highest - lowest + 1)
+
+
+def _ceiling(stretch: timedelta, period: timedelta) -> int:
+    return -((-stretch) // period)
+
+
+class Import:
+    """One file that was handed in and accepted, and all that was seen of its message afterwards."""
+
+    __slots__ = ("asked", "enqueue", "file", "id", "in_order", "jobs", "recurrence", "rows", "seen", "settings")
+
+    def __init__(
+        self,
+        enqueue: Enqueue,
+        message: str,
+        settings: Mapping[str, Any],
+        recurrence: Recurrence,
+        file: ParsedFile | None,
+    ) -> None:
+        self.enqueue = enqueue
+        self.id = message
+        self.settings = settings
+        self.recurrence = recurrence
+        self.file = file
+        self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
+        self.asked: list[Sighting] = []
+        self.jobs: list[Sighting] = []
+        self.rows: list[Row] = []
+        self.seen: list[Sighting] = []
+
+    @property
+    def activity(self) -> str:
+        """The recurring data job that it was handed to."""
+        return self.enqueue.activity or ""
+
+    @property
+    def final(self) -> Sighting | None:
+        """The first sight of its end, wherever it was seen."""
+        return next((each for each in self.seen if each.state in FINAL), None)
+
+    @property
+    def told(self) -> Sighting | None:
+        """The end as GetMessageStatus told it first, or else as it was seen anywhere."""
+        return next((each for each in self.asked if each.state in FINAL), None) or self.final
+
+    @property
+    def taken(self) -> Sighting | None:
+        """The first sight of it in another state than Enqueued."""
+        return next((each for each in self.seen if each.state != vocabulary.ENQUEUED), None)
+
+    def ended_before(self, moment: Moment) -> Sighting | None:
+        """The end, where it was seen before that."""
+        final = self.final
+        return final if final is not None and final.precedes(moment) else None
+
+
+class Imports:
+    """The accepted imports of a journal, by message and by recurring data job, in the order in which they were sent."""
+
+    def __init__(self, journal: "Readings") -> None:
+        self._journal = journal
+        self._histories = {name: _History(journal, name) for name in journal.activities}
+        self.by_id: dict[str, Import] = {}
+        self.of_activity: dict[str, list[Import]] = defaultdict(list)
+        twice: set[str] = set()
+        for each in journal.enqueues:
+            if not each.ok or each.message is None:
+                continue
+            if each.message in self.by_id:
+                twice.add(each.message)
+                continue
+            history = self._histories.get(each.activity or "")
+            settings = history.settings(each.sent) if history is not None else {}
+            recurrence = history.recurrence(each.sent) if history is not None else _UNKNOWN
+            made = Import(each, each.message, settings, recurrence, _sound_file(each, settings))
+            self.by_id[each.message] = made
+        for message in twice:
+            del self.by_id[message]
+        for made in self.by_id.values():
+            self.of_activity[made.activity].append(made)
+        self._see()
+
+    def __iter__(self) -> Iterator[Import]:
+        return iter(self.by_id.values())
+
+    def settings(self, activity: str | None, at: datetime) -> Mapping[str, Any]:
+        """All settings of a recurring data job as told by `at`; none where nobody told."""
+        history = self._histories.get(activity or "")
+        return history.settings(at) if history is not None else {}
+
+    def gone(self, message: Import, by: datetime) -> bool:
+        """Whether a clean-up, a reset or the end of the seven days may have taken the message by then."""
+        return (
+            by >= message.enqueue.sent + self._journal.retention
+            or by >= self._reset_after(message.enqueue.sent)
+            or any(each.activity == message.activity and each.since <= by for each in self._journal.cleanups)
+        )
+
+    @cached_property
+    def executions(self) -> dict[str, list[str]]:
+        """The messages for which an execution was named, by the execution."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for call in self._journal.execution_ids:
+            if call.ok and call.message and call.execution and is_execution(call.execution):
+                known = found[call.execution]
+                if call.message not in known:
+                    known.append(call.message)
+        return dict(found)
+
+    def _reset_after(self, instant: datetime) -> datetime:
+        spans = self._journal.reset_spans
+        return min((since for since, _ in spans if since >= instant), default=_NEVER) if spans else _NEVER
+
+    def _see(self) -> None:
+        for answers, series in ((self._journal.statuses, "asked"), (self._journal.jobstatuses, "jobs")):
+            for call in answers:
+                made = self.by_id.get(call.message or "")
+                if made is not None and call.ok and call.state is not None:
+                    sighting = Sighting(call.sent, call.answered, call.seq, 0, call.state, call)
+                    getattr(made, series).append(sighting)
+                    made.seen.append(sighting)
+        for activity, observed in self._journal.rows.items():
+            for rows in observed:
+                for message, row in rows.by_id.items():
+                    made = self.by_id.get(message)
+                    if made is None or made.activity != activity:
+                        continue
+                    seen = _row(row, rows)
+                    made.rows.append(seen)
+                    if seen.state is not None:
+                        made.seen.append(Sighting(seen.since, seen.by, seen.place, seen.order, seen.state, None))
+        for made in self.by_id.values():
+            if len(made.seen) > 1:
+                made.seen.sort(key=_when)
+            end = self._reset_after(made.enqueue.sent)
+            if end < _NEVER:
+                made.asked = [each for each in made.asked if each.by <= end]
+                made.jobs = [each for each in made.jobs if each.by <= end]
+                made.rows = [each for each in made.rows if each.by <= end]
+                made.seen = [each for each in made.seen if each.by <= end]
+
+
+class _History:
+    """A recurring data job's settings and recurrences over time."""
+
+    def __init__(self, journal: "Readings", activity: str) -> None:
+        observed = sorted(journal.activities[activity], key=lambda each: each.at)
+        runs = sorted(journal.runs.get(activity, ()), key=lambda each: each.at)
+        self._times: list[datetime] = []
+        self._settings: list[Mapping[str, Any]] = []
+        merged: dict[str, Any] = {}
+        for each in observed:
+            merged = {**merged, **each.settings}
+            self._times.append(each.at)
+            self._settings.append(merged)
+        self._starts: list[datetime] = []
+        self._recurrences: list[Recurrence] = []
+        changes = _changes(observed, journal.reset_spans)
+        for place, (start, origin, minutes) in enumerate(changes):
+            until = changes[place + 1][0] if place + 1 < len(changes) else _NEVER
+            told = minutes is not _UNTOLD
+            period = timedelta(minutes=minutes) if told and minutes else None
+            self._starts.append(start)
+            self._recurrences.append(Recurrence(period, told=told, origin=origin, until=until, runs=runs))
+
+    def settings(self, at: datetime) -> Mapping[str, Any]:
+        place = bisect_right(self._times, at)
+        return self._settings[place - 1] if place else {}
+
+    def recurrence(self, at: datetime) -> Recurrence:
+        place = bisect_right(self._starts, at)
+        return self._recurrences[place - 1] if place else _UNKNOWN
+
+
+_UNTOLD: Final = -1.0
+_UNKNOWN: Final = Recurrence(None, told=False, origin=None, until=_NEVER, runs=[])
+
+_Change = tuple[datetime, tuple[datetime, datetime] | None, float]
+
+
+def _changes(observed: list[Activity], resets: list[tuple[datetime, datetime]]) -> list[_Change]:
+    """From when on which recurrence held: its start, the bounds of its origin (None: unknown) and its minutes."""
+    found: list[_Change] = []
+    first_minutes: float | None = None
+    events: list[Activity | tuple[datetime, datetime]] = [*resets, *observed]
+    events.sort(key=lambda each: each[1] if isinstance(each, tuple) else each.at)
+    last_reset: tuple[datetime, datetime] | None = None
+    for event in events:
+        if isinstance(event, tuple):
+            last_reset = event
+            if found and first_minutes is not None:
+                found.append((event[0], event, first_minutes))
+            continue
+        minutes = float(event.settings.get("processing_recurrence_minutes", _UNTOLD) or 0.0)
+        if first_minutes is None:
+            first_minutes = minutes
+            origin = (event.since, event.at) if event.created else last_reset
+            found.append((_ALWAYS if origin is None else origin[0], origin, minutes))
+        elif minutes not in (found[-1][2], _UNTOLD):
+            # From when a changed recurrence counts is open.
+            found.append((event.since, None, minutes))
+    return found
+
+
+def _sound_file(enqueue: Enqueue, settings: Mapping[str, Any]) -> ParsedFile | None:
+    """The records of a file that a right service takes for what it is; None where anything about it is open."""
+    if settings.get("direction") != "import" or str(settings.get("entity", "")).casefold() != ENTITY:
+        return None
+    kind = settings.get("type")
+    entity = (enqueue.entity or "").casefold()
+    if entity != ENTITY and not (kind == "package" and not entity):
+        return None
+    if _plus_in_entity(enqueue.query) or (enqueue.company and settings.get("use_company_from_message") is not False):
+        return None
+    if str(settings.get("format", "CSV")).casefold() != "csv" or enqueue.encoding not in (None, "identity"):
+        return None
+    content = enqueue.body.content() if enqueue.body is not None else None
+    file = records_of(content) if content else None
+    if file is None or file.kind != {"file": "csv", "package": "package"}.get(str(kind)):
+        return None
+    return file
+
+
+def _plus_in_entity(query: str) -> bool:
+    """Whether a plus sign stands for a blank in the entity's name: not every service need read it so."""
+    return any("+" in part for part in query.split("&") if part.lower().startswith("entity="))
+
+
+def _row(row: Mapping[str, Any], look: Rows) -> Row:
+    return Row(
+        look.since,
+        look.at,
+        look.place,
+        look.order,
+        vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower()),
+        instant_in(row, "ProcessingStartedDateTime"),
+        instant_in(row, "ProcessingCompletedDateTime"),
+    )
+
+
+def instant_in(row: Mapping[str, Any], column: str) -> datetime | None:
+    """An instant in a row of Manage messages; None where it is blank."""
+    value = row.get(column)
+    read = instant_of(value) if isinstance(value, str) else None
+    return read[0] if read is not None else None
+
+
+def _when(sighting: Sighting) -> tuple[datetime, int, int]:
+    return sighting.by, sighting.place, sighting.order
+
+
+def moment_of(fact: Call | Rows | Records | Cleanup) -> Moment:
+    """When a call took effect, or an observation was made."""
+    if isinstance(fact, Call):
+        return Moment(fact.sent, fact.answered, fact.seq, 0)
+    return Moment(fact.since, fact.at, fact.place, fact.order)
+
+
+def is_execution(text: str | None) -> bool:
+    """Whether a text names an execution: it is not blank and not the GUID of zeros."""
+    return bool(text and text.strip()) and vocabulary.bare_guid(text or "") != vocabulary.ZERO_GUID
+
+
+def trusted(role: str | None) -> bool:
+    """Whether a call came from the client that every policy lists (or from nobody knows whom)."""
+    return role in (None, "authorised")
+
+
+def gate_or_gateway(status: int) -> bool:
+    """A status that says nothing about the question: the door was shut, or something before the service answered."""
+    return status in (401, 403, 408, 429, 502, 503, 504)

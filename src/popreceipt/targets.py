@@ -1,0 +1,380 @@
+"""One string, one target: the emulator in this process, a server with a control plane, a tenant known by its wire."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from os import environ
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import httpx
+
+from popreceipt.client.control import Control
+from popreceipt.client.session import Session, split_base
+from popreceipt.client.times import DateTimes, TargetClock
+from popreceipt.client.tokens import Tokens
+from popreceipt.client.transport import Transport
+from popreceipt.client.wire import Ask
+from popreceipt.clock import ManualClock
+from popreceipt.exceptions import NotAbleTo, NothingProved, UsageError
+from popreceipt.journal import Entry, Exchange, Header, Journal, Observation
+from popreceipt.journal import Target as JournalTarget
+from popreceipt.vocabulary import TOKEN, bare_guid
+
+if TYPE_CHECKING:
+    from popreceipt.emulator.emulator import Emulator
+
+JOURNAL_PREFIX = "journal:"
+EMULATOR_PREFIX = "emulator:"
+TENANT_PREFIX = "tenant:"
+
+IN_PROCESS = "http://emulator"
+"""The base URL of the emulator in this process: a name that is never looked up."""
+
+ADVANCE_TIME = "advance-time"
+
+PATIENCE_SECONDS = 120.0
+"""The longest real wait for a clock that runs, unless told otherwise."""
+
+
+@dataclass
+class Target:
+    """Whom scenarios drive: how to speak to it, what it is able to do, and the journal of what was said."""
+
+    name: str
+    build: str
+    abilities: frozenset[str]
+    times: TargetClock
+    session: Session
+    tokens: Tokens
+    journal: Journal
+    activities: dict[str, Mapping[str, Any]]
+    control: Control | None = None
+    emulator: "Emulator | None" = None
+    """The emulator itself where it runs in this process: for tests of it, never for scenarios."""
+
+    def can(self, ability: str) -> bool:
+        """Whether the target is able to do this."""
+        return ability in self.abilities
+
+    def control_for(self, ability: str) -> Control:
+        """The control plane, for a call that takes this ability.
+
+        Raises:
+            NotAbleTo: the target lacks it.
+        """
+        if self.control is None or ability not in self.abilities:
+            raise NotAbleTo(self.name, ability, "an emulator target")
+        return self.control
+
+    def create(self, **settings: Any) -> Mapping[str, Any]:
+        """Make a fresh recurring data job in a data project of its own."""
+        return self.control_for("create-activity").create(**settings)
+
+    def activity(self, name: str) -> Mapping[str, Any]:
+        """A recurring data job of the target's first world, by name.
+
+        Raises:
+            NotAbleTo: there is none of this name.
+        """
+        if name not in self.activities:
+            raise NotAbleTo(self.name, f"activity {name}", "naming such an activity in the target's configuration")
+        return self.activities[name]
+
+    def advance(self, step: timedelta) -> None:
+        """Let the target's time pass: by moving its clock, or by waiting for it."""
+        self.times.advance(step.total_seconds())
+
+    def journal_mark(self) -> int:
+        """Where the journal is now, to be handed to `entries_since`."""
+        return len(self.journal.entries)
+
+    def entries_since(self, mark: int) -> list[Entry]:
+        """What was written after a mark, with what must be known to judge it: settings and tokens told earlier.
+
+        Where scenarios share activities (no `create-activity`) the story of one message may have begun in another
+        scenario, so everything so far is given.
+        """
+        entries = self.journal.entries
+        if "create-activity" not in self.abilities:
+            return list(entries)
+        known = [each for each in entries[:mark] if _is_told_once(each)]
+        return known + entries[mark:]
+
+
+def _is_told_once(entry: Entry) -> bool:
+    if isinstance(entry, Exchange):
+        return entry.operation == TOKEN
+    return isinstance(entry, Observation) and entry.observation == "activity" and not entry.facts.get("created")
+
+
+@contextmanager
+def open_target(
+    text: str,
+    *,
+    seed: int = 0,
+    ca: Path | None = None,
+    control_key: str | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    journal_file: IO[bytes] | None = None,
+) -> Iterator[Target]:
+    """Open the target that a string names, and close it in the end.
+
+    Args:
+        text: `emulator:`, `emulator:MUTANT`, `emulator:dialect=NAME`, `http://…`, `https://…` or `tenant:NAME`.
+        seed: of the emulator's chance, and noted in the journal.
+        ca: a file with the certificate authority of a TLS target.
+        control_key: for a control plane off loopback.
+        patience_seconds: the longest real wait for a clock that cannot be moved.
+        journal_file: takes the journal as it grows.
+
+    Raises:
+        UsageError: no such target.
+        NothingProved: the target cannot be reached or does not offer what is needed.
+    """
+    if text.startswith(EMULATOR_PREFIX):
+        opened = _emulator(text, seed, journal_file)
+    elif text.startswith(("http://", "https://")):
+        opened = _server(text, seed, ca, control_key, timedelta(seconds=patience_seconds), journal_file)
+    elif text.startswith(TENANT_PREFIX):
+        opened = _tenant(text.removeprefix(TENANT_PREFIX), seed, ca, timedelta(seconds=patience_seconds), journal_file)
+    else:
+        raise UsageError(
+            f"Unknown target {text!r}: it is emulator:, emulator:MUTANT, emulator:dialect=NAME, http://HOST:PORT, "
+            "https://HOST:PORT, tenant:NAME or journal:FILE."
+        )
+    try:
+        yield opened
+    finally:
+        opened.session.close()
+
+
+class EmulatorTransport(httpx.BaseTransport):
+    """Carries requests to an emulator in this process: no socket, no event loop, the same answers."""
+
+    def __init__(self, emulator: "Emulator") -> None:
+        self._emulator = emulator
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Hand a request over and bring back the answer."""
+        from popreceipt.emulator.http import Request
+
+        target = request.extensions.get("target") or request.url.raw_path
+        path, _, query = target.decode("ascii").partition("?")
+        answer = self._emulator.handle(
+            Request(
+                method=request.method,
+                path=path,
+                query=query,
+                headers=tuple(
+                    (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.raw
+                ),
+                body=request.read(),
+                scheme=request.url.scheme,
+                host=request.url.netloc.decode("ascii"),
+            )
+        )
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+
+
+def make_emulator(text: str, seed: int) -> "Emulator":
+    """The emulator that a target string names, on a manual clock.
+
+    Raises:
+        UsageError: no mutant or dialect is called so.
+    """
+    from popreceipt.emulator.emulator import Emulator
+    from popreceipt.emulator.profile import Profile, dialect
+
+    named = text.removeprefix(EMULATOR_PREFIX)
+    clock = ManualClock()
+    if named.startswith("dialect="):
+        return Emulator(clock, dialect(named.removeprefix("dialect=")), seed=seed, base_url=IN_PROCESS)
+    if named:
+        from popreceipt.emulator.mutants import build
+
+        return build(named, clock, Profile(), seed=seed, base_url=IN_PROCESS)
+    return Emulator(clock, Profile(), seed=seed, base_url=IN_PROCESS)
+
+
+def _emulator(text: str, seed: int, journal_file: IO[bytes] | None) -> Target:
+    emulator = make_emulator(text, seed)
+    transport = Transport(EmulatorTransport(emulator))
+    opened = _controlled(text, IN_PROCESS, seed, transport, None, timedelta(0), journal_file)
+    opened.emulator = emulator
+    return opened
+
+
+def _server(
+    url: str,
+    seed: int,
+    ca: Path | None,
+    control_key: str | None,
+    patience: timedelta,
+    journal_file: IO[bytes] | None,
+) -> Target:
+    split_base(url)
+    transport = Transport(None, ca)
+    return _controlled(url, url, seed, transport, control_key, patience, journal_file)
+
+
+def _controlled(
+    text: str,
+    url: str,
+    seed: int,
+    transport: Transport,
+    control_key: str | None,
+    patience: timedelta,
+    journal_file: IO[bytes] | None,
+) -> Target:
+    journal = Journal(file=journal_file)
+    control = Control(url, transport=transport, key=control_key, journal=journal, patience=patience)
+    times = control.times
+    # The header goes into the file with the first entry, so the world is asked for before anything is written.
+    asked = Control(url, transport=transport, key=control_key, times=times, patience=patience).world()
+    abilities = set(asked.abilities)
+    if times.kind == "scaled":
+        abilities.add(ADVANCE_TIME)  # by waiting, as far as patience goes
+    abilities |= _identities(asked.identity)
+    name = asked.name if text == url and asked.name and asked.name != url else text
+    journal.header = Header(
+        target=JournalTarget(name=text, build=asked.build, clock=times.kind, abilities=tuple(sorted(abilities))),
+        seed=seed,
+        clock=times.kind,
+        rate=times.rate,
+    )
+    world = control.world()
+    session = Session(url, times, journal, transport=transport)
+    identity = dict(world.identity)
+    return Target(
+        name=text if name == text else f"{name} at {text}",
+        build=world.build,
+        abilities=frozenset(abilities),
+        times=times,
+        session=session,
+        tokens=Tokens(session, identity),
+        journal=journal,
+        activities={str(each.get("name")): each for each in world.activities},
+        control=control,
+    )
+
+
+def _identities(identity: Mapping[str, Any]) -> set[str]:
+    """Which identities beside the authorised client a target hands out, as abilities."""
+    clients = identity.get("clients")
+    found = {f"{role}-client" for role in ("unlisted", "unmapped") if isinstance(clients, Mapping) and role in clients}
+    return found | ({"user"} if identity.get("user") else set())
+
+
+# Tenants
+
+
+def configuration() -> tuple[Path, Mapping[str, Any]]:
+    """The configuration file (`popreceipt.toml`, or the one named in POPRECEIPT_CONFIG) and what stands in it.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    path = Path(environ.get("POPRECEIPT_CONFIG", "popreceipt.toml"))
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"Cannot read {path}: {error.strerror or error}. Targets tenant:NAME are described there; "
+            "POPRECEIPT_CONFIG may name another file."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+
+
+def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_file: IO[bytes] | None) -> Target:
+    path, settings = configuration()
+    tenants = settings.get("tenant", {})
+    if name not in tenants:
+        known = ", ".join(tenants) or "none"
+        raise UsageError(f"{path} describes no tenant {name!r} (it describes: {known}). Add a table [tenant.{name}].")
+    tenant = tenants[name]
+    where = f"[tenant.{name}] in {path}"
+    base_url = _text(tenant, "base_url", where)
+    split_base(base_url)
+    rate = _rate(str(tenant.get("clock", "system")), where)
+    authority = ca or (Path(tenant["ca"]) if "ca" in tenant else None)
+    transport = Transport(None, authority)
+    times = DateTimes(rate, target=f"tenant:{name}", patience=patience)
+    abilities = {ADVANCE_TIME} if rate > 1 else set()
+    identity = _identity(tenant, base_url, where)
+    abilities |= _identities(identity)
+    activities: dict[str, Mapping[str, Any]] = {
+        role: {"id": bare_guid(str(guid)), "name": role} for role, guid in dict(tenant.get("activities", {})).items()
+    }
+    if not activities:
+        raise UsageError(f'{where} names no activities: add a table [tenant.{name}.activities] with ROLE = "GUID".')
+    journal = Journal(
+        Header(
+            target=JournalTarget(name=f"tenant:{name}", clock=times.kind, abilities=tuple(sorted(abilities))),
+            seed=seed,
+            clock=times.kind,
+            rate=rate,
+        ),
+        journal_file,
+    )
+    session = Session(base_url, times, journal, transport=transport)
+    # One harmless request sets the clock by the Date header of its answer, before anything is judged by it.
+    reply = Session(base_url, times, Journal(), transport=transport).send(Ask("GET", "/"))
+    if reply.failure is not None:
+        raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
+    return Target(
+        name=f"tenant:{name}",
+        build="",
+        abilities=frozenset(abilities),
+        times=times,
+        session=session,
+        tokens=Tokens(session, identity),
+        journal=journal,
+        activities=activities,
+    )
+
+
+def _identity(tenant: Mapping[str, Any], base_url: str, where: str) -> Mapping[str, Any]:
+    clients = {"authorised": tenant, **dict(tenant.get("clients", {}))}
+    return {
+        "token_url": _text(tenant, "token_url", where),
+        "token_url_v1": tenant.get("token_url_v1"),
+        "resource": tenant.get("resource", base_url),
+        "tenant": tenant.get("tenant"),
+        "clients": {
+            role: {
+                "client_id": _text(each, "client_id", where),
+                "client_secret": _secret(_text(each, "client_secret_env", where), where),
+            }
+            for role, each in clients.items()
+        },
+    }
+
+
+def _text(settings: Mapping[str, Any], name: str, where: str) -> str:
+    value = settings.get(name)
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"{where} lacks {name}.")
+    return value
+
+
+def _secret(variable: str, where: str) -> str:
+    if variable not in environ:
+        raise UsageError(f"{where} takes a secret from the environment variable {variable}, which is not set.")
+    return environ[variable]
+
+
+def _rate(clock: str, where: str) -> float:
+    if clock == "system":
+        return 1.0
+    kind, _, rate = clock.partition(":")
+    try:
+        if kind == "scaled" and float(rate) > 0:
+            return float(rate)
+    except ValueError:
+        pass
+    raise UsageError(f'{where}: clock is "system" or "scaled:RATE", not {clock!r}.')
