@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "fingerprint": "Probe a target for its dialect and write it down.",
 }
 
+MARKUP: Final = "rich"
 FAULT: Final = 4
 INTERRUPTED: Final = 130
 
@@ -45,7 +46,9 @@ class _Deferred(typer.core.TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of the real command, which from here on takes this one's place."""
         module = importlib.import_module(f"{cli.__name__}.{self.name}")
-        return typer.main.get_command(module.app).make_context(info_name, args, parent, **extra)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+        alone.registered_commands = module.app.registered_commands
+        return typer.main.get_command(alone).make_context(info_name, args, parent, **extra)
 
 
 class _Commands(typer.core.TyperGroup):
@@ -65,7 +68,7 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -86,8 +89,7 @@ def popreceipt(
 ) -> None:
     """Check a server or a client of the Dynamics 365 recurring integrations against what is documented.
 
-    Exit status: 0 all well, 1 findings, 2 wrong usage, 3 nothing was proved, 4 a fault of popreceipt itself,
-    130 interrupted.
+    Exit status: 0 well, 1 findings, 2 usage, 3 nothing proved, 4 own fault, 130 stopped.
     """
     del version, debug  # both are dealt with before a command runs: see _show_version and run
 

@@ -1,0 +1,173 @@
+"""`popreceipt serve`: the emulator on a port, until a signal ends it.
+
+It turns options into an emulator and a server, says when requests are accepted, and seals the journal at the end.
+Everything an option can get wrong is said before the port opens.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from popreceipt.clock import clock_from
+from popreceipt.emulator.emulator import Emulator
+from popreceipt.emulator.profile import dialect as with_dialect
+from popreceipt.emulator.profile import load_profile
+from popreceipt.emulator.server import HttpServer, is_loopback_host
+from popreceipt.exceptions import UsageError
+
+CONTROL = "/_control/v1"
+_MUTANTS = "popreceipt.emulator.mutants"
+
+app = typer.Typer()
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8365,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Speak TLS, with a certificate authority made on the spot.")
+    ] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Where to write that authority's certificate [default: a temporary file].")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="What clients call this server by, behind a proxy or in a container.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for durable storage.")] = None,
+    database: Annotated[str | None, typer.Option(help="Database for durable storage.")] = None,
+    clock: Annotated[str, typer.Option(help="system, manual or scaled:RATE.")] = "system",
+    profile: Annotated[
+        str, typer.Option(help="What the documentation leaves open: a profile's name or a TOML file.")
+    ] = "default",
+    dialect: Annotated[str | None, typer.Option(help="One open point answered otherwise: POINT=VALUE.")] = None,
+    mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
+    seed: Annotated[int, typer.Option(help="Ids, secrets and records follow from it.")] = 0,
+    export_every: Annotated[
+        float | None, typer.Option(help="Let the exports of the first world run every so many minutes.")
+    ] = None,
+    export_records: Annotated[int, typer.Option(min=0, help="Records in each such export.")] = 10,
+    journal: Annotated[Path | None, typer.Option(help="Write down every exchange as the service saw it.")] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
+    world_file: Annotated[
+        Path | None, typer.Option(help="Write activities, clients and their secrets to this file (JSON).")
+    ] = None,
+    no_control: Annotated[bool, typer.Option("--no-control", help="Only the wire: no control plane.")] = False,
+) -> None:
+    """Run the emulator until interrupted.
+
+    When it accepts requests it writes one line of JSON: base_url, control_url, ca_file, control_key and pid.
+    """
+    _refuse_durable_storage(data, database)
+    time = clock_from(clock)
+    chosen = load_profile(profile)
+    if dialect is not None:
+        chosen = with_dialect(dialect, chosen)
+    if export_every is not None and not 0 < export_every < 1e6:
+        raise UsageError(f"--export-every takes minutes above zero, not {export_every}.")
+    control_key = None if no_control or is_loopback_host(host) else secrets.token_urlsafe(24)
+    with contextlib.ExitStack() as closing:
+        for file in (ready_file, world_file):
+            if file is not None:
+                closing.enter_context(_announcement(file))
+        journal_file = closing.enter_context(_journal_file(journal)) if journal is not None else None
+        emulator: Emulator = _maker(mutant)(
+            time,
+            chosen,
+            seed=seed,
+            control=not no_control,
+            control_key=control_key,
+            journal_file=journal_file,
+            export_every=None if export_every is None else timedelta(minutes=export_every),
+            export_records=export_records,
+        )
+        server = HttpServer(emulator, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
+        closing.callback(server.close)
+        closing.callback(emulator.journal.seal)
+
+        def announce() -> None:
+            if world_file is not None:
+                _write_at_once(world_file, json.dumps(emulator.world(), indent=2))
+            line = json.dumps(_ready_line(server, control_key, no_control=no_control))
+            if ready_file is not None:
+                _write_at_once(ready_file, f"{line}\n")
+            typer.echo(line)
+
+        server.run(announce)
+
+
+def _ready_line(server: HttpServer, control_key: str | None, *, no_control: bool) -> dict[str, object]:
+    return {
+        "ready": True,
+        "base_url": server.base_url,
+        "control_url": None if no_control else f"{server.base_url}{CONTROL}",
+        "pages_url": None,  # this version has no pages
+        "ca_file": None if server.ca_file is None else str(server.ca_file),
+        "control_key": control_key,
+        "pid": os.getpid(),
+    }
+
+
+def _refuse_durable_storage(data: Path | None, database: str | None) -> None:
+    for option, value in (("--data", data), ("--database", database)):
+        if value is not None:
+            raise UsageError(
+                f"{option} is not in this version: the emulator keeps everything in memory. Leave it out to run."
+            )
+
+
+def _maker(mutant: str | None) -> Callable[..., Emulator]:
+    """What makes the emulator: the plain one, or one with a named defect."""
+    if mutant is None:
+        return Emulator
+    if importlib.util.find_spec(_MUTANTS) is None:
+        raise UsageError(f"There is no mutant {mutant!r}: this version has none.")
+    mutants: Any = importlib.import_module(_MUTANTS)
+    maker: Callable[..., Emulator] = mutants.maker(mutant)
+    return maker
+
+
+@contextlib.contextmanager
+def _journal_file(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UsageError(f"Cannot write the journal {path}: {error.strerror or error}.") from error
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _announcement(path: Path) -> Iterator[None]:
+    """A file that says what is true while the server runs: no older one may be taken for it, and none is left."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"Cannot write {path}: there is no folder {path.absolute().parent}.")
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_at_once(path: Path, text: str) -> None:
+    """Write a file so that whoever waits for it never sees half of it. Only its owner may read it: it has secrets."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error

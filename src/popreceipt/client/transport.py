@@ -4,6 +4,7 @@ It follows no redirect, keeps no cookie, reads no proxy from the environment and
 does must be visible. It knows nothing of activities, journals or time.
 """
 
+import re
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
@@ -91,7 +92,7 @@ class Transport:
         Raises:
             UsageError: the request cannot be written as HTTP.
         """
-        if not target.isascii():
+        if not _request_target(target):
             raise UsageError(f"{target!r} cannot stand in a request line: it should be percent-encoded.")
         stream = httpx.ByteStream(body) if isinstance(body, bytes) else _Pieces(body)
         limits = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
@@ -176,6 +177,9 @@ def _before_the_answer(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.NetworkError) or "Server disconnected" in str(error):
         return RESET
     return PROTOCOL
+
+
+_request_target = re.compile(r"/[!-~]*").fullmatch
 
 
 class _Pieces(httpx.SyncByteStream):

@@ -149,8 +149,7 @@ class Batch:
 
     def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
         lane = self._lanes[activity.id]
-        # "Process messages in order" is for files, not for packages.
-        in_order = activity.in_order and activity.type == FILE
+        in_order = _in_order(activity)
         for message in messages:
             self._store.put_message(life.taken(message, now))
             if in_order:
@@ -163,6 +162,9 @@ class Batch:
         if lane.blocked_by is not None and self._store.message(lane.blocked_by) is not None:
             return
         lane.blocked_by = None
+        if lane.turns:
+            # One that was cleaned up in the middle of its processing no longer keeps others waiting.
+            lane.in_process = {one for one in lane.in_process if self._store.message(one) is not None}
         while lane.turns and not lane.in_process:
             self._start(lane.turns.popleft(), now)
 
@@ -178,7 +180,7 @@ class Batch:
     def _preprocessed(self, activity_id: str, identifier: str, now: datetime) -> None:
         message, activity = self._store.message(identifier), self._store.activity(activity_id)
         if message is None or activity is None:
-            self._end(activity_id, identifier, now, failed=False)
+            self._end(activity_id, identifier, now)
             return
         try:
             company = self._company(activity, message)
@@ -188,7 +190,7 @@ class Batch:
                 self._begin(activity, activity.company, message, now)
                 return
             self._store.put_message(life.refused(message, now))
-            self._end(activity_id, identifier, now, failed=True)
+            self._end(activity_id, identifier, now)
             return
         execution = self._begin(activity, company, message, now)
         self._schedule.at(now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts))
@@ -222,7 +224,7 @@ class Batch:
     ) -> None:
         message = self._store.message(identifier)
         if message is None:
-            self._end(activity_id, identifier, now, failed=False)
+            self._end(activity_id, identifier, now)
             return
         good = 0
         errors: list[RecordError] = []
@@ -238,13 +240,15 @@ class Batch:
         else:
             message = life.completed(message, now, with_errors=bool(errors))
         self._store.put_message(message)
-        self._end(activity_id, identifier, now, failed=message.status in life.FAILED)
+        self._end(activity_id, identifier, now)
 
-    def _end(self, activity_id: str, identifier: str, now: datetime, *, failed: bool) -> None:
+    def _end(self, activity_id: str, identifier: str, now: datetime) -> None:
         lane = self._lanes[activity_id]
         lane.in_process.discard(identifier)
-        if failed and self._profile.ordering_failed_message == "blocks":
-            lane.blocked_by = identifier
+        if self._profile.ordering_failed_message == "blocks":
+            message, activity = self._store.message(identifier), self._store.activity(activity_id)
+            if message is not None and message.status in life.FAILED and activity is not None and _in_order(activity):
+                lane.blocked_by = identifier
         self._next_turn(lane, now)
 
     # Exports
@@ -296,6 +300,11 @@ class Batch:
         produced = Produced(message, len(records), sha256)
         self._exported(activity, produced, now)
         return produced
+
+
+def _in_order(activity: Activity) -> bool:
+    """Whether imports go one after another: a setting for files, not for packages ("Create a recurring data job")."""
+    return activity.in_order and activity.type == FILE
 
 
 def _entity_of(activity: Activity) -> Entity:

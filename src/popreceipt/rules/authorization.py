@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from popreceipt import vocabulary
 from popreceipt.rules.facts import (
     Ack,
     Call,
@@ -40,6 +39,7 @@ from popreceipt.rules.rule import (
     standard,
 )
 from popreceipt.verdict import Finding, answered, held, undecided, violated
+from popreceipt.vocabulary import ACK, ACKED, DEQUEUE, DEQUEUED, DOWNLOADED, ENQUEUE, MESSAGE_STATUS, SPELLINGS
 
 SKEW: Final = timedelta(minutes=5)
 """How long after its end a token is let pass: the clock skew that .NET's token validation allows unless told."""
@@ -52,6 +52,7 @@ SIGN_IN_PAGE: Final = 1024
 
 REFUSALS: Final = frozenset({401, 403})
 SIGN_IN: Final = frozenset({302, 303})
+TAKEN: Final = frozenset({DEQUEUED, DOWNLOADED, ACKED})
 
 ENDPOINTS: Final = microsoft("Service endpoints overview", "Authentication")
 TROUBLE: Final = microsoft("Troubleshoot service authentication")
@@ -171,8 +172,8 @@ def disabled_entry_refused(journal: Readings) -> Iterator[Finding]:
     "authorization.issued-token-accepted",
     text="A token that the identity provider issued to an application on the job opens the job until it is over.",
     source=article("Authorization for the integration REST API"),
-    reading="Judged are tokens by client credentials, on jobs whose entry is known to be enabled, in the direction that "
-    "the job has, and the status of a message that was just handed in.",
+    reading="Judged are tokens by client credentials, on jobs whose entry is known to be enabled, in the direction "
+    "that the job has, and the status of a message that was just handed in.",
     level=MUST,
     statements=(5, 6, 7, 16, 28),
 )
@@ -192,10 +193,11 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
                 opened.add(call.token)
                 yield held("accepted", issued[call.token], call)
         elif call.status in REFUSALS and well_made(call) and token_alive(journal, call) and _in_order(journal, call):
+            token = issued[call.token]
             yield violated(
-                f"{call.operation} was answered {call.status} with a token issued {call.sent - issued[call.token].sent} "
-                "before, by an application that is registered, on the job and enabled",
-                issued[call.token],
+                f"{call.operation} was answered {call.status} with a token issued {call.sent - token.sent} before, "
+                "by an application that is registered, on the job and enabled",
+                token,
                 call,
             )
 
@@ -216,13 +218,10 @@ def refusal_changes_nothing(journal: Readings) -> Iterator[Finding]:
     for enqueue in journal.enqueues:
         if enqueue.status in REFUSALS and enqueue.method == "POST" and right_side(journal, enqueue):
             yield from strays.after(enqueue)
-    taken: dict[str | None, datetime] = {}
-    for dequeue in journal.dequeues:
-        if dequeue.ok or dequeue.in_doubt:
-            taken.setdefault(dequeue.activity, dequeue.sent)
+    takers = _takers(journal)
     for dequeue in journal.dequeues:
         if dequeue.status in REFUSALS and dequeue.method == "GET" and right_side(journal, dequeue):
-            yield from _taken_after(journal, dequeue, taken.get(dequeue.activity))
+            yield from _taken_after(journal, dequeue, takers.get(dequeue.activity, []))
 
 
 @rule(
@@ -298,7 +297,7 @@ def service_gate(journal: Readings) -> Iterator[Finding]:
     yield from _statuses(journal, callers)
 
 
-VERSED: Final = frozenset({*DIRECTIONS, vocabulary.MESSAGE_STATUS})
+VERSED: Final = frozenset({*DIRECTIONS, MESSAGE_STATUS})
 """Operations on which an accepted token shows that it is accepted."""
 
 
@@ -353,10 +352,10 @@ def _while_disabled(journal: Readings) -> Iterator[Call]:
 
 def _in_order(journal: Readings, call: Call) -> bool:
     """Nothing is known that could justify a refusal: the job's direction and entry, or the message, are right."""
-    if call.operation in (vocabulary.ENQUEUE, vocabulary.DEQUEUE):
+    if call.operation in (ENQUEUE, DEQUEUE):
         enabled = journal.settled(call.activity or "", "enabled", call)
         return enabled is True and right_side(journal, call) is True
-    if isinstance(call, StatusAnswer) and call.operation == vocabulary.MESSAGE_STATUS:
+    if isinstance(call, StatusAnswer) and call.operation == MESSAGE_STATUS:
         known = journal.enqueued.get(call.message or "")
         return known is not None and known.answered <= call.sent and known.token == call.token
     return False
@@ -369,7 +368,7 @@ def _statuses(journal: Readings, calls: Iterable[Call]) -> Iterator[Finding]:
         empty = isinstance(call, Enqueue) and not call.length
         if (
             well_made(call)
-            and call.operation != vocabulary.ACK
+            and call.operation != ACK
             and not empty
             and call.token is not None
             and token_alive(journal, call) is not False
@@ -429,24 +428,34 @@ class _Strays:
         return self._found[key]
 
 
-def _taken_after(journal: Readings, dequeue: Dequeue, taken: datetime | None) -> Iterator[Finding]:
+def _takers(journal: Readings) -> dict[str | None, list[tuple[datetime, int, datetime]]]:
+    """Dequeues that took a message or may have, by activity: when sent, their number, and the last answer until then."""
+    found: dict[str | None, list[tuple[datetime, int, datetime]]] = defaultdict(list)
+    for each in journal.dequeues:
+        if each.delivered or each.kind == "malformed" or each.in_doubt:
+            so_far = found[each.activity]
+            latest = max(each.answered, so_far[-1][2]) if so_far else each.answered
+            so_far.append((each.sent, each.seq, latest))
+    return found
+
+
+def _taken_after(
+    journal: Readings, dequeue: Dequeue, takers: list[tuple[datetime, int, datetime]]
+) -> Iterator[Finding]:
     """Judge one refused dequeue by the first look at Manage messages that followed it."""
     activity = dequeue.activity or ""
     look = journal.rows_after(activity, dequeue)
-    if look is None or (taken is not None and taken <= look.at):
+    if look is None or not journal.undisturbed(activity, dequeue, look.since, look.place):
         return
-    if not journal.undisturbed(activity, dequeue, look.since, look.place):
-        return
-    waiting = [
-        each
-        for each in journal.productions
-        if each.activity == activity and each.uploaded and each.at <= dequeue.sent and each.message in look.by_id
+    before = bisect_right(takers, (look.at, look.place), key=lambda each: each[:2])
+    last = takers[before - 1][2] if before else None
+    states = [
+        str(look.by_id[each.message].get("Status"))
+        for each in journal.productions_of(activity)
+        if each.uploaded and each.at <= dequeue.sent and each.message in look.by_id and (last is None or last < each.since)
     ]
-    if not waiting:
-        return
-    gone = [each for each in waiting if str(look.by_id[each.message].get("Status")).lower() != "enqueued"]
+    gone = [each for each in states if SPELLINGS.get(each.lower()) in TAKEN]
     if gone:
-        state = look.by_id[gone[0].message].get("Status")
-        yield violated(f"only a refused dequeue ({dequeue.status}) came, and a message is {state}", dequeue)
-    else:
+        yield violated(f"only a refused dequeue ({dequeue.status}) came, and a message is {gone[0]}", dequeue)
+    elif states:
         yield held("no message was taken", dequeue)

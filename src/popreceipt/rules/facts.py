@@ -113,7 +113,10 @@ class Dequeue(Call, gc=False):
 
 
 class Download(Call, gc=False):
-    """A download. `location` is path and query as requested; `digest` that of the bytes that came."""
+    """A download. `location` is path and query as requested; `digest` that of the bytes that came, where all came.
+
+    `hop` marks a request to where a download was redirected; its `location` is the one that was asked for first.
+    """
 
     location: str = ""
     digest: str | None = None
@@ -122,6 +125,7 @@ class Download(Call, gc=False):
     disposition: str | None = None
     redirect: str | None = None
     body: Body | None = None
+    hop: bool = False
 
 
 class Ack(Call, gc=False):
@@ -133,6 +137,8 @@ class Ack(Call, gc=False):
     digest: str = ""
     form: str = "other"
     answer_length: int = 0
+    content_type: str | None = None
+    answer_type: str | None = None
 
 
 class StatusAnswer(Call, gc=False):
@@ -192,7 +198,7 @@ class Activity(msgspec.Struct, gc=False):
     """What the control plane said of a recurring data job between `since` and `at`.
 
     `created` is true where that call made the job, false for a first sight of one that was there and for changes.
-    `place` is the number of the exchange that stands before it in the journal: it breaks ties on a clock that stands.
+    `place` lies between the numbers of the exchanges around it in the journal: it breaks ties on a clock that stands.
     """
 
     id: str
@@ -200,11 +206,14 @@ class Activity(msgspec.Struct, gc=False):
     at: datetime
     created: bool
     settings: Mapping[str, Any]
-    place: int = 0
+    place: float = 0
 
 
 class Production(msgspec.Struct, gc=False):
-    """An export that was run on purpose: somewhere between `since` and `at`, with or without an upload."""
+    """An export that was run on purpose: somewhere between `since` and `at`, with or without an upload.
+
+    `place` breaks ties on a clock that stands, as in `Activity`.
+    """
 
     activity: str
     since: datetime
@@ -214,20 +223,20 @@ class Production(msgspec.Struct, gc=False):
     records: int
     sha256: str | None
     prevention: bool | None
+    place: float = 0
 
 
 class Rows(msgspec.Struct, gc=False):
     """The rows of Manage messages of one activity, between `since` and `at`; `by_id` finds one by its message.
 
-    `place` is the number of the exchange before it in the journal, `order` that of the observation: they break ties.
+    `place` breaks ties on a clock that stands, as in `Activity`.
     """
 
     activity: str
     since: datetime
     at: datetime
     by_id: dict[str, Mapping[str, Any]]
-    place: int = 0
-    order: int = 0
+    place: float = 0
 
 
 class Records(msgspec.Struct, gc=False):
@@ -237,8 +246,7 @@ class Records(msgspec.Struct, gc=False):
     since: datetime
     at: datetime
     records: tuple[Mapping[str, Any], ...]
-    place: int = 0
-    order: int = 0
+    place: float = 0
 
 
 class Cleanup(msgspec.Struct, gc=False):
@@ -250,8 +258,7 @@ class Cleanup(msgspec.Struct, gc=False):
     older_than: timedelta
     statuses: tuple[str, ...]
     deleted: int
-    place: int = 0
-    order: int = 0
+    place: float = 0
 
 
 class ProcessRun(msgspec.Struct, gc=False):

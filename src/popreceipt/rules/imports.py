@@ -44,20 +44,16 @@ _ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 class Moment(msgspec.Struct, frozen=True, gc=False):
     """Some instant between `since` and `by`.
 
-    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first:
-    `place` is the number of the exchange, or of the last one before an observation, whose `order` then counts on.
+    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first.
     """
 
     since: datetime
     by: datetime
-    place: int
-    order: int
+    place: float
 
     def precedes(self, other: "Moment") -> bool:
         """Certainly lies before `other`."""
-        if self.by != other.since:
-            return self.by < other.since
-        return (self.place, self.order) < (other.place, other.order)
+        return self.by < other.since or (self.by == other.since and self.place < other.place)
 
 
 class Sighting(Moment, frozen=True, gc=False):
@@ -249,7 +245,7 @@ class Imports:
             for call in answers:
                 made = self.by_id.get(call.message or "")
                 if made is not None and call.ok and call.state is not None:
-                    sighting = Sighting(call.sent, call.answered, call.seq, 0, call.state, call)
+                    sighting = Sighting(call.sent, call.answered, call.seq, call.state, call)
                     getattr(made, series).append(sighting)
                     made.seen.append(sighting)
         for activity, observed in self._journal.rows.items():
@@ -261,7 +257,7 @@ class Imports:
                     seen = _row(row, rows)
                     made.rows.append(seen)
                     if seen.state is not None:
-                        made.seen.append(Sighting(seen.since, seen.by, seen.place, seen.order, seen.state, None))
+                        made.seen.append(Sighting(seen.since, seen.by, seen.place, seen.state, None))
         for made in self.by_id.values():
             if len(made.seen) > 1:
                 made.seen.sort(key=_when)
@@ -364,7 +360,6 @@ def _row(row: Mapping[str, Any], look: Rows) -> Row:
         look.since,
         look.at,
         look.place,
-        look.order,
         vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower()),
         instant_in(row, "ProcessingStartedDateTime"),
         instant_in(row, "ProcessingCompletedDateTime"),
@@ -378,15 +373,15 @@ def instant_in(row: Mapping[str, Any], column: str) -> datetime | None:
     return read[0] if read is not None else None
 
 
-def _when(sighting: Sighting) -> tuple[datetime, int, int]:
-    return sighting.by, sighting.place, sighting.order
+def _when(sighting: Sighting) -> tuple[datetime, float]:
+    return sighting.by, sighting.place
 
 
 def moment_of(fact: Call | Rows | Records | Cleanup) -> Moment:
     """When a call took effect, or an observation was made."""
     if isinstance(fact, Call):
-        return Moment(fact.sent, fact.answered, fact.seq, 0)
-    return Moment(fact.since, fact.at, fact.place, fact.order)
+        return Moment(fact.sent, fact.answered, fact.seq)
+    return Moment(fact.since, fact.at, fact.place)
 
 
 def is_execution(text: str | None) -> bool:

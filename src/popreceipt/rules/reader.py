@@ -38,6 +38,9 @@ from popreceipt.rules.facts import (
 BODIES_KEPT: Final = 2_000
 """So many bodies of each kind are kept for rules that look inside; later ones are known by their digest."""
 
+STEP: Final = 2.0**-20
+"""How much further an observation stands than the observation or the exchange before it."""
+
 _decode = msgspec.json.decode
 
 
@@ -70,9 +73,9 @@ class Reader:
         self.runs: dict[str, list[ProcessRun]] = defaultdict(list)
         self.resets: list[datetime] = []
         self.reset_spans: list[tuple[datetime, datetime]] = []
-        self.reset_places: list[int] = []
-        self._place = 0
-        self._order = 0
+        self.reset_places: list[float] = []
+        self._place = 0.0
+        self._hops: dict[str, str] = {}
         self._paths: dict[str, tuple[str, str, str | None]] = {}
         self._tokens: dict[str, str | None] = {}
         self._kept = 0
@@ -102,8 +105,8 @@ class Reader:
                 self.calls.append(self._call(entry))
                 self._place = entry.seq
             elif isinstance(entry, Observation):
+                self._place += STEP
                 observer = self._observers.get(entry.observation)
-                self._order += 1
                 if observer is not None:
                     observer(entry)
         every: tuple[list[Any], ...] = (
@@ -148,6 +151,8 @@ class Reader:
             self._bearer(exchange.request.headers),
         )
         reader = self._readers.get(operation)
+        if self._hops and exchange.request.method == "GET" and (f"{path}?{query}" if query else path) in self._hops:
+            reader = self._download
         return reader(exchange, base) if reader is not None else Call(*base)
 
     def _bearer(self, headers: Headers) -> str | None:
@@ -265,13 +270,18 @@ class Reader:
 
     def _download(self, exchange: Exchange, base: tuple[Any, ...]) -> Download:
         call = Download(*base)
-        call.location = f"{call.path}?{call.query}" if call.query else call.path
+        asked = f"{call.path}?{call.query}" if call.query else call.path
+        call.hop = asked in self._hops
+        call.location = self._hops.get(asked, asked)
         response = exchange.response
         if response is not None:
             call.content_type = _header(response.headers, "content-type")
             call.disposition = _header(response.headers, "content-disposition")
             call.redirect = _header(response.headers, "location")
-            if call.ok:
+            if call.status is not None and 300 <= call.status < 400 and call.redirect:
+                if (target := location_key(call.redirect)) != asked:
+                    self._hops[target] = call.location
+            elif call.status == 200 and call.method == "GET":
                 body = response.body if response.body is not None else Body(text="")
                 call.digest = body.digest()
                 call.length = body.length if body.length is not None else len(body.content() or b"")
@@ -284,6 +294,7 @@ class Reader:
     def _ack(self, exchange: Exchange, base: tuple[Any, ...]) -> Ack:
         call = Ack(*base)
         body = exchange.request.body
+        call.content_type = _header(exchange.request.headers, "content-type")
         if body is not None:
             call.digest = body.digest()
             said = _loads(body)
@@ -292,8 +303,10 @@ class Reader:
                 call.members = tuple(map(str, said))
                 call.correlation = _text(_member(said, vocabulary.CORRELATION_ID))
                 call.receipt = _text(_member(said, vocabulary.POP_RECEIPT))
-        if exchange.response is not None and exchange.response.body is not None:
-            call.answer_length = exchange.response.body.length or 1
+        if exchange.response is not None:
+            call.answer_type = _header(exchange.response.headers, "content-type")
+            if exchange.response.body is not None:
+                call.answer_length = exchange.response.body.length or len(exchange.response.body.content() or b"")
         self.acks.append(call)
         return call
 
@@ -392,20 +405,19 @@ class Reader:
                 records=int(facts.get("records", 0)),
                 sha256=facts.get("sha256"),
                 prevention=facts.get("prevent_upload_when_zero_records"),
+                place=self._place,
             )
         )
 
     def _messages(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         rows = {vocabulary.bare_guid(str(row.get("MessageId", ""))): row for row in seen.facts.get("rows", ())}
-        self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows, self._place, self._order))
+        self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows, self._place))
 
     def _records(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         records = tuple(seen.facts.get("records", ()))
-        self.records[activity].append(
-            Records(activity, _since(seen), seen.at, records, self._place, self._order)
-        )
+        self.records[activity].append(Records(activity, _since(seen), seen.at, records, self._place))
 
     def _activity(self, seen: Observation) -> None:
         settings = seen.facts.get("settings", {})
@@ -424,7 +436,6 @@ class Reader:
                 statuses=tuple(facts.get("statuses") or ()),
                 deleted=int(facts.get("deleted", 0)),
                 place=self._place,
-                order=self._order,
             )
         )
 

@@ -376,6 +376,17 @@ class Readings(Reader):
                 ends[each.issued] = max(end, ends.get(each.issued, end))
         return ends
 
+    def productions_of(self, activity: str) -> list[Production]:
+        """The exports that were run on purpose on one recurring data job."""
+        return self._productions.get(activity, [])
+
+    @cached_property
+    def _productions(self) -> dict[str, list[Production]]:
+        found: dict[str, list[Production]] = defaultdict(list)
+        for each in self.productions:
+            found[each.activity].append(each)
+        return dict(found)
+
     def settled(self, activity: str, name: str, call: Call) -> Any:
         """A setting that certainly held throughout a call; None where nobody told, or where it was just changing."""
         value = None

@@ -193,7 +193,7 @@ def test_every_failure_has_its_word(error: type[httpx.TransportError], word: str
     ("base", "target", "headers"),
     [
         ("http://target", "/\u00fc", HEADERS),
-        ("http://target:99999", "/", HEADERS),
+        ("http://[target", "/", HEADERS),
         ("http://127.0.0.1", "/a b", HEADERS),
     ],
 )

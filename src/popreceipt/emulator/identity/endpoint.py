@@ -152,7 +152,8 @@ class TokenEndpoint:
     ) -> None:
         """What the answer to a password grant has besides: the scope, and for OpenID clients who signed in."""
         scopes = form.get("scope").split()
-        answer["scope"] = "user_impersonation" if version == 1 else f"{issued.audience}/user_impersonation"
+        permissions = [f"{issued.audience}/{permission}" for permission in ("user_impersonation", ".default")]
+        answer["scope"] = "user_impersonation" if version == 1 else " ".join(permissions)
         if "openid" in scopes:
             answer["id_token"] = self._tokens.identity_token(application, user, issued, version)
         if form.get("client_info") == "1":

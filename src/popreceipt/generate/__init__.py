@@ -1,0 +1,1 @@
+"""Programs for the project's developers: the generated catalogue, the long searches, the measurements."""

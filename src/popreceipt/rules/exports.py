@@ -1,0 +1,403 @@
+"""Which exported message a delivery handed out, told from what the protocol guarantees.
+
+A message is known by the digest of its payload (no two produced payloads are equal), or by its CorrelationId once the
+target has been seen to keep it over deliveries. Receipts, locations and ids are compared, never read. What neither
+tells apart stays uncertain, and whoever judges must then be lenient.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Production
+from popreceipt.rules.reader import Reader
+
+Moment = tuple[datetime, float]
+"""An instant, and where it stands in the journal among others at the same instant."""
+
+FIRST_OF_ALL: Final = float("-inf")
+LAST_OF_ALL: Final = float("inf")
+
+PRECISION: Final = timedelta(milliseconds=999)
+"""Services may keep their times in whole seconds; a second to either side is what scenarios probe."""
+
+EXPORT_RECURRENCE: Final = "export-recurrence"
+
+
+class Message:
+    """One exported message, as far as the journal tells its deliveries apart from another's.
+
+    `certain` is False where one of its deliveries is held to the others by an unproven CorrelationId alone. `digest`
+    is that of its payload; `production` the export run that made it, where the journal tells. `acks` name one of its
+    deliveries by CorrelationId and PopReceipt, or (`loose`) the CorrelationId only.
+    """
+
+    __slots__ = ("acks", "activity", "certain", "deliveries", "digest", "downloads", "epoch", "loose", "production")
+
+    def __init__(self, activity: str, epoch: int) -> None:
+        self.activity = activity
+        self.epoch = epoch
+        self.digest: str | None = None
+        self.certain = True
+        self.deliveries: list[Dequeue] = []
+        self.downloads: list[Download] = []
+        self.acks: list[Ack] = []
+        self.loose: list[Ack] = []
+        self.production: Production | None = None
+
+    def latest_before(self, call: Call) -> int:
+        """The place of the last delivery that was asked for before a call was; -1 where there is none."""
+        return bisect_left(self.deliveries, (call.sent, call.seq), key=_asked) - 1
+
+
+class Exports:
+    """The exported messages of a journal, each with its deliveries, downloads and acknowledgments.
+
+    Args:
+        reader: the journal's facts.
+        lease: how long a delivered message stays hidden.
+        retention: how long its file is kept.
+    """
+
+    def __init__(self, reader: Reader, lease: timedelta, retention: timedelta) -> None:
+        self.reader = reader
+        self.lease = lease
+        self.retention = retention
+        self.precision = min(PRECISION, lease / 10)
+        self._of_delivery: dict[int, Message] = {}
+
+    # The order of things
+
+    @cached_property
+    def _crowded(self) -> frozenset[str]:
+        """Activities with consumers that have names of their own: they may call at the same time."""
+        return frozenset(
+            each.activity for each in self.reader.calls if each.activity and each.actor and "/" in each.actor
+        )
+
+    def in_line(self, activity: str) -> bool:
+        """Whether things at one instant happened in the order in which the journal has them.
+
+        So it is on a clock that stands still, unless several consumers called at once.
+        """
+        header = self.reader.header
+        return header.clock == "manual" and (header.recorded_by == "service" or activity not in self._crowded)
+
+    def precedes(self, first: Call, second: Call) -> bool:
+        """Whether a call was certainly over before another began."""
+        return first.answered < second.sent or (
+            first.answered == second.sent and first.seq < second.seq and self.in_line(first.activity or "")
+        )
+
+    def told_before(self, at: datetime, place: float, call: Call) -> bool:
+        """Whether something told at `at` was certainly so before a call began."""
+        return at < call.sent or (at == call.sent and place < call.seq and self.in_line(call.activity or ""))
+
+    @cached_property
+    def _resets(self) -> list[Moment]:
+        return sorted(zip(self.reader.resets, self.reader.reset_places, strict=True))
+
+    def _epoch(self, instant: datetime, place: float) -> int:
+        return bisect_right(self._resets, (instant, place)) if self._resets else 0
+
+    # What is known of a recurring data job
+
+    def known(self, activity: str) -> bool:
+        """Whether its queue is nobody else's: the control plane spoke of it, or the service itself recorded."""
+        return activity in self.reader.activities or self.reader.header.recorded_by == "service"
+
+    def created(self, activity: str) -> bool:
+        """Whether the job was created in this journal, so that nothing older can lie in its queue."""
+        return any(each.created for each in self.reader.activities.get(activity, ()))
+
+    def self_running(self, activity: str) -> bool:
+        """Whether exports may appear by themselves, at the job's processing recurrence."""
+        abilities = self.reader.header.target.abilities
+        if abilities and EXPORT_RECURRENCE not in abilities:
+            return False
+        seen = self.reader.activities.get(activity)
+        if not seen:
+            return bool(abilities)
+        return any(each.settings.get("processing_recurrence_minutes", 5) is not None for each in seen)
+
+    def closed(self, activity: str) -> bool:
+        """Whether everything that its queue ever held was produced in this journal."""
+        if activity not in self._closed:
+            self._closed[activity] = self.created(activity) and not self.self_running(activity)
+        return self._closed[activity]
+
+    @cached_property
+    def _closed(self) -> dict[str, bool]:
+        return {}
+
+    @cached_property
+    def productions(self) -> dict[str, list[Production]]:
+        """Export runs by recurring data job, in order."""
+        found: dict[str, list[Production]] = defaultdict(list)
+        for each in sorted(self.reader.productions, key=lambda each: (each.at, each.place)):
+            found[each.activity].append(each)
+        return dict(found)
+
+    @cached_property
+    def produced(self) -> dict[tuple[str, str], list[Production]]:
+        """Export runs that uploaded a file, by recurring data job and digest of the file."""
+        found: dict[tuple[str, str], list[Production]] = defaultdict(list)
+        for each in self.reader.productions:
+            if each.uploaded and each.sha256:
+                found[(each.activity, each.sha256)].append(each)
+        return dict(found)
+
+    @cached_property
+    def produced_anywhere(self) -> dict[str, list[Production]]:
+        """Export runs with records that uploaded a file, by its digest. Files without records may well be equal."""
+        found: dict[str, list[Production]] = defaultdict(list)
+        for each in self.reader.productions:
+            if each.uploaded and each.sha256 and each.records:
+                found[each.sha256].append(each)
+        return dict(found)
+
+    def proven(self, activity: str, digest: str | None) -> Production | None:
+        """The one export run whose payload has this digest, where the digest cannot be another's."""
+        runs = self.produced.get((activity, digest)) if digest is not None else None
+        if runs is None or len(runs) != 1:
+            return None
+        if not self.closed(activity) and (self.self_running(activity) or not runs[0].records):
+            return None
+        return runs[0]
+
+    # Payloads
+
+    @cached_property
+    def payload_at(self) -> dict[str, list[Download]]:
+        """Downloads that brought a whole file, by the location they asked for."""
+        found: dict[str, list[Download]] = defaultdict(list)
+        for each in self.reader.downloads:
+            if each.digest is not None:
+                found[each.location].append(each)
+        return dict(found)
+
+    @cached_property
+    def attempts_at(self) -> dict[str, list[Download]]:
+        """All downloads by the location they asked for; requests to where one was redirected are not among them."""
+        found: dict[str, list[Download]] = defaultdict(list)
+        for each in self.reader.downloads:
+            if not each.hop:
+                found[each.location].append(each)
+        return dict(found)
+
+    @cached_property
+    def _payload_of(self) -> dict[int, Download]:
+        """The first download of each delivery's file, by the delivery's number."""
+        places: dict[str, list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered and each.location is not None and each.location in self.payload_at:
+                places[each.location].append(each)
+        found: dict[int, Download] = {}
+        for location, deliveries in places.items():
+            payloads = self.payload_at[location]
+            for payload in payloads:
+                place = bisect_left(deliveries, (payload.sent, payload.seq), key=_asked) - 1
+                if place >= 0:
+                    found.setdefault(deliveries[place].seq, payload)
+            if len({each.digest for each in payloads}) == 1:
+                for delivery in deliveries:
+                    found.setdefault(delivery.seq, payloads[0])
+        return found
+
+    def payload_of(self, delivery: Dequeue) -> Download | None:
+        """The download of what this delivery handed out; None where nobody fetched it."""
+        return self._payload_of.get(delivery.seq)
+
+    def digest_of(self, delivery: Dequeue) -> str | None:
+        """The digest of what this delivery handed out; None where nobody fetched it."""
+        payload = self._payload_of.get(delivery.seq)
+        return payload.digest if payload is not None else None
+
+    # Messages
+
+    @cached_property
+    def _by_correlation(self) -> dict[tuple[str, int, str], list[str]]:
+        """Digests that were delivered under a CorrelationId, one a delivery."""
+        found: dict[tuple[str, int, str], list[str]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered and each.correlation is not None and (digest := self.digest_of(each)) is not None:
+                found[(each.activity or "", self._epoch(each.sent, each.seq), each.correlation)].append(digest)
+        return dict(found)
+
+    @cached_property
+    def correlation_clashes(self) -> bool:
+        """Whether two different messages were seen under one CorrelationId."""
+        return any(
+            len({each for each in digests if self.proven(activity, each)}) > 1
+            for (activity, _, _), digests in self._by_correlation.items()
+            if len(digests) > 1
+        )
+
+    @cached_property
+    def keeps_correlation(self) -> bool:
+        """Whether the target has been seen to keep the CorrelationId of a message, and never to change one."""
+        if self.correlation_clashes:
+            return False
+        kept = False
+        seen: dict[tuple[str, int, str], str] = {}
+        for (activity, epoch, correlation), digests in self._by_correlation.items():
+            kept = kept or len(set(digests)) < len(digests)
+            for digest in digests:
+                if self.proven(activity, digest) and seen.setdefault((activity, epoch, digest), correlation) != (
+                    correlation
+                ):
+                    return False
+        return kept
+
+    def _key(self, delivery: Dequeue, activity: str, epoch: int) -> tuple[object, bool]:
+        """What the message of a delivery is called here, and whether that is sure."""
+        own = self.digest_of(delivery)
+        if self.proven(activity, own):
+            return own, True
+        correlation = delivery.correlation
+        if correlation is None:
+            return (own or delivery.seq), False
+        trusted = self.keeps_correlation
+        if not self.correlation_clashes:
+            for each in self._by_correlation.get((activity, epoch, correlation), ()):
+                if self.proven(activity, each):
+                    return each, trusted
+        if trusted or own is None:
+            return ("correlation", correlation), trusted
+        return ("correlation", correlation, own), True
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """Exported messages with their deliveries, downloads and acknowledgments, each in order of time."""
+        found: dict[tuple[str, int, object], Message] = {}
+        for each in self.reader.dequeues:
+            if not each.delivered:
+                continue
+            activity = each.activity or ""
+            epoch = self._epoch(each.sent, each.seq)
+            key, sure = self._key(each, activity, epoch)
+            message = found.get((activity, epoch, key))
+            if message is None:
+                message = found[(activity, epoch, key)] = Message(activity, epoch)
+            if message.digest is None and (digest := self.digest_of(each)) is not None:
+                message.digest = digest
+            if message.production is None and isinstance(key, str):
+                message.production = self.proven(activity, key)
+            message.certain = message.certain and sure
+            message.deliveries.append(each)
+            self._of_delivery[each.seq] = message
+        self._attach(found.values())
+        return list(found.values())
+
+    def _attach(self, messages: Iterable[Message]) -> None:
+        """Hang downloads and acknowledgments on the messages that they concern."""
+        by_location: dict[str, list[Message]] = defaultdict(list)
+        by_receipt: dict[tuple[str | None, str | None], list[Message]] = defaultdict(list)
+        by_correlation: dict[str, list[Message]] = defaultdict(list)
+        for message in messages:
+            for each in message.deliveries:
+                owners = [by_receipt[(each.correlation, each.receipt)]]
+                if each.location is not None:
+                    owners.append(by_location[each.location])
+                if each.correlation is not None:
+                    owners.append(by_correlation[each.correlation])
+                for listed in owners:
+                    if not listed or listed[-1] is not message:
+                        listed.append(message)
+        for download in self.reader.downloads:
+            for message in by_location.get(download.location, ()):
+                message.downloads.append(download)
+        for ack in self.reader.acks:
+            if exact := by_receipt.get((ack.correlation, ack.receipt)):
+                for message in exact:
+                    message.acks.append(ack)
+            elif ack.correlation in by_correlation:
+                for message in by_correlation[ack.correlation]:
+                    message.loose.append(ack)
+            else:
+                self._strangers.append(ack)
+
+    @cached_property
+    def _strangers(self) -> list[Ack]:
+        return []
+
+    @property
+    def stray_acks(self) -> list[Ack]:
+        """Acknowledgments that name no delivery of the journal."""
+        _ = self.messages
+        return self._strangers
+
+    def message_of(self, delivery: Dequeue) -> Message:
+        """The message that a delivery handed out."""
+        _ = self.messages
+        return self._of_delivery[delivery.seq]
+
+    @cached_property
+    def deliveries_by_receipt(self) -> dict[tuple[str | None, str | None], list[Dequeue]]:
+        """Deliveries by CorrelationId and PopReceipt, as an acknowledgment names them."""
+        found: dict[tuple[str | None, str | None], list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered:
+                found[(each.correlation, each.receipt)].append(each)
+        return dict(found)
+
+    def delivery_of(self, ack: Ack) -> Dequeue | None:
+        """The delivery whose answer an acknowledgment repeats: the last such that was asked for before it."""
+        named = self.deliveries_by_receipt.get((ack.correlation, ack.receipt), [])
+        place = bisect_left(named, (ack.sent, ack.seq), key=_asked) - 1
+        return named[place] if place >= 0 else None
+
+    @cached_property
+    def doubtful_dequeues(self) -> dict[str, list[Dequeue]]:
+        """Calls on dequeue that may have leased a message nobody was told of, by activity, in order."""
+        found: dict[str, list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            doubtful = each.kind in ("failed", "malformed") or each.in_doubt
+            if each.activity is not None and (doubtful or (each.ok and each.method != "GET")):
+                found[each.activity].append(each)
+        return dict(found)
+
+    def doubts_between(self, activity: str, since: datetime, until: datetime) -> bool:
+        """Whether a message may have been leased unseen within a stretch of time (its ends included)."""
+        doubts = self.doubtful_dequeues.get(activity, ())
+        # A lost call may take effect after its caller gave up.
+        place = bisect_left(doubts, since - self.linger, key=lambda each: each.answered)
+        return any(each.sent <= until for each in doubts[place : place + 8])
+
+    @cached_property
+    def linger(self) -> timedelta:
+        """How much later than its caller gave up a lost call may still take effect."""
+        return min(timedelta(minutes=1), self.lease)
+
+    def touches(self, message: Message) -> list[datetime]:
+        """For each delivery of a message the last instant at which its lease may have begun anew.
+
+        Downloads are let extend the lease: whether they do is open.
+        """
+        latest = [each.answered for each in message.deliveries]
+        for download in message.downloads:
+            place = message.latest_before(download)
+            if place >= 0:
+                latest[place] = max(latest[place], download.answered)
+        return latest
+
+    def acks_of(self, message: Message, place: int) -> list[Ack]:
+        """Acknowledgments that name this message, sent after its delivery at `place` and before the next one."""
+        return [each for each in (*message.acks, *message.loose) if message.latest_before(each) == place]
+
+
+def _asked(call: Call) -> Moment:
+    return call.sent, call.seq
+
+
+def authorised(call: Call) -> bool:
+    """Made by the identity that may, as far as the journal tells."""
+    return call.role in (None, "authorised")
+
+
+def turned_away(call: Call) -> bool:
+    """Refused for a reason that says nothing of what was asked: no authorisation, or too many calls."""
+    return call.status in (401, 403, 407, 408, 425, 429)

@@ -1,0 +1,52 @@
+"""What a message clean-up removes, and what it leaves."""
+
+from popreceipt.client import wire
+from popreceipt.scenario import shows
+from popreceipt.stage import Stage
+
+
+@shows("cleanup.removes-what-was-asked", "cleanup.spares-the-rest", needs=("produce", "messages"))
+def test_by_age(stage: Stage) -> None:
+    """Messages as old as asked for are gone from grid and queue; younger ones stay."""
+    queue = stage.export()
+    queue.produce(1)
+    queue.download(queue.obtain())
+    stage.advance(days=2)
+    queue.produce(2)
+    queue.clean_up(older_than_days=2)
+    queue.observe_messages()
+    list(queue.drain())
+    stage.advance(minutes=31)
+    list(queue.drain())
+
+
+@shows("cleanup.removes-what-was-asked", "cleanup.spares-the-rest", needs=("process", "messages"))
+def test_by_status(stage: Stage) -> None:
+    """Only messages of the statuses asked for are removed."""
+    intake = stage.imports()
+    done = intake.enqueue(stage.file())
+    intake.run(done)
+    failed = intake.enqueue(stage.file(1, 1))
+    intake.run(failed)
+    waiting = intake.enqueue(stage.file())
+    intake.observe_messages()
+    intake.clean_up(statuses=("Processed",))
+    intake.observe_messages()
+    for message in (done, failed, waiting):
+        intake.status(message)
+
+
+@shows("cleanup.removes-what-was-asked", needs=("produce", "messages"))
+def test_everything(stage: Stage) -> None:
+    """A clean-up of all ages and statuses leaves nothing to dequeue, to download or to ask for."""
+    queue = stage.export()
+    queue.holds(3)
+    delivery = queue.obtain()
+    queue.download(delivery)
+    message = str(queue.produce()["messageId"])
+    queue.clean_up()
+    queue.observe_messages()
+    stage.advance(minutes=31)
+    list(queue.drain())
+    stage.send(wire.download(str(delivery.location)))
+    queue.status(message)

@@ -1,0 +1,67 @@
+"""How long a file stays."""
+
+from datetime import datetime
+
+from popreceipt.scenario import shows
+from popreceipt.stage import HALF_HOUR, SEVEN_DAYS, Stage
+
+
+@shows("retention.kept-for-seven-days", needs=("produce",))
+def test_a_file_stays_for_seven_days(stage: Stage) -> None:
+    """Up to the end of the seventh day the message is offered and its file is there."""
+    queue = stage.export()
+    queue.produce()
+    born = stage.now()
+    stage.advance(days=3)
+    list(queue.drain())
+    stage.until_shortly_before(born + SEVEN_DAYS)
+    list(queue.drain())
+
+
+@shows("retention.gone-after-seven-days", needs=("produce",))
+def test_a_file_is_gone_after_seven_days(stage: Stage) -> None:
+    """After the seventh day the file cannot be downloaded any more, whether it was asked for before or not."""
+    queue = stage.export()
+    queue.produce(2)
+    seen = queue.obtain()
+    queue.download(seen)
+    born = stage.now()
+    queue.produce(3)
+    stage.until_shortly_after(born + SEVEN_DAYS)
+    queue.download(seen)
+    list(queue.drain())
+
+
+@shows("retention.kept-for-seven-days", "retention.gone-after-seven-days", only=("advance-time",))
+def test_seven_days_known_from_the_wire_alone(stage: Stage) -> None:
+    """A delivery that is new, downloaded again while it must be there and when it must be gone."""
+    queue = stage.export()
+    delivery = queue.receive()
+    taken = stage.now()
+    stage.advance(minutes=10)
+    queue.download(delivery)
+    stage.until_shortly_after(taken + SEVEN_DAYS)
+    queue.download(delivery)
+
+
+@shows("retention.expired-download", "retention.expired-dequeue", needs=("produce",))
+def test_what_an_expired_file_answers(stage: Stage) -> None:
+    """Asks what download and dequeue answer once the file is gone."""
+    queue = stage.export()
+    delivery = queue.receive()
+    taken: datetime = stage.now()
+    stage.until_shortly_after(taken + SEVEN_DAYS + HALF_HOUR)
+    queue.download(delivery)
+    queue.dequeue()
+
+
+@shows("retention.at-seven-days", needs=("produce",))
+def test_at_exactly_seven_days(stage: Stage) -> None:
+    """Asks to which side the very instant belongs."""
+    queue = stage.export()
+    queue.produce()
+    born = stage.now()
+    stage.advance(days=6, hours=23, minutes=50)
+    delivery = queue.obtain()
+    stage.until(born + SEVEN_DAYS)
+    queue.download(delivery)
