@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from popreceipt import resources
+from popreceipt import plugin, resources
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import NothingProved, UsageError
 from popreceipt.plugin import PLAYING, Playing, shown_by
@@ -133,19 +133,14 @@ def _run_pytest(player: _Player, arguments: Collection[str]) -> int:
                 f"--rootdir={suites}",
                 f"--config-file={suites / 'pytest.ini'}",
                 "--import-mode=importlib",
-                "--no-header",
-                "--no-summary",
-                "--quiet",
-                "--tb=short",
+                "--assert=plain",
                 "-p",
                 "no:cacheprovider",
                 "-p",
                 "no:terminal",
-                "-p",
-                "popreceipt.plugin",
                 *arguments,
             ],
-            plugins=[player],
+            plugins=[plugin, player],
         )
     finally:
         if kept is None:

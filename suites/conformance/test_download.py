@@ -7,8 +7,8 @@ from popreceipt.stage import Stage
 @shows("download.bytes-as-uploaded", needs=("produce",))
 def test_brings_the_bytes_that_were_uploaded(stage: Stage) -> None:
     """The payload arrives byte for byte, for packages large and small and for single files."""
-    for type in ("package", "file"):
-        queue = stage.export(type)
+    for kind in ("package", "file"):
+        queue = stage.export(kind)
         for records in (1, 40, 900):
             queue.produce(records)
             queue.download(queue.obtain())

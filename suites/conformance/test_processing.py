@@ -8,7 +8,7 @@ from popreceipt.scenario import shows
 from popreceipt.stage import Import, Stage
 
 
-def tick_after(stage: Stage, intake: Import, ticks: int = 1) -> timedelta:
+def tick_after(intake: Import, ticks: int = 1) -> timedelta:
     """How long it is from the job's creation to its tick of this number."""
     return timedelta(minutes=float(intake.settings["processing_recurrence_minutes"]) * ticks)
 
@@ -19,9 +19,9 @@ def test_processed_at_the_recurrence_and_not_before(stage: Stage) -> None:
     intake = stage.imports(processing_recurrence_minutes=5)
     made = stage.now()
     message = intake.enqueue(stage.file())
-    stage.until_shortly_before(made + tick_after(stage, intake))
+    stage.until_shortly_before(made + tick_after(intake))
     intake.status(message)
-    stage.until_shortly_after(made + tick_after(stage, intake))
+    stage.until_shortly_after(made + tick_after(intake))
     intake.status(message)
     intake.settle(message)
 
@@ -33,9 +33,9 @@ def test_each_tick_takes_what_waits_then(stage: Stage) -> None:
     made = stage.now()
     for tick in (1, 2, 3):
         message = intake.enqueue(stage.file())
-        stage.until_shortly_before(made + tick_after(stage, intake, tick))
+        stage.until_shortly_before(made + tick_after(intake, tick))
         intake.status(message)
-        stage.until_shortly_after(made + tick_after(stage, intake, tick))
+        stage.until_shortly_after(made + tick_after(intake, tick))
         stage.advance(minutes=1)
         intake.status(message)
 
@@ -45,7 +45,7 @@ def test_a_file_that_comes_exactly_on_the_tick(stage: Stage) -> None:
     """What arrives at the very instant of the tick waits for the next one."""
     intake = stage.imports(processing_recurrence_minutes=5)
     made = stage.now()
-    stage.until(made + tick_after(stage, intake))
+    stage.until(made + tick_after(intake))
     message = intake.enqueue(stage.file())
     stage.advance(minutes=4)
     intake.status(message)
@@ -56,11 +56,11 @@ def test_a_file_that_comes_exactly_on_the_tick(stage: Stage) -> None:
 @shows("processing.good-records-land", needs=("process",))
 def test_good_records_land(stage: Stage) -> None:
     """Every record of a faultless file and of a package is in the target table afterwards."""
-    for type, content, entity in (
+    for kind, content, entity in (
         ("file", stage.file(6), "Customer groups"),
         ("package", stage.package(4), None),
     ):
-        intake = stage.imports(type)
+        intake = stage.imports(kind)
         intake.run(intake.enqueue(content, entity=entity))
         intake.observe_records()
 

@@ -20,11 +20,11 @@ def test_enqueued_until_the_batch_takes_it(stage: Stage) -> None:
 @shows("status.processed-when-all-records-are-good", "status.vocabulary")
 def test_processed_when_all_is_well(stage: Stage) -> None:
     """A file, and a package, without faults end as Processed."""
-    for type, content, entity in (
+    for kind, content, entity in (
         ("file", stage.file(5), "Customer groups"),
         ("package", stage.package(5), None),
     ):
-        intake = stage.imports(type)
+        intake = stage.imports(kind)
         intake.run(intake.enqueue(content, entity=entity))
 
 

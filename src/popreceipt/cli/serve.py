@@ -16,14 +16,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Annotated, Any
 
+import msgspec
 import typer
 
 from popreceipt.clock import clock_from
-from popreceipt.emulator.emulator import Emulator
+from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.profile import dialect as with_dialect
 from popreceipt.emulator.profile import load_profile
 from popreceipt.emulator.server import HttpServer, is_loopback_host
 from popreceipt.exceptions import UsageError
+from popreceipt.journal import Journal
 
 CONTROL = "/_control/v1"
 _MUTANTS = "popreceipt.emulator.mutants"
@@ -54,9 +56,9 @@ def serve(
     mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
     seed: Annotated[int, typer.Option(help="Ids, secrets and records follow from it.")] = 0,
     export_every: Annotated[
-        float | None, typer.Option(help="Let the exports of the first world run every so many minutes.")
+        int | None, typer.Option(metavar="MINUTES", help="Let the exports of the first world run by themselves.")
     ] = None,
-    export_records: Annotated[int, typer.Option(min=0, help="Records in each such export.")] = 10,
+    export_records: Annotated[int, typer.Option(metavar="N", help="Records in each such export.")] = 3,
     journal: Annotated[Path | None, typer.Option(help="Write down every exchange as the service saw it.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
     world_file: Annotated[
@@ -73,8 +75,7 @@ def serve(
     chosen = load_profile(profile)
     if dialect is not None:
         chosen = with_dialect(dialect, chosen)
-    if export_every is not None and not 0 < export_every < 1e6:
-        raise UsageError(f"--export-every takes minutes above zero, not {export_every}.")
+    world = World(None if export_every is None else timedelta(minutes=export_every), export_records)
     control_key = None if no_control or is_loopback_host(host) else secrets.token_urlsafe(24)
     with contextlib.ExitStack() as closing:
         for file in (ready_file, world_file):
@@ -87,13 +88,13 @@ def serve(
             seed=seed,
             control=not no_control,
             control_key=control_key,
-            journal_file=journal_file,
-            export_every=None if export_every is None else timedelta(minutes=export_every),
-            export_records=export_records,
+            world=world,
         )
+        if journal_file is not None:
+            emulator.journal = _continued(emulator, journal_file, dialect)
         server = HttpServer(emulator, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
         closing.callback(server.close)
-        closing.callback(emulator.journal.seal)
+        closing.callback(emulator.journal.seal)  # before the file is closed, whatever ends the server
 
         def announce() -> None:
             if world_file is not None:
@@ -104,6 +105,13 @@ def serve(
             typer.echo(line)
 
         server.run(announce)
+        if emulator.faults:
+            first = emulator.faults[0]
+            typer.echo(
+                f"popreceipt: {len(emulator.faults)} requests or runs met a fault of the emulator itself,"
+                f" the first {type(first).__name__}: {first}",
+                err=True,
+            )
 
 
 def _ready_line(server: HttpServer, control_key: str | None, *, no_control: bool) -> dict[str, object]:
@@ -145,6 +153,14 @@ def _journal_file(path: Path) -> Iterator[IO[bytes]]:
         raise UsageError(f"Cannot write the journal {path}: {error.strerror or error}.") from error
     with file:
         yield file
+
+
+def _continued(emulator: Emulator, file: IO[bytes], dialect: str | None) -> Journal:
+    """The emulator's journal in a file: what it has written so far, and all that follows."""
+    journal = Journal(msgspec.structs.replace(emulator.journal.header, dialect=dialect), file)
+    for entry in emulator.journal.entries:
+        journal.add(entry)
+    return journal
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import httpx
 import msgspec
 
 from popreceipt.client.recording import moved, observe
@@ -27,7 +26,7 @@ from popreceipt.client.times import (
     instant,
     reading_of,
 )
-from popreceipt.client.transport import Answer, Transport, Verify
+from popreceipt.client.transport import Answer, Network, Transport, Verify
 from popreceipt.clock import ClockKind, stopwatch
 from popreceipt.exceptions import NotAbleTo, PopreceiptError
 from popreceipt.journal import Journal
@@ -99,7 +98,7 @@ class Control:
         self,
         base_url: str,
         *,
-        transport: httpx.BaseTransport | Transport | None = None,
+        transport: Network | Transport | None = None,
         verify: Verify = None,
         key: str | None = None,
         times: TargetClock | None = None,

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
 from popreceipt.client.recording import record
 from popreceipt.client.times import TargetClock
-from popreceipt.client.transport import Transport, Verify
+from popreceipt.client.transport import Network, Transport, Verify
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import UsageError
 from popreceipt.journal import Journal
@@ -45,7 +43,7 @@ class Session:
         times: TargetClock,
         journal: Journal,
         *,
-        transport: httpx.BaseTransport | Transport | None = None,
+        transport: Network | Transport | None = None,
         verify: Verify = None,
         timeout: float = 30.0,
     ) -> None:

@@ -4,12 +4,13 @@ A manual clock is known from its own answers; one that runs is known from readin
 and from the real seconds since. Nothing here reads the time of day except where a target shows no clock at all.
 """
 
+import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from time import sleep as sleep_really
 from typing import Final, Protocol
 
 from popreceipt.clock import ClockKind, SystemClock, stopwatch
@@ -18,7 +19,7 @@ from popreceipt.exceptions import NotAbleTo, UsageError
 ADVANCE_TIME: Final = "advance-time"
 
 DRIFT: Final = 500e-6
-"""How far two clocks may come apart, in seconds a second: what time synchronisation slews at most (RFC 5905)."""
+"""How far two clocks may come apart, in seconds a second: what synchronisation slews at most (MAXFREQ, RFC 5905)."""
 
 KEPT_READINGS: Final = 8
 """How many readings of a clock are weighed against one another."""
@@ -255,7 +256,7 @@ class ScaledTimes(_Running):
         target: str = "the target",
         patience: timedelta = timedelta(minutes=1),
         real: Callable[[], float] = stopwatch,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep_really,
     ) -> None:
         super().__init__(rate, target, patience, real, sleep)
         for each in readings:
@@ -283,7 +284,7 @@ class SystemTimes(ScaledTimes):
         target: str = "the target",
         patience: timedelta = timedelta(minutes=1),
         real: Callable[[], float] = stopwatch,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep_really,
     ) -> None:
         super().__init__(1.0, *readings, target=target, patience=patience, real=real, sleep=sleep)
 
@@ -313,7 +314,7 @@ class DateTimes(_Running):
         target: str = "the target",
         patience: timedelta = timedelta(minutes=1),
         real: Callable[[], float] = stopwatch,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep_really,
     ) -> None:
         super().__init__(rate, target, patience, real, sleep)
         self.kind = "system" if rate == 1.0 else "scaled"
@@ -353,7 +354,9 @@ def reading_of(answer: Mapping[str, object], before: float, after: float) -> Rea
     now = instant(text) if isinstance(text, str) else None
     if now is None:
         return None
-    return Reading(before, after, now, A_WHOLE_SECOND if now.microsecond == 0 else timedelta(milliseconds=1))
+    fraction = re.search(r"[.,](\d+)", str(text))
+    digits = min(len(fraction.group(1)), 6) if fraction is not None else 0
+    return Reading(before, after, now, A_WHOLE_SECOND / 10**digits)
 
 
 def instant(text: str) -> datetime | None:

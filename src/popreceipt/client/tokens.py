@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
+from popreceipt.client import wire
 from popreceipt.client.session import Session, split_base
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import NothingProved, UsageError
@@ -146,17 +147,20 @@ class Tokens:
         if not isinstance(url, str) or not url:
             raise UsageError(f"The target's identity has no {name}.")
         if url.startswith("/"):
-            return self._session, url
-        parts = urlsplit(url)
-        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        theirs = _host(url)
+            return self._at(self._session.origin), url
+        path = wire.download(url).target
         resource = self._identity.get("resource")
-        if theirs in (_host(self._session.base_url), _host(resource) if isinstance(resource, str) else None):
-            return self._session, path
-        origin, _ = split_base(f"{parts.scheme}://{parts.netloc}")
+        ours = {_host(self._session.origin), _host(resource) if isinstance(resource, str) else None}
+        # A target may know itself by another name than the one it is reached by; its resource tells.
+        origin = self._session.origin if _host(url) in ours - {None} else split_base(url.partition("?")[0])[0]
+        return self._at(origin), path
+
+    def _at(self, origin: str) -> Session:
+        if origin == self._session.base_url:
+            return self._session
         if origin not in self._elsewhere:
             self._elsewhere[origin] = self._session.elsewhere(origin)
-        return self._elsewhere[origin], path
+        return self._elsewhere[origin]
 
 
 def forge(token: str, part: Literal["signature", "payload"] = "signature") -> str:

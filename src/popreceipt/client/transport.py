@@ -21,6 +21,9 @@ from popreceipt.exceptions import UsageError
 Verify = ssl.SSLContext | Path | None
 """How a server's certificate is checked: with this context, with the authority in this file, or as usual (None)."""
 
+Network = httpx.BaseTransport
+"""What may stand in for the network: a server in this process, a fake."""
+
 # The journal's words for a request that got no whole answer.
 TIMEOUT: Final = "timeout"
 RESET: Final = "reset"

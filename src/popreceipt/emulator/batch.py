@@ -193,7 +193,9 @@ class Batch:
             self._end(activity_id, identifier, now)
             return
         execution = self._begin(activity, company, message, now)
-        self._schedule.at(now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts))
+        self._schedule.at(
+            now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts)
+        )
 
     def _company(self, activity: Activity, message: Message) -> str:
         """The legal entity that the records go to; the message's own counts only where the activity says so."""
@@ -232,9 +234,7 @@ class Batch:
             self._store.upsert(execution.company, part.entity.name, part.entity.key, part.reading.good)
             good += len(part.reading.good)
             errors.extend(part.reading.errors)
-        self._store.put_execution(
-            msgspec.structs.replace(execution, completed=now, good=good, errors=tuple(errors))
-        )
+        self._store.put_execution(msgspec.structs.replace(execution, completed=now, good=good, errors=tuple(errors)))
         if self._fails_afterwards(message):
             message = life.failed_afterwards(message, now)
         else:

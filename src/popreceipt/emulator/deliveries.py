@@ -124,9 +124,7 @@ class Deliveries:
         if refusal := self._refusal(message, now):
             return refusal
         renews = self._profile.download_extends_lease == "yes" and message.queued and self._is_leased(message, now)
-        self._store.put_message(
-            life.downloaded(message, now, visible_from=now + self._hidden_for if renews else None)
-        )
+        self._store.put_message(life.downloaded(message, now, visible_from=now + self._hidden_for if renews else None))
         return content
 
     def _refusal(self, message: Message, now: datetime) -> Missing | None:

@@ -1,9 +1,9 @@
-"""Identifiers: seeded so that a run can be repeated, random so that nobody can guess the order; and how they are read."""
+"""Identifiers: seeded so that a run can be repeated, in an order that nobody can guess; and how they are read."""
 
 import random
 import re
 
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class Guids:

@@ -26,6 +26,6 @@ def odata(status: int, message: str, *headers: Header, inner: str | None = None)
     """A refusal of an action; `inner` is the sentence of the inner error where one is known."""
     error: dict[str, object] = {"code": "", "message": message}
     if inner is not None:
-        error["innererror"] = {"message": inner, "type": "System.InvalidOperationException", "stacktrace": ""}
+        error["innererror"] = {"message": inner, "type": "System.InvalidOperationException"}
     made = Response.of_json(status, {"error": error}, ("odata-version", "4.0"), *headers)
     return Response(status, (("content-type", ODATA_JSON), *made.headers[1:]), made.body)

@@ -107,9 +107,7 @@ class Profile:
         "download.location-activity", "as-called braced bare", "how DownloadLocation spells the activity"
     )
     download_answer: str = _open("download.answer", "direct redirect", "the file itself, or a redirect to its blob")
-    download_file_payload: str = _open(
-        "download.file-payload", "package raw", "what an export of type file hands out"
-    )
+    download_file_payload: str = _open("download.file-payload", "package raw", "what an export of type file hands out")
     download_content_type: str = _open("download.content-type", "octet-stream zip", "content type of the file")
     download_extends_lease: str = _open("download.extends-lease", "no yes", "whether a download renews the lease")
     download_after_lease: str = _open("download.after-lease", "200 404", "a download after the lease ended")
@@ -151,7 +149,7 @@ class Profile:
     zero_records_no_file_leaves: str = _open(
         "zero-records.no-file-leaves", "when-acknowledged at-once", "when a message without a file leaves the queue"
     )
-    retention_expired_download: str = _open("retention.expired-download", "404 410 500", "a download of an expired file")
+    retention_expired_download: str = _open("retention.expired-download", "404 410 500", "an expired file")
     retention_expired_dequeue: str = _open(
         "retention.expired-dequeue", "no-file dropped", "a message whose file has expired"
     )
@@ -200,7 +198,9 @@ class Profile:
     authorization_service_gate: str = _open(
         "authorization.service-gate", "401 403", "an application without a mapped user"
     )
-    transport_malformed_activity: str = _open("transport.malformed-activity", "400 404 500", "an activity that is no GUID")
+    transport_malformed_activity: str = _open(
+        "transport.malformed-activity", "400 404 500", "an activity ID that is none"
+    )
     transport_unknown_activity: str = _open("transport.unknown-activity", "404 400 500", "an activity nobody knows")
     transport_wrong_direction: str = _open(
         "transport.wrong-direction", "400 404 500 204", "an enqueue on an export, a dequeue on an import"
@@ -216,9 +216,7 @@ class Profile:
 
 
 POINTS: Mapping[str, Point] = {
-    point.name: point
-    for one in dataclasses.fields(Profile)
-    if isinstance(point := one.metadata.get("point"), Point)
+    point.name: point for one in dataclasses.fields(Profile) if isinstance(point := one.metadata.get("point"), Point)
 }
 """Every open point by its name."""
 
@@ -256,7 +254,8 @@ def dialect(name: str, base: Profile | None = None) -> Profile:
         raise UsageError(f"There is no open point {point_name!r}. A dialect is POINT=VALUE, as in {DIALECTS[0]!r}.")
     if value not in point.values:
         raise UsageError(f"{point.name} cannot be {value!r}: it is one of {', '.join(point.values)}.")
-    return dataclasses.replace(base if base is not None else Profile(), **{point.field: value})
+    changes: dict[str, Any] = {point.field: value}
+    return dataclasses.replace(base if base is not None else Profile(), **changes)
 
 
 def load_profile(name_or_file: str) -> Profile:
@@ -275,8 +274,9 @@ def load_profile(name_or_file: str) -> Profile:
         return dialect(name_or_file)
     path = Path(name_or_file)
     if not path.is_file():
+        known = ", ".join(PROFILES)
         raise UsageError(
-            f"There is no profile {name_or_file!r}: neither a file nor one of {', '.join(PROFILES)}, nor a dialect POINT=VALUE."
+            f"There is no profile {name_or_file!r}: name a file, a dialect POINT=VALUE, or one of {known}."
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -287,7 +287,7 @@ def load_profile(name_or_file: str) -> Profile:
 
 def _from_tables(content: Mapping[str, Any], path: Path) -> Profile:
     if unknown := set(content) - {"base", "points", "parameters"}:
-        raise UsageError(f"{path}: unknown {sorted(unknown)[0]!r}; a profile has base, [points] and [parameters].")
+        raise UsageError(f"{path}: unknown {min(unknown)!r}; a profile has base, [points] and [parameters].")
     base = content.get("base", "default")
     if not isinstance(base, str) or base not in PROFILES:
         raise UsageError(f"{path}: base is one of {', '.join(PROFILES)}, not {base!r}.")

@@ -172,8 +172,8 @@ def disabled_entry_refused(journal: Readings) -> Iterator[Finding]:
     "authorization.issued-token-accepted",
     text="A token that the identity provider issued to an application on the job opens the job until it is over.",
     source=article("Authorization for the integration REST API"),
-    reading="Judged are tokens by client credentials, on jobs whose entry is known to be enabled, in the direction "
-    "that the job has, and the status of a message that was just handed in.",
+    reading="A refusal is judged for tokens by client credentials, on jobs whose entry is known to be enabled, in the "
+    "direction that the job has, and for the status of a message that was handed in with the same token.",
     level=MUST,
     statements=(5, 6, 7, 16, 28),
 )
@@ -182,7 +182,7 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
     issued = {
         name: token
         for name, token in journal.issued_tokens.items()
-        if token.grant == "client_credentials" and token.role in ("authorised", None)
+        if token.grant in ("client_credentials", "password") and token.role in ("authorised", None)
     }
     opened: set[str] = set()
     for call in journal.calls_by_role.get("authorised", ()):
@@ -194,6 +194,8 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
                 yield held("accepted", issued[call.token], call)
         elif call.status in REFUSALS and well_made(call) and token_alive(journal, call) and _in_order(journal, call):
             token = issued[call.token]
+            if token.grant == "password":
+                continue
             yield violated(
                 f"{call.operation} was answered {call.status} with a token issued {call.sent - token.sent} before, "
                 "by an application that is registered, on the job and enabled",
@@ -429,7 +431,7 @@ class _Strays:
 
 
 def _takers(journal: Readings) -> dict[str | None, list[tuple[datetime, int, datetime]]]:
-    """Dequeues that took a message or may have, by activity: when sent, their number, and the last answer until then."""
+    """Dequeues that may have taken a message, by activity: when sent, their number, and the last answer so far."""
     found: dict[str | None, list[tuple[datetime, int, datetime]]] = defaultdict(list)
     for each in journal.dequeues:
         if each.delivered or each.kind == "malformed" or each.in_doubt:
@@ -452,7 +454,10 @@ def _taken_after(
     states = [
         str(look.by_id[each.message].get("Status"))
         for each in journal.productions_of(activity)
-        if each.uploaded and each.at <= dequeue.sent and each.message in look.by_id and (last is None or last < each.since)
+        if each.uploaded
+        and each.at <= dequeue.sent
+        and each.message in look.by_id
+        and (last is None or last < each.since)
     ]
     gone = [each for each in states if SPELLINGS.get(each.lower()) in TAKEN]
     if gone:

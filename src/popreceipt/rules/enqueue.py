@@ -6,14 +6,15 @@ messages. What processing makes of the records is the business of other chapters
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 from popreceipt.rules.facts import Enqueue, StatusAnswer
-from popreceipt.rules.files import records_of
+from popreceipt.rules.files import looks_zipped
 from popreceipt.rules.readings import Readings, Sighting
-from popreceipt.rules.requests import entity_as_sent, right_side, token_alive
+from popreceipt.rules.requests import entity_as_sent, right_side, shape, sound_file, token_alive
 from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, INFERRED, MUST, SHOULD, article, client, rule
-from popreceipt.verdict import Finding, answered, held, undecided, violated
+from popreceipt.verdict import Finding, answered, held, violated
 from popreceipt.vocabulary import (
     POSTPROCESSING_FAILED,
     PREPROCESSING,
@@ -26,11 +27,11 @@ from popreceipt.vocabulary import (
 SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
 TOOLS: Final = "d365collaborative/d365fo.integrations"
 
-LONG: Final = timedelta(hours=1)
-"""A file of a few records that is in process for longer is taken to be stuck; only open points are told by it."""
+LONG: Final = timedelta(minutes=10)
+"""A file that is in process so long after its twin was done is taken to be stuck; no MUST is told by it."""
 
-TOO_LARGE: Final = 36_000_000
-"""Bytes of the smallest upload that was publicly reported to be refused with 413."""
+LARGE: Final = 30_000_000
+"""Bytes that IIS takes unless told otherwise; every public report of a 413 was about a larger upload."""
 
 SEEN_TYPES: Final = frozenset(
     {
@@ -39,11 +40,9 @@ SEEN_TYPES: Final = frozenset(
         "application/octet-stream",
         "application/json",
         "text/csv",
-        "text/plain",
-        "application/x-www-form-urlencoded",
     }
 )
-"""Content types that clients send with a file; none at all is the commonest."""
+"""Content types that clients send with a file, and the file's own; none at all is the commonest."""
 
 REFUSALS_OF_AN_ENTITY: Final = frozenset({400, 404, 422})
 FAILURES: Final = frozenset({PREPROCESSING_ERROR, PROCESSED_WITH_ERRORS, POSTPROCESSING_FAILED})
@@ -52,7 +51,7 @@ FAILURES: Final = frozenset({PREPROCESSING_ERROR, PROCESSED_WITH_ERRORS, POSTPRO
 @rule(
     "enqueue.creates-a-message",
     text="Once an enqueue has succeeded its message exists: it has a row in Manage messages and a status.",
-    source=article("Getting the status of a message"),
+    source=article("API for getting message status"),
     reading="Judged for answers that name the message. A refused status answer counts only when the message was asked "
     "for by its bare id, on a service that tells the status of others; so does a blank status.",
     level=MUST,
@@ -110,7 +109,7 @@ def each_call_its_own_message(journal: Readings) -> Iterator[Finding]:
 
 @rule(
     "enqueue.any-content-type",
-    text="The upload's content type is not asked about: a file without one, or with that of bytes or of a zip, is taken.",
+    text="The upload's content type does not matter: without one, or with that of bytes or of a zip, it is taken.",
     source=client(SCHEDULER, "sends no Content-Type with an upload"),
     reading="A body with a content encoding is left out: whether an encoding is supported is open.",
     level=SHOULD,
@@ -128,7 +127,16 @@ def any_content_type(journal: Readings) -> Iterator[Finding]:
         if enqueue.ok:
             yield held("taken", enqueue)
         elif enqueue.status == 415:
-            yield violated(f"refused with 415 for content type {enqueue.content_type or '(none)'}", enqueue)
+            yield violated(f"content type {enqueue.content_type or '(none)'} was answered 415", enqueue)
+        elif enqueue.status in (400, 406) and enqueue.length:
+            taken = _accepted_otherwise(journal, enqueue)
+            if taken is not None:
+                yield violated(
+                    f"content type {enqueue.content_type or '(none)'} was answered {enqueue.status}, the same upload "
+                    f"with {taken.content_type or '(none)'} was taken",
+                    enqueue,
+                    taken,
+                )
 
 
 @rule(
@@ -142,18 +150,19 @@ def any_content_type(journal: Readings) -> Iterator[Finding]:
 )
 def entity_with_percent_20(journal: Readings) -> Iterator[Finding]:
     """What became of uploads whose entity has a %20, against faultlessness and against other spellings."""
+    spellings = _Spellings(journal)
     for enqueue in journal.enqueues:
         if not _spelled(enqueue, "%20"):
             continue
         fate = _Fate(journal, enqueue)
-        if fate.understood:
+        if fate.processed_at is not None:
             yield held("processed", enqueue)
         elif fate.refused or fate.failed:
-            how = f"was refused with {enqueue.status}" if fate.refused else "ended in PreProcessingError"
-            twin = _twin(journal, enqueue, "+", accepted=fate.refused)
+            how = f"was answered {enqueue.status}" if fate.refused else "ended in PreProcessingError"
+            twin = spellings.twin(enqueue, "+", accepted=fate.refused)
             if twin is not None:
-                yield violated(f"an upload with %20 in the entity {how}, one with + did not", enqueue, twin)
-            elif _faultless(journal, enqueue):
+                yield violated(f"an upload with %20 in the entity {how}, one with + got further", enqueue, twin)
+            elif _faultless(journal, enqueue) and spellings.only_reason(enqueue, refused=fate.refused):
                 yield violated(f"a faultless upload with %20 in the entity of its job {how}", enqueue)
 
 
@@ -172,7 +181,9 @@ def entity_with_plus(journal: Readings) -> Iterator[Finding]:
         if twin is None:
             yield held("processed", enqueue)
         else:
-            yield violated("an upload with + in the entity got stuck or failed, one with %20 was processed", enqueue, twin)
+            yield violated(
+                "an upload with + in the entity got stuck or failed, one with %20 was processed", enqueue, twin
+            )
 
 
 @rule(
@@ -230,7 +241,7 @@ def content_type(journal: Readings) -> Iterator[Finding]:
     "enqueue.too-large",
     text="An upload that is too large is answered 413, with a page or without a body.",
     source=client(SCHEDULER, "issue 135, uploads of 50 MB are answered 413"),
-    reading="No limit is documented. The smallest upload reported to be refused had 36 MB.",
+    reading="No limit is documented. Asked are uploads of more than 30,000,000 bytes, and every 413.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
     answers=("413-empty", "413-html"),
@@ -243,9 +254,9 @@ def too_large(journal: Readings) -> Iterator[Finding]:
         elif enqueue.status == 413:
             plain = _media_type(enqueue.answer_type)
             yield answered("413-html" if plain == "text/html" else f"413 with {plain}", enqueue)
-        elif enqueue.length >= TOO_LARGE and enqueue.ok:
+        elif enqueue.length > LARGE and enqueue.ok:
             yield answered("accepted", enqueue)
-        elif enqueue.length >= TOO_LARGE and _of_its_form(journal, enqueue):
+        elif enqueue.length > LARGE and _of_its_form(journal, enqueue):
             yield answered(str(enqueue.status), enqueue)
 
 
@@ -261,7 +272,7 @@ def too_large(journal: Readings) -> Iterator[Finding]:
 def chunked(journal: Readings) -> Iterator[Finding]:
     """The status of each upload in chunks."""
     for enqueue in journal.enqueues:
-        if not enqueue.chunked or not enqueue.length or enqueue.encoding or enqueue.length >= TOO_LARGE:
+        if not enqueue.chunked or not enqueue.length or enqueue.encoding or enqueue.length > LARGE:
             continue
         if enqueue.ok:
             yield answered("accepted", enqueue)
@@ -330,64 +341,135 @@ def _of_its_form(journal: Readings, enqueue: Enqueue) -> bool:
     )
 
 
+def _accepted_otherwise(journal: Readings, enqueue: Enqueue) -> Enqueue | None:
+    """The same bytes, handed in by the same path and query with another content type, and taken."""
+    for each in journal.enqueues_of(enqueue.digest):
+        same = each.path == enqueue.path and each.query == enqueue.query
+        if each.ok and same and each.content_type != enqueue.content_type:
+            return each
+    return None
+
+
 class _Fate:
     """How far an upload got, as far as its entity's name has to do with it."""
 
     def __init__(self, journal: Readings, enqueue: Enqueue) -> None:
         seen = _sightings(journal, enqueue)
-        states = {each.state for each in seen}
         self.refused = enqueue.status in REFUSALS_OF_AN_ENTITY and enqueue.length > 0
-        self.understood = PROCESSED in states
-        self.failed = PREPROCESSING_ERROR in states
+        self.processed_at = min((each.at for each in seen if each.state == PROCESSED), default=None)
+        self.failed = any(each.state == PREPROCESSING_ERROR for each in seen)
+        final = any(each.state in FAILURES or each.state == PROCESSED for each in seen)
         working = [each.since for each in seen if each.state in (PROCESSING, PREPROCESSING)]
-        self.in_process_at = max(working) if working and not states & (FAILURES | {PROCESSED}) else None
+        self.in_process_at = max(working) if working and not final else None
+
+
+class _Spellings:
+    """Uploads by the way in which their entity is spelled, looked through only when one of them got stuck."""
+
+    def __init__(self, journal: Readings) -> None:
+        self._journal = journal
+
+    def twin(self, enqueue: Enqueue, blank: str, *, accepted: bool) -> Enqueue | None:
+        """An upload to the same job for the same entity, spelled otherwise, that was processed.
+
+        `accepted`: one of the same bytes that was no more than taken will do.
+        """
+        name = (enqueue.entity or "").casefold()
+        found = self._processed.get((enqueue.activity, name, blank))
+        if found is None and accepted:
+            found = self._taken.get((enqueue.activity, name, blank, enqueue.digest))
+        return found
+
+    def only_reason(self, enqueue: Enqueue, *, refused: bool) -> bool:
+        """Whether nothing else than the %20 is known that the upload can have failed for.
+
+        The path is not it where some upload came through on one spelled alike, and the %20 is not where another upload
+        for the entity got further with it.
+        """
+        name = (enqueue.entity or "").casefold()
+        if refused:
+            return shape(enqueue.path) in self._shapes and name not in self._understood
+        return (enqueue.activity, name, "%20") not in self._processed
+
+    @cached_property
+    def _processed(self) -> dict[tuple[str | None, str, str], Enqueue]:
+        found: dict[tuple[str | None, str, str], Enqueue] = {}
+        for each, blank in self._accepted:
+            key = (each.activity, (each.entity or "").casefold(), blank)
+            if key not in found and _Fate(self._journal, each).processed_at is not None:
+                found[key] = each
+        return found
+
+    @cached_property
+    def _taken(self) -> dict[tuple[str | None, str, str, str], Enqueue]:
+        found: dict[tuple[str | None, str, str, str], Enqueue] = {}
+        for each, blank in self._accepted:
+            found.setdefault((each.activity, (each.entity or "").casefold(), blank, each.digest), each)
+        return found
+
+    @cached_property
+    def _accepted(self) -> list[tuple[Enqueue, str]]:
+        accepted = [each for each in self._journal.enqueues if each.ok]
+        return [(each, blank) for each in accepted for blank in ("%20", "+") if _spelled(each, blank)]
+
+    @cached_property
+    def _understood(self) -> frozenset[str]:
+        return frozenset((each.entity or "").casefold() for each, blank in self._accepted if blank == "%20")
+
+    @cached_property
+    def _shapes(self) -> frozenset[tuple[str, str]]:
+        return frozenset(shape(each.path) for each in self._journal.enqueues if each.ok)
 
 
 def _spelled(enqueue: Enqueue, blank: str) -> bool:
     """An upload by somebody who may, whose entity's name has its blanks written so and not otherwise."""
-    if enqueue.role not in ("authorised", None) or enqueue.method != "POST" or " " not in (enqueue.entity or ""):
+    if blank not in enqueue.query or enqueue.role not in ("authorised", None) or enqueue.method != "POST":
         return False
     sent = entity_as_sent(enqueue)
     return blank in sent and ("+" if blank == "%20" else "%20") not in sent
 
 
-def _twin(journal: Readings, enqueue: Enqueue, blank: str, *, accepted: bool) -> Enqueue | None:
-    """An upload to the same job for the same entity, spelled otherwise, that was processed (or at least accepted)."""
-    name = (enqueue.entity or "").casefold()
-    for each in journal.enqueues_on(enqueue.activity or ""):
-        if each.ok and (each.entity or "").casefold() == name and _spelled(each, blank):
-            if _Fate(journal, each).understood or (accepted and each.digest == enqueue.digest):
-                return each
-    return None
-
-
 def _with_plus(journal: Readings) -> Iterator[tuple[Enqueue, Enqueue | None]]:
     """Uploads with a plus sign that tell something: alone where processed, else with a %20 twin that got further."""
+    spellings = _Spellings(journal)
     for enqueue in journal.enqueues:
         if not _spelled(enqueue, "+"):
             continue
         fate = _Fate(journal, enqueue)
-        if fate.understood:
+        if fate.processed_at is not None:
             yield enqueue, None
         elif fate.refused or fate.failed or fate.in_process_at is not None:
-            twin = _twin(journal, enqueue, "%20", accepted=fate.refused)
+            twin = spellings.twin(enqueue, "%20", accepted=fate.refused)
             if twin is None:
                 continue
+            done = _Fate(journal, twin).processed_at
             stuck = fate.in_process_at
-            if stuck is None or stuck >= enqueue.answered + LONG or (enqueue.answered <= twin.sent and _over(journal, twin, stuck)):
+            if (
+                stuck is None
+                or done is None
+                or stuck >= done + LONG
+                or (enqueue.answered <= twin.sent and stuck >= done)
+            ):
                 yield enqueue, twin
 
 
-def _over(journal: Readings, twin: Enqueue, by: object) -> bool:
-    """The twin was seen processed no later than this."""
-    return any(each.state == PROCESSED and each.at <= by for each in _sightings(journal, twin))  # type: ignore
-
-
 def _faultless(journal: Readings, enqueue: Enqueue) -> bool:
-    """The entity is the job's own, and there is nothing wrong with the file."""
+    """A single file for the entity and in the format of its job, with nothing wrong in it, and nothing else odd."""
     activity = enqueue.activity or ""
-    told = {
-        name: journal.settled(activity, name, enqueue)
-        for name in ("direction", "type", "entity", "format", "enabled", "use_company_from_message")
-    }
-    return False
+    entity = journal.settled(activity, "entity", enqueue)
+    return (
+        isinstance(entity, str)
+        and entity.casefold() == (enqueue.entity or "").casefold()
+        and journal.settled(activity, "type", enqueue) == "file"
+        and str(journal.settled(activity, "format", enqueue) or "CSV").casefold() == "csv"
+        and journal.settled(activity, "enabled", enqueue) is True
+        and right_side(journal, enqueue) is True
+        and (enqueue.company is None or journal.settled(activity, "use_company_from_message", enqueue) is False)
+        and not enqueue.chunked
+        and sound_file(enqueue)
+        and not _zipped(enqueue)
+    )
+
+
+def _zipped(enqueue: Enqueue) -> bool:
+    return enqueue.body is not None and looks_zipped(enqueue.body.content() or b"")

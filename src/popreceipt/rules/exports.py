@@ -50,7 +50,7 @@ class Message:
 
     def latest_before(self, call: Call) -> int:
         """The place of the last delivery that was asked for before a call was; -1 where there is none."""
-        return bisect_left(self.deliveries, (call.sent, call.seq), key=_asked) - 1
+        return bisect_left(self.deliveries, asked(call), key=asked) - 1
 
 
 class Exports:
@@ -161,12 +161,20 @@ class Exports:
 
     def proven(self, activity: str, digest: str | None) -> Production | None:
         """The one export run whose payload has this digest, where the digest cannot be another's."""
-        runs = self.produced.get((activity, digest)) if digest is not None else None
-        if runs is None or len(runs) != 1:
+        if digest is None:
             return None
-        if not self.closed(activity) and (self.self_running(activity) or not runs[0].records):
-            return None
-        return runs[0]
+        key = (activity, digest)
+        if key not in self._proven:
+            runs = self.produced.get(key, ())
+            sole = runs[0] if len(runs) == 1 else None
+            if sole is not None and not self.closed(activity) and (self.self_running(activity) or not sole.records):
+                sole = None
+            self._proven[key] = sole
+        return self._proven[key]
+
+    @cached_property
+    def _proven(self) -> dict[tuple[str, str], Production | None]:
+        return {}
 
     # Payloads
 
@@ -199,7 +207,7 @@ class Exports:
         for location, deliveries in places.items():
             payloads = self.payload_at[location]
             for payload in payloads:
-                place = bisect_left(deliveries, (payload.sent, payload.seq), key=_asked) - 1
+                place = bisect_left(deliveries, asked(payload), key=asked) - 1
                 if place >= 0:
                     found.setdefault(deliveries[place].seq, payload)
             if len({each.digest for each in payloads}) == 1:
@@ -282,10 +290,10 @@ class Exports:
             message = found.get((activity, epoch, key))
             if message is None:
                 message = found[(activity, epoch, key)] = Message(activity, epoch)
-            if message.digest is None and (digest := self.digest_of(each)) is not None:
-                message.digest = digest
-            if message.production is None and isinstance(key, str):
-                message.production = self.proven(activity, key)
+                message.production = self.proven(activity, key) if isinstance(key, str) else None
+                message.digest = message.production.sha256 if message.production is not None else None
+            if message.digest is None:
+                message.digest = self.digest_of(each)
             message.certain = message.certain and sure
             message.deliveries.append(each)
             self._of_delivery[each.seq] = message
@@ -314,6 +322,9 @@ class Exports:
             if exact := by_receipt.get((ack.correlation, ack.receipt)):
                 for message in exact:
                     message.acks.append(ack)
+                named = self.deliveries_by_receipt[(ack.correlation, ack.receipt)]
+                if any(each.digest == ack.digest for each in named):
+                    ack.form = "echo"
             elif ack.correlation in by_correlation:
                 for message in by_correlation[ack.correlation]:
                     message.loose.append(ack)
@@ -347,7 +358,7 @@ class Exports:
     def delivery_of(self, ack: Ack) -> Dequeue | None:
         """The delivery whose answer an acknowledgment repeats: the last such that was asked for before it."""
         named = self.deliveries_by_receipt.get((ack.correlation, ack.receipt), [])
-        place = bisect_left(named, (ack.sent, ack.seq), key=_asked) - 1
+        place = bisect_left(named, asked(ack), key=asked) - 1
         return named[place] if place >= 0 else None
 
     @cached_property
@@ -362,10 +373,16 @@ class Exports:
 
     def doubts_between(self, activity: str, since: datetime, until: datetime) -> bool:
         """Whether a message may have been leased unseen within a stretch of time (its ends included)."""
-        doubts = self.doubtful_dequeues.get(activity, ())
-        # A lost call may take effect after its caller gave up.
-        place = bisect_left(doubts, since - self.linger, key=lambda each: each.answered)
-        return any(each.sent <= until for each in doubts[place : place + 8])
+        starts, ends = self._doubt_spans.get(activity, ((), ()))
+        return bisect_right(starts, until) > bisect_left(ends, since)
+
+    @cached_property
+    def _doubt_spans(self) -> dict[str, tuple[list[datetime], list[datetime]]]:
+        """When the doubtful calls may have begun to take effect, and when they may have ended to."""
+        return {
+            activity: (sorted(each.sent for each in doubts), sorted(each.answered + self.linger for each in doubts))
+            for activity, doubts in self.doubtful_dequeues.items()
+        }
 
     @cached_property
     def linger(self) -> timedelta:
@@ -384,12 +401,18 @@ class Exports:
                 latest[place] = max(latest[place], download.answered)
         return latest
 
-    def acks_of(self, message: Message, place: int) -> list[Ack]:
-        """Acknowledgments that name this message, sent after its delivery at `place` and before the next one."""
-        return [each for each in (*message.acks, *message.loose) if message.latest_before(each) == place]
+    def acks_by_delivery(self, message: Message) -> list[list[Ack]]:
+        """For each delivery of a message the acknowledgments of it that were sent before the next one, in order."""
+        found: list[list[Ack]] = [[] for _ in message.deliveries]
+        for ack in sorted((*message.acks, *message.loose), key=asked):
+            place = message.latest_before(ack)
+            if place >= 0:
+                found[place].append(ack)
+        return found
 
 
-def _asked(call: Call) -> Moment:
+def asked(call: Call) -> Moment:
+    """When a call was sent, and its place among others sent at the same instant."""
     return call.sent, call.seq
 
 

@@ -44,7 +44,8 @@ _ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 class Moment(msgspec.Struct, frozen=True, gc=False):
     """Some instant between `since` and `by`.
 
-    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first.
+    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first,
+    unless several called at once: then all have the same place.
     """
 
     since: datetime
@@ -136,7 +137,19 @@ def _ceiling(stretch: timedelta, period: timedelta) -> int:
 class Import:
     """One file that was handed in and accepted, and all that was seen of its message afterwards."""
 
-    __slots__ = ("asked", "enqueue", "file", "id", "in_order", "jobs", "recurrence", "rows", "seen", "settings")
+    __slots__ = (
+        "asked",
+        "enqueue",
+        "file",
+        "id",
+        "in_line",
+        "in_order",
+        "jobs",
+        "recurrence",
+        "rows",
+        "seen",
+        "settings",
+    )
 
     def __init__(
         self,
@@ -145,12 +158,15 @@ class Import:
         settings: Mapping[str, Any],
         recurrence: Recurrence,
         file: ParsedFile | None,
+        *,
+        in_line: bool,
     ) -> None:
         self.enqueue = enqueue
         self.id = message
         self.settings = settings
         self.recurrence = recurrence
         self.file = file
+        self.in_line = in_line
         self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
         self.asked: list[Sighting] = []
         self.jobs: list[Sighting] = []
@@ -177,6 +193,10 @@ class Import:
         """The first sight of it in another state than Enqueued."""
         return next((each for each in self.seen if each.state != vocabulary.ENQUEUED), None)
 
+    def at(self, fact: Call | Rows | Records | Cleanup) -> Moment:
+        """When a call took effect, or an observation was made, to be compared with what was seen of this message."""
+        return moment_of(fact, in_line=self.in_line)
+
     def ended_before(self, moment: Moment) -> Sighting | None:
         """The end, where it was seen before that."""
         final = self.final
@@ -201,7 +221,8 @@ class Imports:
             history = self._histories.get(each.activity or "")
             settings = history.settings(each.sent) if history is not None else {}
             recurrence = history.recurrence(each.sent) if history is not None else _UNKNOWN
-            made = Import(each, each.message, settings, recurrence, _sound_file(each, settings))
+            in_line = journal.exports.in_line(each.activity or "")
+            made = Import(each, each.message, settings, recurrence, _sound_file(each, settings), in_line=in_line)
             self.by_id[each.message] = made
         for message in twice:
             del self.by_id[message]
@@ -221,7 +242,7 @@ class Imports:
         """Whether a clean-up, a reset or the end of the seven days may have taken the message by then."""
         return (
             by >= message.enqueue.sent + self._journal.retention
-            or by >= self._reset_after(message.enqueue.sent)
+            or by >= self.reset_after(message.enqueue)
             or any(each.activity == message.activity and each.since <= by for each in self._journal.cleanups)
         )
 
@@ -236,16 +257,21 @@ class Imports:
                     known.append(call.message)
         return dict(found)
 
-    def _reset_after(self, instant: datetime) -> datetime:
-        spans = self._journal.reset_spans
-        return min((since for since, _ in spans if since >= instant), default=_NEVER) if spans else _NEVER
+    def reset_after(self, call: Call) -> datetime:
+        """From when on a reset may have undone what a call did."""
+        resets = zip(self._journal.reset_spans, self._journal.reset_places, strict=True)
+        return min(
+            (since for (since, at), place in resets if at > call.sent or (at == call.sent and place > call.seq)),
+            default=_NEVER,
+        )
 
     def _see(self) -> None:
         for answers, series in ((self._journal.statuses, "asked"), (self._journal.jobstatuses, "jobs")):
             for call in answers:
                 made = self.by_id.get(call.message or "")
                 if made is not None and call.ok and call.state is not None:
-                    sighting = Sighting(call.sent, call.answered, call.seq, call.state, call)
+                    at = made.at(call)
+                    sighting = Sighting(at.since, at.by, at.place, call.state, call)
                     getattr(made, series).append(sighting)
                     made.seen.append(sighting)
         for activity, observed in self._journal.rows.items():
@@ -254,14 +280,14 @@ class Imports:
                     made = self.by_id.get(message)
                     if made is None or made.activity != activity:
                         continue
-                    seen = _row(row, rows)
+                    seen = _row(row, made.at(rows))
                     made.rows.append(seen)
                     if seen.state is not None:
                         made.seen.append(Sighting(seen.since, seen.by, seen.place, seen.state, None))
         for made in self.by_id.values():
             if len(made.seen) > 1:
                 made.seen.sort(key=_when)
-            end = self._reset_after(made.enqueue.sent)
+            end = self.reset_after(made.enqueue) if self._journal.resets else _NEVER
             if end < _NEVER:
                 made.asked = [each for each in made.asked if each.by <= end]
                 made.jobs = [each for each in made.jobs if each.by <= end]
@@ -339,7 +365,7 @@ def _sound_file(enqueue: Enqueue, settings: Mapping[str, Any]) -> ParsedFile | N
     entity = (enqueue.entity or "").casefold()
     if entity != ENTITY and not (kind == "package" and not entity):
         return None
-    if _plus_in_entity(enqueue.query) or (enqueue.company and settings.get("use_company_from_message") is not False):
+    if plus_in_entity(enqueue.query) or (enqueue.company and settings.get("use_company_from_message") is not False):
         return None
     if str(settings.get("format", "CSV")).casefold() != "csv" or enqueue.encoding not in (None, "identity"):
         return None
@@ -350,15 +376,15 @@ def _sound_file(enqueue: Enqueue, settings: Mapping[str, Any]) -> ParsedFile | N
     return file
 
 
-def _plus_in_entity(query: str) -> bool:
+def plus_in_entity(query: str) -> bool:
     """Whether a plus sign stands for a blank in the entity's name: not every service need read it so."""
     return any("+" in part for part in query.split("&") if part.lower().startswith("entity="))
 
 
-def _row(row: Mapping[str, Any], look: Rows) -> Row:
+def _row(row: Mapping[str, Any], look: Moment) -> Row:
     return Row(
         look.since,
-        look.at,
+        look.by,
         look.place,
         vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower()),
         instant_in(row, "ProcessingStartedDateTime"),
@@ -377,11 +403,11 @@ def _when(sighting: Sighting) -> tuple[datetime, float]:
     return sighting.by, sighting.place
 
 
-def moment_of(fact: Call | Rows | Records | Cleanup) -> Moment:
-    """When a call took effect, or an observation was made."""
+def moment_of(fact: Call | Rows | Records | Cleanup, *, in_line: bool) -> Moment:
+    """When a call took effect, or an observation was made; `in_line` tells whether its place breaks ties."""
     if isinstance(fact, Call):
-        return Moment(fact.sent, fact.answered, fact.seq)
-    return Moment(fact.since, fact.at, fact.place)
+        return Moment(fact.sent, fact.answered, fact.seq if in_line else 0)
+    return Moment(fact.since, fact.at, fact.place if in_line else 0)
 
 
 def is_execution(text: str | None) -> bool:

@@ -1,52 +1,81 @@
 """What becomes of a message that nobody acknowledged: it hides, it comes back, it says when it was last taken."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
-from popreceipt.rules.facts import Dequeue, between
-from popreceipt.rules.readings import HALF_HOUR, Message, Readings
-from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, article, rule
+from popreceipt.rules.exports import Message, asked
+from popreceipt.rules.facts import Dequeue, Production, between
+from popreceipt.rules.readings import Readings
+from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, PRODUCE, article, rule
+from popreceipt.rules.waiting import Why
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
-SHOWN_PRECISION = timedelta(seconds=1)
+SHOWN_PRECISION: Final = timedelta(seconds=1)
 """LastDequeueDateTime may be cut or rounded to whole seconds."""
+
+QUARTER: Final = timedelta(minutes=15)
+"""Time zones lie whole quarters of an hour apart."""
+
+NEIGHBOURS: Final = 8
+"""So many messages to either side are compared to see an order."""
+
+SECTION: Final = "API for acknowledgment"
 
 
 def redeliveries(journal: Readings) -> Iterator[tuple[Message, Dequeue, Dequeue]]:
     """Each two deliveries of one message that follow one another, both with its file."""
     for message in journal.messages:
-        for first, second in zip(message.deliveries, message.deliveries[1:], strict=False):
-            if first.kind == second.kind == "message":
-                yield message, first, second
+        if len(message.deliveries) > 1:
+            for first, second in zip(message.deliveries, message.deliveries[1:], strict=False):
+                if first.kind == second.kind == "message":
+                    yield message, first, second
 
 
 @rule(
     "redelivery.not-before-half-an-hour",
     text="A message nobody acknowledged stays hidden for half an hour after each delivery.",
-    source=article("API for acknowledgment"),
-    reading="The half hour starts anew at each delivery. A dequeue took effect between being sent and being answered.",
+    source=article(SECTION),
+    reading="The half hour starts anew at each delivery. A dequeue took effect between being sent and being answered; "
+    "services may count in whole seconds.",
     level=MUST,
     statements=(39,),
     needs=(ADVANCE_TIME,),
 )
 def not_before_half_an_hour(journal: Readings) -> Iterator[Finding]:
     """Judge each redelivery by the longest and the shortest time that can have passed."""
+    earliest = journal.lease - journal.exports.precision
     for message, first, again in redeliveries(journal):
         shortest, longest = between(first, again)
-        if longest < journal.lease and message.certain:
+        if shortest >= journal.lease:
+            if message.certain:
+                yield held("hidden for at least half an hour", first, again)
+        elif _acknowledged_between(message, first, again):
+            continue
+        elif longest < earliest and message.certain:
             yield violated(f"back after at most {longest}", first, again)
-        elif shortest >= journal.lease:
-            yield held(f"hidden for at least {shortest}", first, again)
+        elif longest < earliest:
+            yield undecided(f"back after at most {longest}, if it is the same message", first, again)
         else:
-            yield undecided(f"hidden for {shortest} to {longest}", first, again)
+            yield undecided(f"hidden for {max(shortest, timedelta(0))} to {longest}", first, again)
+
+
+def _acknowledged_between(message: Message, first: Dequeue, again: Dequeue) -> bool:
+    """Whether an acknowledgment may have been effective: what comes back then breaks another promise."""
+    return any(
+        (ack.ok or ack.in_doubt) and ack.answered >= first.sent and ack.sent <= again.answered
+        for ack in (*message.acks, *message.loose)
+    )
 
 
 @rule(
     "redelivery.after-half-an-hour",
     text="A message nobody acknowledged can be dequeued again once its half hour is over, time after time.",
-    source=article("API for acknowledgment"),
-    reading="Judged up to the fifth delivery: whether a service ever gives up on a message is open. A download is let "
-    "extend the half hour. The order among waiting messages is open, so only an empty answer breaks the promise.",
+    source=article(SECTION),
+    reading="Judged up to the fifth delivery and the first day: whether a service ever gives up on a message is open, "
+    "and older files are judged by retention.kept-for-seven-days. A download is let extend the half hour. The order "
+    "among waiting messages is open, so only an empty answer breaks the promise.",
     level=MUST,
     statements=(39,),
     needs=(ADVANCE_TIME,),
@@ -56,19 +85,226 @@ def after_half_an_hour(journal: Readings) -> Iterator[Finding]:
     for message, first, again in redeliveries(journal):
         if message.certain and again.sent >= first.answered + journal.lease:
             yield held("came back", first, again)
-    for empty in journal.dequeues:
-        if empty.kind != "empty":
+    for miss in journal.waiting.misses.get(Why.AGAIN, ()):
+        if miss.wait.after is None:
             continue
-        missed = journal.certainly_waiting(empty, redelivered=True)
-        if missed and missed[0].after is not None:
-            late = empty.sent - missed[0].start
-            yield violated(f"nothing offered {late} after a half hour was over", missed[0].after, empty)
+        late = miss.empty.sent - miss.wait.start[0]
+        if journal.exports.known(miss.empty.activity or ""):
+            yield violated(f"nothing offered {late} after a half hour was over", miss.wait.after, miss.empty)
+        else:
+            text = f"nothing offered {late} after a half hour was over, unless somebody else took it"
+            yield undecided(text, miss.wait.after, miss.empty)
+
+
+@rule(
+    "redelivery.first-delivery-has-no-last-dequeue",
+    text="When a message is delivered for the first time, LastDequeueDateTime is blank.",
+    source=article(SECTION),
+    reading="Blank may be null, absent, empty, or the zero date of either platform. A lost answer may have been the "
+    "first delivery.",
+    level=MUST,
+    statements=(41,),
+    needs=(PRODUCE,),
+)
+def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
+    """The first delivery of each message whose export run the journal knows."""
+    exports = journal.exports
+    unsure = _sent_by_activity(journal)
+    for message in journal.messages:
+        run, first = message.production, message.deliveries[0]
+        if run is None or first.kind != "message":
+            continue
+        if first.blank in ("null", "absent", "empty", "0001", "1900"):
+            yield held("blank", first)
+            continue
+        since = run.since
+        others = unsure.get(message.activity, ())
+        place = bisect_left(others, since)
+        taken = place < len(others) and others[place] <= first.answered
+        shown = first.last_dequeue if first.last_dequeue is not None else "something that is no instant"
+        if first.blank is not None:
+            yield undecided("neither blank nor an instant that can be read", first)
+        elif taken or exports.doubts_between(message.activity, since, first.answered) or not message.certain:
+            yield undecided(f"{shown}, and an earlier delivery may have been missed", first)
+        elif not exports.known(message.activity):
+            yield undecided(f"{shown}, unless somebody else had it first", first)
+        else:
+            yield violated(f"a first delivery that says it was last dequeued at {shown}", first)
+
+
+def _sent_by_activity(journal: Readings) -> dict[str, list[datetime]]:
+    """When deliveries were asked for of which nobody knows the message, by activity, in order."""
+    return {
+        activity: sorted(each.sent for message in messages for each in message.deliveries)
+        for activity, messages in journal.waiting.unknown.items()
+    }
+
+
+@rule(
+    "redelivery.says-when-last-dequeued",
+    text="A message that is delivered again says when it was last dequeued.",
+    source=article(SECTION),
+    reading="Any form of an instant will do, cut or rounded to a second; without a zone it is UTC. A lost answer in "
+    "between may have been the last dequeue.",
+    level=MUST,
+    statements=(40,),
+    needs=(ADVANCE_TIME,),
+)
+def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
+    """Compare what a redelivery says with the delivery before it."""
+    exports = journal.exports
+    unsure = _sent_by_activity(journal)
+    clocks_agree = journal.header.clock == "manual"
+    slack = SHOWN_PRECISION if clocks_agree else max(SHOWN_PRECISION, min(timedelta(minutes=1), journal.lease / 30))
+    for message, first, again in redeliveries(journal):
+        if not message.certain:
+            continue
+        if again.last_dequeue is None:
+            if again.blank == "other":
+                yield undecided("LastDequeueDateTime is nothing that can be read as an instant", first, again)
+            else:
+                yield violated(f"delivered again with a LastDequeueDateTime that is {again.blank}", first, again)
+            continue
+        said = again.last_dequeue
+        if first.sent - slack <= said <= first.answered + slack:
+            yield held("says when", first, again)
+            continue
+        others = unsure.get(message.activity, ())
+        place = bisect_left(others, first.sent)
+        hidden = (
+            (place < len(others) and others[place] <= again.answered)
+            or exports.doubts_between(message.activity, first.sent, again.answered)
+            or not exports.known(message.activity)
+        )
+        text = f"says it was last dequeued at {said}, and that was at {first.sent}"
+        if hidden and first.sent - slack <= said <= again.answered + slack:
+            yield undecided(f"{text} as far as the journal tells", first, again)
+        elif again.instant_form == "no-zone" and _whole_quarters(said, first, slack):
+            yield undecided(f"{text}: perhaps in a time zone of its own", first, again)
+        else:
+            yield violated(text, first, again)
+
+
+def _whole_quarters(said: datetime, first: Dequeue, slack: timedelta) -> bool:
+    rest = abs(said - first.sent) % QUARTER
+    return min(rest, QUARTER - rest) <= slack + (first.answered - first.sent)
+
+
+@rule(
+    "redelivery.same-payload",
+    text="A message that is delivered again leads to the same file.",
+    source=article(SECTION),
+    reading="The article speaks of the same message. Only where both deliveries were fetched.",
+    level=MUST,
+    statements=(39,),
+    needs=(ADVANCE_TIME,),
+)
+def same_payload(journal: Readings) -> Iterator[Finding]:
+    """Compare the digests of what two deliveries of one message led to."""
+    exports = journal.exports
+    for message, first, again in redeliveries(journal):
+        one, other = exports.payload_of(first), exports.payload_of(again)
+        if one is None or other is None or one is other:
+            continue
+        if one.digest == other.digest:
+            yield held("the same bytes", one, other)
+        elif message.certain or exports.closed(message.activity):
+            yield violated(f"{one.length} bytes at first, then {other.length} other ones", first, one, again, other)
+        else:
+            yield undecided("other bytes, if it is the same message", first, one, again, other)
+
+
+@rule(
+    "redelivery.correlation",
+    text="A message keeps its CorrelationId over deliveries, or has a fresh one each time.",
+    source=article(SECTION),
+    reading="The article says nothing of it; messages are told apart by their files.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(ADVANCE_TIME,),
+    answers=("stable", "fresh"),
+)
+def correlation(journal: Readings) -> Iterator[Finding]:
+    """Two fetched deliveries of a file that was produced once."""
+    exports = journal.exports
+    for message, first, again in redeliveries(journal):
+        run = message.production
+        if run is None or not exports.digest_of(first) == exports.digest_of(again) == run.sha256:
+            continue
+        if first.correlation is not None and again.correlation is not None:
+            yield answered("stable" if first.correlation == again.correlation else "fresh", first, again)
+
+
+@rule(
+    "redelivery.order",
+    text="A message that comes back stands at the end of the queue, or where it stood before.",
+    source=article(SECTION),
+    reading="The article promises no order of delivery.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(ADVANCE_TIME, PRODUCE),
+    answers=("tail", "original-place"),
+)
+def order(journal: Readings) -> Iterator[Finding]:
+    """Which comes first when one message is back and a younger one has never been delivered."""
+    by_run = {id(each.production): each for each in journal.messages if each.production is not None and each.certain}
+    for runs in journal.exports.productions.values():
+        known = [by_run[id(run)] for run in runs if id(run) in by_run]
+        for place, older in enumerate(known):
+            for younger in known[place + 1 : place + 1 + NEIGHBOURS]:
+                yield from _order_of(journal, older, younger)
+
+
+def _order_of(journal: Readings, older: Message, younger: Message) -> Iterator[Finding]:
+    born = younger.production
+    fresh = younger.deliveries[0]
+    place = bisect_left(older.deliveries, asked(fresh), key=asked)
+    if born is None or place == 0 or not _older(older.production, born):
+        return
+    before = older.deliveries[place - 1]
+    after = older.deliveries[place] if place < len(older.deliveries) else None
+    if after is not None and journal.exports.touches(older)[place - 1] + journal.lease < fresh.sent:
+        if born.at < before.sent + journal.lease and journal.exports.precedes(fresh, after):
+            yield answered("tail", before, fresh, after)
+    elif (
+        place > 1
+        and born.at < older.deliveries[place - 2].sent + journal.lease
+        and journal.exports.precedes(before, fresh)
+    ):
+        yield answered("original-place", older.deliveries[place - 2], before, fresh)
+
+
+def _older(one: Production | None, other: Production) -> bool:
+    return one is not None and (one.at, one.place) < (other.since, other.place)
+
+
+@rule(
+    "redelivery.poison-limit",
+    text="A message comes back without end, or only so many times.",
+    source=article(SECTION),
+    reading="The article names no limit but the acknowledgment.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(ADVANCE_TIME, PRODUCE),
+    answers=("none", "10"),
+)
+def poison_limit(journal: Readings) -> Iterator[Finding]:
+    """More than ten deliveries, or an empty answer although the message must have been back after fewer."""
+    for message in journal.messages:
+        if message.certain and len(message.deliveries) > 10:
+            yield answered("none", message.deliveries[0], message.deliveries[-1])
+    for miss in journal.waiting.misses.get(Why.WEARY, ()):
+        after, waited = miss.wait.after, miss.wait.message
+        if after is None or waited is None or waited.production is None:
+            continue
+        if after is waited.deliveries[-1] and not journal.exports.doubtful_dequeues.get(waited.activity):
+            yield answered(str(miss.wait.deliveries), after, miss.empty)
 
 
 @rule(
     "redelivery.at-half-hour",
     text="At the very end of the half hour the message is back, or still hidden.",
-    source=article("API for acknowledgment"),
+    source=article(SECTION),
     reading="The article does not say to which side the instant belongs.",
     level=ASK,
     provenance=INFERRED,
@@ -77,15 +313,21 @@ def after_half_an_hour(journal: Readings) -> Iterator[Finding]:
 )
 def at_half_hour(journal: Readings) -> Iterator[Finding]:
     """A dequeue at exactly the half hour: only a clock that stands still can show it."""
-    for message in journal.messages:
-        for place, delivery in enumerate(message.deliveries):
-            if delivery.kind != "message" or not message.certain or delivery.sent != delivery.answered:
-                continue
-            instant = delivery.answered + HALF_HOUR
-            following = message.deliveries[place + 1] if place + 1 < len(message.deliveries) else None
-            if following is not None and following.sent == following.answered == instant:
-                yield answered("back", delivery, following)
-                continue
-            for each in journal.dequeues:
-                if each.kind == "empty" and each.activity == message.activity and each.sent == each.answered == instant:
-                    yield answered("hidden", delivery, each)
+    empties = {
+        (activity, each.sent): each
+        for activity, found in journal.waiting.empties.items()
+        for each in found
+        if each.sent == each.answered
+    }
+    for message, first, again in redeliveries(journal):
+        if not message.certain or first.sent != first.answered:
+            continue
+        instant = first.answered + journal.lease
+        # A download may extend the half hour, and an acknowledgment may end it: then the instant tells nothing.
+        touched = any(first.answered < each.answered <= instant for each in message.downloads)
+        if touched or _acknowledged_between(message, first, again):
+            continue
+        if again.sent == again.answered == instant:
+            yield answered("back", first, again)
+        elif again.sent > instant and (empty := empties.get((message.activity, instant))) is not None:
+            yield answered("hidden", first, empty, again)

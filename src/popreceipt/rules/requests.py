@@ -9,6 +9,7 @@ from typing import Final
 
 from popreceipt import vocabulary
 from popreceipt.rules.facts import Call, Enqueue
+from popreceipt.rules.files import records_of
 from popreceipt.rules.readings import Readings
 
 VERBS: Final = {
@@ -31,7 +32,7 @@ BUSY_OR_UNFIT: Final = frozenset({408, 411, 413, 415, 429, 502, 503, 504})
 
 _GUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OTHER_GUID: Final = re.compile(r"[0-9a-f]{32}|\([0-9a-f-]{36}\)")
-_LANGUAGE: Final = re.compile(r"/[a-z]{2}(?:-[a-z]{2,4})?(/api/connector/)", re.IGNORECASE)
+_ROUTE: Final = re.compile(r"/api/connector/[a-z]+/", re.IGNORECASE)
 _ENGLISH: Final = re.compile(r"/en/api/connector/", re.IGNORECASE)
 
 
@@ -64,9 +65,10 @@ def in_english(path: str) -> bool:
     return _ENGLISH.search(path) is not None
 
 
-def fixed_part(path: str) -> str:
-    """The path without a language segment and without the activity: what the routes are made of."""
-    return _LANGUAGE.sub(r"\1", path, count=1).rstrip("/").rpartition("/")[0]
+def in_another_case(path: str) -> bool:
+    """The words that the connector's route is made of are not all in lower case."""
+    found = _ROUTE.search(path)
+    return found is not None and found.group() != found.group().lower()
 
 
 def braced(path: str) -> bool:
@@ -80,6 +82,11 @@ def bare(path: str) -> bool:
     return _GUID.fullmatch(path.rstrip("/").rpartition("/")[2].lower()) is not None
 
 
+def shape(path: str) -> tuple[str, str]:
+    """How a path is spelled, whatever the activity: what stands before it, and whether it is in braces."""
+    return path.rstrip("/").rpartition("/")[0], "braced" if braced(path) else "bare" if bare(path) else "other"
+
+
 def entity_as_sent(call: Enqueue) -> str:
     """The entity's name in the query as it was sent, still encoded; empty where there is none."""
     for part in call.query.split("&"):
@@ -87,3 +94,12 @@ def entity_as_sent(call: Enqueue) -> str:
         if name.lower() == "entity":
             return value
     return ""
+
+
+def sound_file(call: Enqueue) -> bool:
+    """The upload is a file or a package of records with nothing wrong in any, handed in without any packing."""
+    if call.encoding or call.body is None:
+        return False
+    content = call.body.content()
+    parsed = records_of(content) if content is not None else None
+    return parsed is not None and parsed.all_good

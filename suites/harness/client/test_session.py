@@ -2,7 +2,9 @@
 
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +62,8 @@ def test_an_exchange_is_sent_and_written_down(session: Session, journal: Journal
 
 @respx.mock
 def test_secrets_do_not_enter_the_journal(session: Session, journal: Journal) -> None:
-    respx.route().mock(httpx.Response(200, json={"access_token": "very-secret", "expires_in": 3599}))
+    respx.get(url__startswith=BASE).mock(httpx.Response(204))
+    respx.post(url__startswith=BASE).mock(httpx.Response(200, json={"access_token": "very-secret", "expires_in": 3599}))
     session.send(wire.dequeue(ACTIVITY), token="secret-token")
     session.send(Ask("POST", "/tenant/oauth2/v2.0/token", body=b"grant_type=client_credentials&client_secret=hush"))
     written = b"\n".join(journal.lines())
@@ -119,7 +122,7 @@ def test_a_failure_is_a_reply_and_an_exchange(
     assert (exchange.response, exchange.failure) == (None, failure)
 
 
-def test_a_truncated_answer_is_there_in_part(peer, still: ManualTimes, journal: Journal) -> None:
+def test_a_truncated_answer_is_there_in_part(peer: Callable[..., Any], still: ManualTimes, journal: Journal) -> None:
     server = peer(lambda connection: connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"Corr'))
     reply = Session(server.url, still, journal).send(wire.dequeue(ACTIVITY))
     assert (reply.status, reply.failure, reply.body) == (None, "truncated", b'{"Corr')

@@ -329,9 +329,10 @@ def test_an_instant_is_read_in_every_form(text: str, found: datetime | None) -> 
 
 def test_a_clock_without_fractions_may_be_a_second_later() -> None:
     assert reading_of({"now": "2026-01-01T00:00:00Z"}, 1.0, 2.0) == Reading(1.0, 2.0, START, SECOND)
-    exact = reading_of({"now": "2026-01-01T00:00:00.25Z"}, 1.0, 2.0)
-    assert exact is not None
-    assert exact.cut < SECOND / 100
+    for fraction, cut in (("25", SECOND / 100), ("000000", SECOND / 1_000_000), ("0000000", SECOND / 1_000_000)):
+        exact = reading_of({"now": f"2026-01-01T00:00:00.{fraction}Z"}, 1.0, 2.0)
+        assert exact is not None
+        assert exact.cut == cut
     assert reading_of({"now": 3}, 1.0, 2.0) is None
 
 

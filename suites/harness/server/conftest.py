@@ -60,7 +60,8 @@ def echo(served: tuple[Echo, HttpServer]) -> Echo:
 
 
 @pytest.fixture
-def server(served: tuple[Echo, HttpServer]) -> HttpServer:
+def server(served: tuple[Echo, HttpServer], echo: Echo) -> HttpServer:
+    assert served[0] is echo  # which is as new, whoever used it before
     return served[1]
 
 

@@ -1,8 +1,12 @@
 """What crosses the socket: requests as they were sent, answers as they were made."""
 
+import asyncio
+
 import httpx
+import pytest
 
 from popreceipt.emulator.http import Response
+from popreceipt.emulator.server import Application
 
 
 def _get(line: bytes, *headers: bytes) -> bytes:
@@ -102,6 +106,38 @@ def test_forwarded_headers_are_not_believed(echo, server):
     """Nobody changes scheme or address by saying so."""
     httpx.get(server.base_url, headers={"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"})
     assert (echo.asked[0].scheme, echo.asked[0].local) == ("http", True)
+
+
+@pytest.mark.parametrize(
+    ("client", "local"),
+    [
+        (("127.0.0.1", 5), True),
+        (("::1", 5), True),
+        (("::ffff:127.0.0.1", 5), True),
+        (("10.1.2.3", 5), False),
+        (None, False),
+    ],
+)
+def test_knows_who_calls_from_elsewhere(echo, client, local):
+    """Only a caller at a loopback address is on this computer."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [],
+        "client": client,
+        "server": ("10.1.2.9", 80),
+    }
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    asyncio.run(Application(echo)(scope, None, send))
+    assert sent == ["http.response.start", "http.response.body"]
+    assert (echo.asked[0].local, echo.asked[0].host) == (local, "10.1.2.9:80")
 
 
 def test_who_leaves_early_is_not_heard(echo, server, wire):

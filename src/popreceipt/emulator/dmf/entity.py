@@ -33,7 +33,7 @@ class Entity:
         return tuple(field.name for field in self.fields)
 
     def problem(self, record: Mapping[str, str]) -> tuple[str, str] | None:
-        """What is wrong with a record: the first column at fault and a sentence on all that are; None when it is good."""
+        """What is wrong with a record: the first column at fault and a sentence on all that are."""
         found = [(field.name, said) for field in self.fields if (said := _fault(field, record.get(field.name, "")))]
         if not found:
             return None

@@ -49,9 +49,7 @@ def read(content: bytes) -> list[tuple[str, bytes]]:
                 raise Unreadable(f"The root of {HEADER} is {header.name}, not DataManagementPackageHeader.")
             if manifest.name != "DataManagementPackageManifest":
                 raise Unreadable(f"The root of {MANIFEST} is {manifest.name}, not DataManagementPackageManifest.")
-            return [
-                (entity, _content(archive, members, file_name)) for entity, file_name in _named_by(manifest)
-            ]
+            return [(entity, _content(archive, members, file_name)) for entity, file_name in _named_by(manifest)]
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         raise Unreadable(f"The package cannot be unpacked: {error}.") from error
 

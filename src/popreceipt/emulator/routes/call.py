@@ -14,26 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """A request, the instant at which it is answered, and the segments of its path (as sent, none of them empty).
+    """A request, the instant at which it is answered, and its path.
 
-    `caller` is filled once a token was found good.
+    `segments` are the path's as sent, `words` the same decoded and in lower case. `caller` is filled once a token was
+    found good.
     """
 
     emulator: "Emulator"
     request: Request
     now: datetime
     segments: tuple[str, ...]
+    words: tuple[str, ...]
     caller: Caller | None = None
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The path's segments decoded and in lower case."""
-        return tuple(unquote(segment).lower() for segment in self.segments)
-
-
-def segments_of(path: str) -> tuple[str, ...]:
-    """The segments of a path; a slash at its end does not count. Empty segments in its middle match no route."""
-    parts = path.split("/")
-    if parts and parts[-1] == "" and len(parts) > 2:
-        parts.pop()
-    return tuple(parts[1:])
+    @classmethod
+    def of(cls, emulator: "Emulator", request: Request, now: datetime) -> "Call":
+        """The call that a request makes. A slash at the end of its path does not count."""
+        segments = request.path.split("/")[1:]
+        if len(segments) > 1 and segments[-1] == "":
+            segments.pop()
+        words = [segment.lower() if segment.isalnum() else unquote(segment).lower() for segment in segments]
+        return cls(emulator, request, now, tuple(segments), tuple(words))

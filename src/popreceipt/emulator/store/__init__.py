@@ -30,7 +30,7 @@ class Store(Protocol):
     """Activities, messages, blobs, target tables and executions. Identifiers are bare GUIDs in lower case."""
 
     def work(self) -> AbstractContextManager[None]:
-        """One unit of work around a request."""
+        """One unit of work around a request or a due moment. Inside another it is part of that."""
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,0 +1,345 @@
+"""The emulator: one environment, whole. A request goes in, a response comes out, and time passes in between.
+
+It joins the parts and moves nothing by itself: the clock is handed in, and what fell due by now is done before each
+request, every action at its own instant. No request makes it raise.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from popreceipt import __version__
+from popreceipt.clock import Clock, ManualClock
+from popreceipt.emulator import problems
+from popreceipt.emulator.activity import EXPORT, FILE, FIRST_WORLD, IMPORT, PACKAGE, Activity
+from popreceipt.emulator.batch import Batch, Produced
+from popreceipt.emulator.blobs import Blobs
+from popreceipt.emulator.deliveries import Deliveries
+from popreceipt.emulator.dmf.entity import CUSTOMER_GROUPS, ENTITIES
+from popreceipt.emulator.guids import Guids
+from popreceipt.emulator.http import Request, Response
+from popreceipt.emulator.identity import Identity
+from popreceipt.emulator.profile import Profile
+from popreceipt.emulator.queue import LeaseQueue
+from popreceipt.emulator.routes import actions, connector, control, download, gates
+from popreceipt.emulator.routes.call import Call
+from popreceipt.emulator.routes.throttle import Throttle
+from popreceipt.emulator.schedule import Schedule
+from popreceipt.emulator.store import Store
+from popreceipt.emulator.store.memory import MemoryStore
+from popreceipt.exceptions import UsageError
+from popreceipt.journal import ClockMovement, Header, Journal, Observation, Target, instant_text
+
+NAME = "popreceipt emulator"
+
+Routes = tuple[Callable[[Call], Response | None], ...]
+
+ROUTES: Routes = (connector.answer, actions.answer, download.blob_answer)
+"""Asked in turn; whoever knows the path answers. The issuer of tokens is asked last."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the first world has beyond the usual.
+
+    `export_every` gives its exports a recurrence, for servers that nobody controls; each run then finds
+    `export_records` new records, `export-no-zero` none at every other run.
+    """
+
+    export_every: timedelta | None = None
+    export_records: int = 3
+
+    def __post_init__(self) -> None:
+        every = self.export_every
+        if every is not None and (every < timedelta(minutes=1) or every % timedelta(minutes=1)):
+            raise UsageError(f"A recurrence is whole minutes, at least one, not {every}.")
+        if self.export_records < 0:
+            raise UsageError(f"An export cannot have {self.export_records} records.")
+
+
+class Emulator:
+    """One environment with its connector, its back office and its issuer of tokens.
+
+    Args:
+        clock: its time.
+        profile: its answers to the open points.
+        seed: identifiers, records and secrets follow from it.
+        base_url: its root; a server sets it once it knows its port.
+        control: whether the control plane is offered, and with which key to callers from elsewhere.
+        world: what the first world has beyond the usual.
+        identity: the issuer of tokens; by default one of its own.
+        store: where everything is kept; by default in memory.
+        journal: the service's own record of what crossed the wire; by default in memory.
+        routes: who answers which paths.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        profile: Profile | None = None,
+        *,
+        seed: int = 0,
+        base_url: str = "http://emulator",
+        control: bool = True,
+        control_key: str | None = None,
+        world: World | None = None,
+        identity: Identity | None = None,
+        store: Store | None = None,
+        journal: Journal | None = None,
+        routes: Routes = ROUTES,
+    ) -> None:
+        self.clock = clock
+        self.profile = profile if profile is not None else Profile()
+        self.seed = seed
+        self.base_url = base_url
+        self.control = control
+        self.control_key = control_key
+        self.identity = identity or Identity(clock, self.profile, None, lambda: self.base_url, seed)
+        self.signing_secret = hashlib.sha256(f"popreceipt/blobs/{seed}".encode()).digest()
+        self.store: Store = store if store is not None else MemoryStore(queue_of(self.profile))
+        self.journal = journal if journal is not None else Journal(self.journal_header())
+        self.faults: list[Exception] = []
+        self.throttle = Throttle()
+        self.schedule = Schedule()
+        self._guids = guids = Guids(seed)
+        self.blobs = Blobs(self.store, self.profile, self.schedule, guids)
+        self.deliveries = Deliveries(self.store, self.profile, self.blobs, guids)
+        self.batch = Batch(
+            self.store,
+            self.profile,
+            self.schedule,
+            self.blobs,
+            guids,
+            fresh_records=self._fresh_records,
+            exported=self._note_export,
+        )
+        self._routes = routes
+        self._world = world if world is not None else World()
+        self._roles = {one.client_id: role for role, one in self.identity.clients.items()}
+        self._lock = threading.RLock()
+        with self.store.work():
+            self._begin()
+
+    # Requests
+
+    def handle(self, request: Request) -> Response:
+        """The answer to a request. A fault of the emulator's own is a 500 without detail, kept in `faults`."""
+        with self._lock:
+            call = Call.of(self, request, self.settle())
+            is_control = control.is_control(call)
+            try:
+                with self.store.work():
+                    response = self._answer(call, is_control=is_control)
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets an answer and the fault is kept
+                self.faults.append(fault)
+                refuse = problems.control if is_control else problems.connector
+                response = refuse(500, problems.OCCURRED)
+            if not is_control:
+                self._record(call, response)
+            return response
+
+    def _answer(self, call: Call, *, is_control: bool) -> Response:
+        if self._is_too_large(call.request):
+            return self._too_large(is_control=is_control)
+        if is_control:
+            return control.answer(call)
+        for route in self._routes:
+            response = route(call)
+            if response is not None:
+                return response
+        answer = self.identity.handle(call.request)
+        return answer or problems.connector(404, "No HTTP resource was found that matches the request URI.")
+
+    def _is_too_large(self, request: Request) -> bool:
+        """A server may leave out a body that announces itself as too large, so the announcement counts as well."""
+        announced = request.header("content-length") or ""
+        limit = self.profile.body_limit
+        return len(request.body) > limit or (announced.isdecimal() and int(announced[:20]) > limit)
+
+    def _too_large(self, *, is_control: bool) -> Response:
+        if is_control:
+            return problems.control(413, f"A request has at most {self.profile.body_limit} bytes.")
+        if self.profile.enqueue_too_large == "413-html":
+            page = "<!DOCTYPE html><html><body><h1>413 - Request Entity Too Large</h1></body></html>"
+            return Response(413, (("content-type", "text/html"),), page.encode("ascii"))
+        return Response(413)
+
+    def _record(self, call: Call, response: Response) -> None:
+        request = call.request
+        root = f"{request.scheme}://{request.host}" if request.host else self.base_url
+        self.journal.record(
+            sent=call.now,
+            answered=self.clock.now(),
+            method=request.method,
+            url=f"{root}{request.path}?{request.query}" if request.query else root + request.path,
+            request_headers=request.headers,
+            request_body=request.body,
+            status=response.status,
+            response_headers=response.headers,
+            response_body=response.body,
+            actor=gates.role_of(call),
+        )
+
+    def role(self, client_id: str) -> str | None:
+        """The role of an application: authorised, unlisted or unmapped."""
+        return self._roles.get(client_id)
+
+    # Time
+
+    def settle(self) -> datetime:
+        """Do what fell due by now, each thing at its own instant, and say what time it is."""
+        with self._lock:
+            now = self.clock.now()
+            while (due := self.schedule.next()) is not None and due <= now:
+                self._do_next()
+            return now
+
+    def advance(self, step: timedelta) -> datetime:
+        """Move a manual clock forward, from due moment to due moment, and say what time it is then.
+
+        Raises:
+            UsageError: the clock is not manual, or the step is negative.
+        """
+        if not isinstance(self.clock, ManualClock) or step < timedelta(0):
+            raise UsageError(f"Only a manual clock can be advanced, and only forward: {self.clock.kind} by {step}.")
+        with self._lock:
+            goal = self.clock.now() + step
+            while (due := self.schedule.next()) is not None and due <= goal:
+                self.clock.sleep_until(due)
+                self._do_next()
+            self.clock.sleep_until(goal)
+            self.journal.add(ClockMovement(goal, step.total_seconds()))
+            return goal
+
+    def _do_next(self) -> None:
+        try:
+            with self.store.work():
+                self.schedule.run_next()
+        except Exception as fault:  # noqa: BLE001 - one moment that fails must not hold up the others; it is kept
+            self.faults.append(fault)
+
+    # The world
+
+    def reset(self) -> None:
+        """Bring back the first world. The clock stays where it is, tokens stay valid, no identifier comes twice."""
+        with self._lock:
+            self.store.clear()
+            self.schedule.clear()
+            self.batch.clear()
+            self.throttle.clear()
+            self.journal.add(Observation("reset", self.clock.now(), {}))
+            self._begin()
+
+    def _begin(self) -> None:
+        # The first activities have the same IDs after each reset; those created later get new ones.
+        guids = Guids(f"{self.seed}/activities")
+        self._activities = 0
+        every = self._world.export_every
+        for name, settings in FIRST_WORLD.items():
+            own: dict[str, Any] = {"name": name, **settings}
+            if settings["direction"] == EXPORT and every is not None:
+                own["processing_recurrence_minutes"] = every // timedelta(minutes=1)
+            self._add(guids.new(), own, created=False)
+
+    def create_activity(self, **settings: Any) -> Activity:
+        """A fresh recurring data job with a data project and a legal entity of its own; `direction` is needed."""
+        is_import = settings["direction"] == IMPORT
+        usual: dict[str, Any] = {
+            "name": f"{settings['direction']}-{self._activities + 1}",
+            "type": FILE if is_import else PACKAGE,
+            "processing_recurrence_minutes": 5 if is_import else None,
+        }
+        return self._add(self._guids.new(), usual | settings, created=True)
+
+    def _add(self, identifier: str, settings: Mapping[str, Any], *, created: bool) -> Activity:
+        self._activities += 1
+        now = self.clock.now()
+        activity = Activity(
+            id=identifier,
+            company=f"u{self._activities:03d}",
+            anchor=now,
+            **{"entity": CUSTOMER_GROUPS.name, **settings},
+        )
+        self.store.put_activity(activity)
+        self._observe_activity(activity, created=created)
+        self.batch.plan(activity, now)
+        return activity
+
+    def change_activity(self, activity: Activity, **settings: Any) -> Activity:
+        """The activity with other settings; they count from now on."""
+        changed = msgspec.structs.replace(activity, **settings)
+        self.store.put_activity(changed)
+        self._observe_activity(changed, created=False)
+        self.batch.plan(changed, self.clock.now())
+        return changed
+
+    def world(self) -> dict[str, Any]:
+        """What there is, as the control plane tells it."""
+        return {
+            "name": NAME,
+            "build": __version__,
+            "abilities": list(control.abilities(self.clock)),
+            "base_url": self.base_url,
+            "identity": self.identity.describe(),
+            "activities": [activity.as_json() for activity in self.store.activities()],
+            "entities": [entity.as_json() for entity in ENTITIES],
+        }
+
+    def _fresh_records(self, activity: Activity) -> int | None:
+        """How many new records a recurring export finds: only for those that the world's options set going."""
+        if self._world.export_every is None or activity.name not in FIRST_WORLD:
+            return None
+        if activity.prevent_upload_when_zero_records and len(self.store.messages_of(activity.id)) % 2 == 0:
+            return 0
+        return self._world.export_records
+
+    # The journal
+
+    def journal_header(self) -> Header:
+        """The first line of a journal of this emulator."""
+        usual = Profile()
+        return Header(
+            recorded_by="service",
+            target=Target(NAME, __version__, self.clock.kind, control.abilities(self.clock)),
+            seed=self.seed,
+            clock=self.clock.kind,
+            rate=self.clock.rate,
+            lease_seconds=_if_other(self.profile.lease, usual.lease),
+            retention_seconds=_if_other(self.profile.retention, usual.retention),
+        )
+
+    def observe(self, kind: str, activity: Activity, **facts: Any) -> None:
+        """Write down what a control call, or a run nobody asked for, has told about an activity."""
+        now = self.clock.now()
+        known = {"activity": activity.id, "since": instant_text(now), **facts}
+        self.journal.add(Observation(kind, now, known))
+
+    def _observe_activity(self, activity: Activity, *, created: bool) -> None:
+        settings = {name: value for name, value in activity.as_json().items() if name != "id"}
+        self.observe("activity", activity, created=created, settings=settings)
+
+    def _note_export(self, activity: Activity, produced: Produced, _: datetime) -> None:
+        self.observe(
+            "produced",
+            activity,
+            messageId=produced.message.id,
+            uploaded=produced.message.uploaded,
+            records=produced.records,
+            sha256=produced.sha256,
+            prevent_upload_when_zero_records=activity.prevent_upload_when_zero_records,
+        )
+
+
+def queue_of(profile: Profile) -> Callable[[], LeaseQueue]:
+    """What makes the queue of an activity under a profile."""
+    return partial(LeaseQueue, original_place=profile.redelivery_order == "original-place")
+
+
+def _if_other(period: timedelta, usual: timedelta) -> float | None:
+    return None if period == usual else period.total_seconds()

@@ -1,0 +1,263 @@
+"""The control plane below `/_control/v1`: what a test may ask of a server beside the wire.
+
+It is described in `specs/control.openapi.yaml`. Calls from this computer need no authentication, others the key.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from popreceipt.clock import Clock
+from popreceipt.emulator import problems
+from popreceipt.emulator.activity import EXPORT, IMPORT, Activity
+from popreceipt.emulator.bodies import NotJson, read_object
+from popreceipt.emulator.guids import read_guid
+from popreceipt.emulator.http import Response
+from popreceipt.emulator.message import Message
+from popreceipt.emulator.profile import Profile
+from popreceipt.emulator.routes import settings
+from popreceipt.emulator.routes.call import Call
+from popreceipt.emulator.spellings import visible_status
+
+ABILITIES: Final = (
+    "reset",
+    "advance-time",
+    "create-activity",
+    "produce",
+    "process",
+    "messages",
+    "records",
+    "cleanup",
+    "change-activity",
+    "export-recurrence",
+    "journal",
+)
+
+
+class Refusal(Exception):
+    """A control call that is refused: a status and a sentence."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def is_control(call: Call) -> bool:
+    """Whether the path lies below the control plane's root."""
+    return call.words[:1] == ("_control",)
+
+
+def answer(call: Call) -> Response:
+    """The answer to a call of the control plane."""
+    emulator = call.emulator
+    words = call.words
+    if not emulator.control or words[:2] != ("_control", "v1"):
+        return problems.control(404, "There is nothing here.")
+    if not _may_control(call):
+        return problems.control(401, "The header x-control-key is needed, with the key of this server.")
+    path = words[2:]
+    allowed = [route for route in _ROUTES if route.fits(path)]
+    if not allowed:
+        return problems.control(404, f"There is no /{'/'.join(path)[:200]} in this control plane.")
+    route = next((one for one in allowed if one.verb == call.request.method), None)
+    if route is None:
+        verbs = ", ".join(one.verb for one in allowed)
+        return problems.control(405, f"{call.request.method} is not offered here.", ("allow", verbs))
+    try:
+        return route.does(call, path)
+    except Refusal as refusal:
+        return problems.control(refusal.status, str(refusal))
+    except (NotJson, settings.Refused) as problem:
+        return problems.control(400, str(problem))
+
+
+def _may_control(call: Call) -> bool:
+    if call.request.local:
+        return True
+    key = call.emulator.control_key
+    given = call.request.header("x-control-key") or ""
+    return key is not None and hmac.compare_digest(given.encode("utf-8"), key.encode("utf-8"))
+
+
+Handler = Callable[[Call, tuple[str, ...]], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A verb, a path (a star stands for one segment), and what it does."""
+
+    verb: str
+    path: tuple[str, ...]
+    does: Handler
+
+    def fits(self, path: tuple[str, ...]) -> bool:
+        return len(path) == len(self.path) and all(
+            mine in {"*", theirs} for mine, theirs in zip(self.path, path, strict=True)
+        )
+
+
+def abilities(clock: Clock) -> tuple[str, ...]:
+    """What a server with this clock offers: moving it only where it is manual."""
+    return tuple(one for one in ABILITIES if clock.kind == "manual" or one != "advance-time")
+
+
+def _world(call: Call, _: tuple[str, ...]) -> Response:
+    return Response.of_json(200, call.emulator.world())
+
+
+def _reset(call: Call, _: tuple[str, ...]) -> Response:
+    call.emulator.reset()
+    return Response(204)
+
+
+def _clock(call: Call, _: tuple[str, ...]) -> Response:
+    clock = call.emulator.clock
+    return Response.of_json(200, {"now": written(call.now), "kind": clock.kind, "rate": clock.rate})
+
+
+def _advance(call: Call, _: tuple[str, ...]) -> Response:
+    if call.emulator.clock.kind != "manual":
+        raise Refusal(409, f"This server's clock is {call.emulator.clock.kind}; only a manual one can be moved.")
+    step = settings.read(read_object(call.request.body), settings.ADVANCE, "advance_seconds")["advance_seconds"]
+    return Response.of_json(200, {"now": written(call.emulator.advance(step))})
+
+
+def _create(call: Call, _: tuple[str, ...]) -> Response:
+    asked = settings.read(read_object(call.request.body), settings.CREATE, "direction")
+    return Response.of_json(201, call.emulator.create_activity(**asked).as_json())
+
+
+def _change(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    asked = settings.read(read_object(call.request.body), settings.CHANGE)
+    return Response.of_json(200, call.emulator.change_activity(activity, **asked).as_json())
+
+
+def _produce(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path, EXPORT)
+    asked = settings.read(read_object(call.request.body), settings.PRODUCE, "records")
+    produced = call.emulator.batch.produce(activity, asked["records"], call.now)
+    return Response.of_json(
+        200,
+        {
+            "messageId": produced.message.id,
+            "uploaded": produced.message.uploaded,
+            "records": produced.records,
+            "sha256": produced.sha256,
+        },
+    )
+
+
+def _process(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path, IMPORT)
+    processed = {"processed": call.emulator.batch.process(activity, call.now)}
+    call.emulator.observe("processed", activity, **processed)
+    return Response.of_json(200, processed)
+
+
+def _messages(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    rows = [_row(message, call.emulator.profile) for message in call.emulator.store.messages_of(activity.id)]
+    call.emulator.observe("messages", activity, rows=rows)
+    return Response.of_json(200, rows)
+
+
+def _records(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    held = {
+        "entity": activity.entity,
+        "records": list(call.emulator.store.records(activity.company, activity.entity)),
+    }
+    call.emulator.observe("records", activity, **held)
+    return Response.of_json(200, held)
+
+
+def _cleanup(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    body = read_object(call.request.body)
+    asked = settings.read(body, settings.CLEANUP, "olderThanDays")
+    wanted = asked.get("statuses", frozenset())
+    profile, store = call.emulator.profile, call.emulator.store
+    doomed = [
+        message.id
+        for message in store.messages_of(activity.id)
+        if call.now - message.enqueued >= asked["olderThanDays"]
+        and (not wanted or visible_status(message, profile) in wanted)
+    ]
+    for identifier in doomed:
+        store.delete_message(identifier)
+    call.emulator.observe(
+        "cleanup",
+        activity,
+        olderThanDays=body["olderThanDays"],
+        statuses=body.get("statuses", []),
+        deleted=len(doomed),
+    )
+    return Response.of_json(200, {"deleted": len(doomed)})
+
+
+def _journal(call: Call, _: tuple[str, ...]) -> Response:
+    lines = b"".join(line + b"\n" for line in call.emulator.journal.lines())
+    return Response(200, (("content-type", "application/x-ndjson"),), lines)
+
+
+def _activity(call: Call, path: tuple[str, ...], direction: str | None = None) -> Activity:
+    """The activity that a path names, which must have the direction where one is given."""
+    identifier = read_guid(path[1])
+    if identifier is None:
+        raise Refusal(400, f"The activity ID {path[1][:80]!r} is no GUID.")
+    activity = call.emulator.store.activity(identifier)
+    if activity is None:
+        raise Refusal(404, f"There is no activity {identifier}.")
+    if direction is not None and activity.direction != direction:
+        raise Refusal(400, f"The activity {identifier} is an {activity.direction}; this call is for an {direction}.")
+    return activity
+
+
+def _row(message: Message, profile: Profile) -> dict[str, Any]:
+    """A row of Manage messages. Before platform update 12 the two columns of an export stay empty."""
+    is_export = message.visible_from is not None and profile.platform_update_12
+    return {
+        "MessageId": message.id,
+        "Status": visible_status(message, profile),
+        "EntityName": message.entity,
+        "ExternalIdentifier": message.external_identifier,
+        "EnqueueDateTime": written(message.enqueued),
+        "ProcessingStartedDateTime": _written_or_null(message.started),
+        "ProcessingCompletedDateTime": _written_or_null(message.completed),
+        "LastDequeueDateTime": _written_or_null(message.last_dequeued),
+        "LastDownloadDateTime": _written_or_null(message.last_downloaded),
+        "AckDateTime": _written_or_null(message.acknowledged),
+        "TotalRecordsExported": message.total_records if is_export else None,
+        "FileUploaded": True if is_export and message.uploaded else None,
+        "BatchStatus": message.batch_status,
+        "RetryCount": 0,
+    }
+
+
+def written(instant: datetime) -> str:
+    """An instant as the control plane writes it: UTC with Z, a fraction only where there is one."""
+    text = instant.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{instant.microsecond:06d}Z" if instant.microsecond else f"{text}Z"
+
+
+def _written_or_null(instant: datetime | None) -> str | None:
+    return None if instant is None else written(instant)
+
+
+_ROUTES: Final = (
+    _Route("GET", ("world",), _world),
+    _Route("POST", ("reset",), _reset),
+    _Route("GET", ("clock",), _clock),
+    _Route("POST", ("clock",), _advance),
+    _Route("POST", ("activities",), _create),
+    _Route("PATCH", ("activities", "*"), _change),
+    _Route("POST", ("activities", "*", "produce"), _produce),
+    _Route("POST", ("activities", "*", "process"), _process),
+    _Route("GET", ("activities", "*", "messages"), _messages),
+    _Route("GET", ("activities", "*", "records"), _records),
+    _Route("POST", ("activities", "*", "cleanup"), _cleanup),
+    _Route("GET", ("journal",), _journal),
+)

@@ -1,0 +1,152 @@
+"""What control calls may say: members by name, each with what it takes, so that a wrong one is refused by name."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, PACKAGE
+from popreceipt.emulator.dmf.entity import entity_named
+from popreceipt.vocabulary import SPELLINGS
+
+MOST_RECORDS: Final = 100_000
+LONGEST_RECURRENCE: Final = 525_600
+LONGEST_ADVANCE: Final = timedelta(days=3_653)
+LONGEST_NAME: Final = 100
+
+_NAME: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\ufffe\uffff][^\x00-\x1f\x7f\ufffe\uffff]*")
+
+
+class Refused(ValueError):
+    """A member that is missing, unknown or of the wrong kind; the text says which."""
+
+
+Reader = Callable[[str, Any], Any]
+"""From a member's name and value to what is meant by it."""
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Refused(f"{name} is true or false, not {value!r:.80}.")
+    return value
+
+
+def whole(least: int, most: int) -> Reader:
+    """A whole number within bounds."""
+
+    def read(name: str, value: Any) -> int:
+        number = int(value) if isinstance(value, float) and value.is_integer() else value
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            raise Refused(f"{name} is a whole number from {least} to {most}, not {value!r:.80}.")
+        return number
+
+    return read
+
+
+def period(most: timedelta, **unit: int) -> Reader:
+    """A number, fractions included, of a unit (`days=1`, `seconds=1`), not negative and not above `most`."""
+    step = timedelta(**unit)
+
+    def read(name: str, value: Any) -> timedelta:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not 0 <= value <= most / step:
+            raise Refused(f"{name} is a number from 0 to {most / step:.0f}, not {value!r:.80}.")
+        return timedelta(seconds=value * step.total_seconds())
+
+    return read
+
+
+def or_null(reader: Reader) -> Reader:
+    """The same, or null."""
+
+    def read(name: str, value: Any) -> Any:
+        return None if value is None else reader(name, value)
+
+    return read
+
+
+def one_of(*choices: str) -> Reader:
+    """One of these words."""
+
+    def read(name: str, value: Any) -> str:
+        if value not in choices:
+            raise Refused(f"{name} is one of {', '.join(choices)}, not {value!r:.80}.")
+        return str(value)
+
+    return read
+
+
+def activity_name(name: str, value: Any) -> str:
+    """What a recurring data job may be called."""
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or len(value) > LONGEST_NAME
+        or _CONTROL_CHARACTERS.search(value)
+    ):
+        raise Refused(f"{name} is a text of 1 to {LONGEST_NAME} printable characters.")
+    return value
+
+
+def known_entity(name: str, value: Any) -> str:
+    """The public name of an entity that the world has."""
+    entity = entity_named(value) if isinstance(value, str) else None
+    if entity is None:
+        raise Refused(f"{name} is an entity of this world, not {value!r:.80}.")
+    return entity.name
+
+
+def statuses(name: str, value: Any) -> frozenset[str]:
+    """A list of status names; the empty list means all."""
+    if not isinstance(value, list):
+        raise Refused(f"{name} is a list of statuses.")
+    found = set()
+    for one in value:
+        status = SPELLINGS.get(one.lower()) if isinstance(one, str) else None
+        if status is None:
+            raise Refused(f"{name} has {one!r:.80}, which is no status.")
+        found.add(status)
+    return frozenset(found)
+
+
+_RECURRENCE: Final = or_null(whole(1, LONGEST_RECURRENCE))
+
+CHANGE: Final[Mapping[str, Reader]] = {
+    "enabled": boolean,
+    "processing_recurrence_minutes": _RECURRENCE,
+    "monitoring_recurrence_minutes": _RECURRENCE,
+    "prevent_upload_when_zero_records": boolean,
+    "in_order": boolean,
+    "use_company_from_message": boolean,
+}
+
+CREATE: Final[Mapping[str, Reader]] = {
+    "direction": one_of(IMPORT, EXPORT),
+    "name": activity_name,
+    "type": one_of(FILE, PACKAGE),
+    "entity": known_entity,
+    "format": one_of("CSV"),
+    **CHANGE,
+}
+
+ADVANCE: Final[Mapping[str, Reader]] = {"advance_seconds": period(LONGEST_ADVANCE, seconds=1)}
+
+PRODUCE: Final[Mapping[str, Reader]] = {"records": whole(0, MOST_RECORDS)}
+
+CLEANUP: Final[Mapping[str, Reader]] = {"olderThanDays": period(timedelta(days=36_525), days=1), "statuses": statuses}
+
+
+def read(body: Mapping[str, Any], members: Mapping[str, Reader], *needed: str) -> dict[str, Any]:
+    """The members of a body, each read by its reader.
+
+    Raises:
+        Refused: one is unknown, of the wrong kind, or needed and missing.
+    """
+    if unknown := sorted(set(body) - set(members)):
+        raise Refused(f"There is no member {unknown[0]!r:.80}; there are {', '.join(members)}.")
+    for name in needed:
+        if name not in body:
+            raise Refused(f"The member {name} is missing.")
+    return {name: members[name](name, value) for name, value in body.items()}

@@ -1,0 +1,429 @@
+"""Where a file is fetched, and what comes."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from popreceipt import vocabulary
+from popreceipt.rules.exports import Message, authorised, turned_away
+from popreceipt.rules.facts import Call, Dequeue, Download
+from popreceipt.rules.files import looks_zipped
+from popreceipt.rules.readings import Readings
+from popreceipt.rules.rule import (
+    ADVANCE_TIME,
+    ASK,
+    CLIENT_OBSERVED,
+    INFERRED,
+    MUST,
+    PRODUCE,
+    SHOULD,
+    article,
+    client,
+    rule,
+)
+from popreceipt.verdict import Finding, answered, held, undecided, violated
+
+SECTION: Final = "API for export (dequeue)"
+HTTPS_SECTION: Final = "Http vs Https"
+SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
+POWERSHELL: Final = "d365collaborative/d365fo.integrations"
+
+FIRST_DAY: Final = 7
+"""A refused download of a file older than this part of its seven days is judged by retention.kept-for-seven-days."""
+
+
+def plain_downloads(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
+    """Authorised downloads of what a known message's last delivery handed out, with that delivery's place."""
+    for message in journal.messages:
+        for each in message.downloads:
+            place = message.latest_before(each)
+            if each.hop or each.method != "GET" or place < 0 or not authorised(each) or turned_away(each):
+                continue
+            if message.deliveries[place].kind == "message" and message.deliveries[place].location == each.location:
+                yield message, place, each
+
+
+def leased_at(journal: Readings, delivery: Dequeue, call: Call) -> bool:
+    """Whether a call was certainly over before the half hour of a delivery was."""
+    return call.answered < delivery.sent + journal.lease - journal.exports.precision
+
+
+def settled_before(journal: Readings, message: Message, place: int, call: Call) -> bool:
+    """Whether the message may have left the queue before a call: acknowledged, or cleaned up."""
+    delivery = message.deliveries[place]
+    for ack in (*message.acks, *message.loose):
+        if (ack.ok or ack.in_doubt) and not journal.exports.precedes(call, ack):
+            return True
+    return not journal.undisturbed(message.activity, delivery, call.answered, call.seq)
+
+
+def brought(journal: Readings, download: Download) -> Download | None:
+    """The download that brought the whole file: itself, or the request to where it was redirected."""
+    if download.digest is not None:
+        return download
+    if download.status is None or not 300 <= download.status < 400:
+        return None
+    return next(
+        (
+            each
+            for each in journal.exports.payload_at.get(download.location, ())
+            if each.hop and journal.exports.precedes(download, each)
+        ),
+        None,
+    )
+
+
+def answer_word(journal: Readings, download: Download) -> str:
+    """How a download was answered, as ASK rules say it: a redirect to the file counts as the file."""
+    if brought(journal, download) is not None:
+        return "200"
+    return str(download.status) if download.status is not None else "no answer"
+
+
+@rule(
+    "download.bytes-as-uploaded",
+    text="A download brings the bytes of the file that the export uploaded.",
+    source=article(SECTION),
+    reading="Only where every file of the job's queue was produced in the journal. Within the half hour, before an "
+    "acknowledgment. Later deliveries are judged by redelivery.same-payload, older files by "
+    "retention.kept-for-seven-days, a refusal by a server's fault is undecided.",
+    level=MUST,
+    statements=(28, 33),
+    needs=(PRODUCE,),
+)
+def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
+    """What the first delivery of each message led to."""
+    exports = journal.exports
+    for message in journal.messages:
+        first = message.deliveries[0]
+        payload = exports.payload_of(first) if first.kind == "message" else None
+        if payload is None or payload.digest is None:
+            continue
+        activity = message.activity
+        if (activity, payload.digest) in exports.produced:
+            yield held("the bytes as uploaded", first, payload)
+        elif payload.digest not in exports.produced_anywhere and _all_known(journal, activity, payload):
+            yield violated(f"{payload.length} bytes that no export uploaded", first, payload)
+    young = journal.retention / FIRST_DAY
+    for message, place, each in plain_downloads(journal):
+        delivery = message.deliveries[place]
+        if brought(journal, each) is not None or not leased_at(journal, delivery, each):
+            continue
+        if not exports.closed(message.activity) or _oldest(journal, message, each) + young < each.answered:
+            continue
+        if not _all_known(journal, message.activity, each) or settled_before(journal, message, place, each):
+            continue
+        if each.status is not None and (400 <= each.status < 500 or each.status == 204):
+            yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
+        else:
+            yield undecided(f"no file came: {each.failure or each.status}", delivery, each)
+
+
+def _all_known(journal: Readings, activity: str, call: Call) -> bool:
+    """Whether the digests of all files that the queue may hold are known, and there are some."""
+    exports = journal.exports
+    runs = [each for each in exports.productions.get(activity, ()) if each.since <= call.answered and each.uploaded]
+    return bool(runs) and exports.closed(activity) and all(each.sha256 for each in runs)
+
+
+def _oldest(journal: Readings, message: Message, call: Call) -> datetime:
+    """The earliest instant at which the file can have been uploaded."""
+    if message.production is not None:
+        return message.production.since
+    runs = journal.exports.productions.get(message.activity, ())
+    return min((each.since for each in runs if each.uploaded), default=call.sent)
+
+
+@rule(
+    "download.location-is-absolute",
+    text="DownloadLocation is an absolute URL with http or https.",
+    source=client(SCHEDULER, "Download.cs: builds a URI from it"),
+    reading="Whether it names http, https or a port is open.",
+    level=SHOULD,
+    provenance=CLIENT_OBSERVED,
+)
+def location_is_absolute(journal: Readings) -> Iterator[Finding]:
+    """Each location that was handed out."""
+    for each in journal.dequeues:
+        if each.kind != "message" or each.location_text is None:
+            continue
+        if each.location_text.lower().startswith(("http://", "https://")) and each.location is not None:
+            yield held("absolute", each)
+        else:
+            yield violated(f"{each.location_text!r} is no absolute URL", each)
+
+
+@rule(
+    "download.repeatable",
+    text="A file can be downloaded more than once while its message is not acknowledged, and is the same each time.",
+    source=client(POWERSHELL, "Get-DmfFile: repeats a failed download"),
+    reading="Within the half hour of one delivery.",
+    level=SHOULD,
+    provenance=CLIENT_OBSERVED,
+)
+def repeatable(journal: Readings) -> Iterator[Finding]:
+    """Downloads after the first that brought a file, in the half hour of the same delivery."""
+    before: dict[int, Download] = {}
+    for message, place, each in plain_downloads(journal):
+        delivery = message.deliveries[place]
+        file = brought(journal, each)
+        first = before.get(delivery.seq)
+        if first is None:
+            if file is not None:
+                before[delivery.seq] = file
+            continue
+        if not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
+            continue
+        if file is not None:
+            if file.digest == first.digest:
+                yield held("the same file again", first, each)
+            else:
+                yield violated("another file at the same location", first, each)
+        elif each.refused and not each.in_doubt:
+            yield violated(f"the second download is answered with {each.status}", first, each)
+        else:
+            yield undecided(f"no second file came: {each.failure or each.status}", first, each)
+
+
+@rule(
+    "download.needs-a-token",
+    text="A DownloadLocation is fetched with the bearer token, and not without.",
+    source=client(POWERSHELL, "Get-DmfFile: sends the bearer token"),
+    reading="Where a download is redirected to, no token may be needed.",
+    level=SHOULD,
+    provenance=CLIENT_OBSERVED,
+    statements=(4,),
+)
+def needs_a_token(journal: Readings) -> Iterator[Finding]:
+    """Downloads of known locations by a caller who has no token at all."""
+    known = {each.location for each in journal.dequeues if each.location is not None}
+    for each in journal.downloads:
+        if each.role != "anonymous" or each.token is not None or each.hop or each.location not in known:
+            continue
+        if each.status in (401, 403):
+            yield held("refused", each)
+        elif each.digest is not None:
+            yield violated("the file came without a token", each)
+        elif each.status is not None and 300 <= each.status < 400:
+            yield undecided("redirected without a token: to a sign-in, or to the file", each)
+
+
+@rule(
+    "download.location-scheme",
+    text="DownloadLocation names http, https, or http with an explicit port 80.",
+    source=article(HTTPS_SECTION),
+    reading="http behind a load balancer; https on one-box environments.",
+    level=ASK,
+    statements=(71,),
+    answers=("http", "https", "http-80"),
+)
+def location_scheme(journal: Readings) -> Iterator[Finding]:
+    """Each location that was handed out."""
+    seen: dict[str, str] = {}
+    for each in journal.dequeues:
+        if each.kind != "message" or each.location_text is None:
+            continue
+        scheme, _, rest = each.location_text.partition("://")
+        origin = f"{scheme}://{rest.partition('/')[0]}"
+        if origin not in seen:
+            seen[origin] = _scheme_of(origin)
+        yield answered(seen[origin], each)
+
+
+def _scheme_of(origin: str) -> str:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return "none"
+    return "http-80" if (parts.scheme, port) == ("http", 80) else parts.scheme or "none"
+
+
+@rule(
+    "download.location-activity",
+    text="DownloadLocation spells the activity as the dequeue's caller did, always in braces, or always without.",
+    source=client(POWERSHELL, "help of Get-DmfFile: braces; another client's log shows none"),
+    reading="Told only where both spellings were used for dequeues, or where the location differs from the caller's.",
+    level=ASK,
+    provenance=CLIENT_OBSERVED,
+    answers=("as-called", "braced", "bare"),
+)
+def location_activity(journal: Readings) -> Iterator[Finding]:
+    """The spelling in the dequeue's path beside that in the location."""
+    matching: dict[str, Dequeue] = {}
+    fixed = False
+    for each in journal.dequeues:
+        if each.kind != "message" or each.location is None:
+            continue
+        asked, told = _spelling(each.path), _spelling(each.location.partition("?")[0])
+        if asked is None or told is None:
+            continue
+        if asked == told:
+            matching.setdefault(told, each)
+        else:
+            fixed = True
+            yield answered(told, each)
+    if not fixed and len(matching) > 1:
+        yield answered("as-called", *matching.values())
+
+
+def _spelling(path: str) -> str | None:
+    """How the activity is written in a path: braced or bare; None where it is not there."""
+    operation, activity = vocabulary.operation_of(path)
+    if activity is None or operation not in (vocabulary.DEQUEUE, vocabulary.DOWNLOAD):
+        return None
+    return "braced" if unquote(path.rstrip("/").rpartition("/")[2]).startswith("{") else "bare"
+
+
+@rule(
+    "download.answer",
+    text="A download answers with the file itself, or redirects to it.",
+    source=client(SCHEDULER, "follows no redirects; another vendor's note speaks of one"),
+    level=ASK,
+    provenance=CLIENT_OBSERVED,
+    answers=("direct", "redirect"),
+)
+def answer(journal: Readings) -> Iterator[Finding]:
+    """Each download that was answered well."""
+    for _, _, each in plain_downloads(journal):
+        if each.digest is not None:
+            yield answered("direct", each)
+        elif each.status in (301, 302, 303, 307, 308):
+            yield answered("redirect", each)
+
+
+@rule(
+    "download.file-payload",
+    text="An export of type File leads to a data package, or to the entity's file as it is.",
+    source=article(SECTION),
+    reading="The article says that a dequeue returns a data package, and that a job of type File handles single files.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(PRODUCE,),
+    answers=("package", "raw"),
+)
+def file_payload(journal: Readings) -> Iterator[Finding]:
+    """What exports of type File led to, where the journal has the bytes."""
+    for message in journal.messages:
+        if journal.setting(message.activity, "type", message.deliveries[0].sent) != "file":
+            continue
+        payload = journal.exports.payload_of(message.deliveries[0])
+        content = payload.body.content() if payload is not None and payload.body is not None else None
+        if content and payload is not None:
+            yield answered("package" if looks_zipped(content) else "raw", payload)
+
+
+@rule(
+    "download.content-type",
+    text="A download's Content-Type is application/octet-stream, or application/zip.",
+    source=client(SCHEDULER, "looks at no header of a download"),
+    reading="No recording of a successful download's headers is public.",
+    level=ASK,
+    provenance=INFERRED,
+    answers=("octet-stream", "zip"),
+)
+def content_type(journal: Readings) -> Iterator[Finding]:
+    """Each download that brought a file directly."""
+    words = {"application/octet-stream": "octet-stream", "application/zip": "zip"}
+    for each in journal.downloads:
+        if each.digest is not None and not each.hop:
+            named = (each.content_type or "none").partition(";")[0].strip().lower()
+            yield answered(words.get(named, named), each)
+
+
+@rule(
+    "download.extends-lease",
+    text="A download leaves the half hour as it is, or begins it anew.",
+    source=article("API for acknowledgment"),
+    reading="The article names only dequeue and acknowledgment.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(ADVANCE_TIME, PRODUCE),
+    answers=("no", "yes"),
+)
+def extends_lease(journal: Readings) -> Iterator[Finding]:
+    """A dequeue after the delivery's half hour and before the download's: gives the message, or nothing."""
+    exports = journal.exports
+    empties = journal.waiting.empties
+    for message in journal.messages:
+        if not message.certain or len(message.deliveries) < 2:
+            continue
+        touches = exports.touches(message)
+        for first, again, touch in zip(message.deliveries, message.deliveries[1:], touches, strict=False):
+            least = first.answered + journal.lease + exports.precision
+            if first.kind != "message" or again.kind != "message" or touch <= first.answered:
+                continue
+            if again.sent >= least and again.answered < touch + journal.lease - exports.precision:
+                yield answered("no", first, again)
+            elif again.sent >= touch + journal.lease - exports.precision:
+                end = _first_touch_end(message, first, journal.lease)
+                missing = empties.get(message.activity, [])
+                place = bisect_right(missing, least, key=lambda each: each.sent)
+                if place < len(missing) and missing[place].answered < end - exports.precision:
+                    yield answered("yes", first, missing[place], again)
+
+
+def _first_touch_end(message: Message, delivery: Dequeue, lease: timedelta) -> datetime:
+    """When the half hour of the last download within the delivery's own half hour would end."""
+    within = [
+        each.sent
+        for each in message.downloads
+        if each.digest is not None and delivery.sent <= each.sent and each.answered < delivery.sent + lease
+    ]
+    return max(within, default=delivery.sent) + lease
+
+
+@rule(
+    "download.after-lease",
+    text="After the half hour, and before the message is delivered again, its location still works, or not.",
+    source=article(SECTION),
+    reading="The article does not bind the location to the half hour.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(ADVANCE_TIME,),
+    answers=("200", "404"),
+)
+def after_lease(journal: Readings) -> Iterator[Finding]:
+    """The first download after the half hour is over."""
+    exports = journal.exports
+    touched: dict[int, datetime] = {}
+    for message, place, each in plain_downloads(journal):
+        delivery = message.deliveries[place]
+        before = touched.get(delivery.seq, delivery.answered)
+        touched[delivery.seq] = max(before, each.answered)
+        over = before + journal.lease + exports.precision
+        if each.sent < over or not in_time(journal, message, each) or each.status is None:
+            continue
+        if not settled_before(journal, message, place, each):
+            yield answered(answer_word(journal, each), delivery, each)
+
+
+def in_time(journal: Readings, message: Message, call: Call) -> bool:
+    """Whether the message's file certainly had not expired when a call was answered."""
+    born = message.production.since if message.production is not None else None
+    return born is not None and call.answered < born + journal.retention - journal.exports.precision
+
+
+@rule(
+    "download.after-acknowledgment",
+    text="After the acknowledgment the location still works, or not.",
+    source=article(SECTION),
+    reading="The article says that the file stays in blob storage for seven days.",
+    level=ASK,
+    provenance=INFERRED,
+    answers=("200", "404"),
+)
+def after_acknowledgment(journal: Readings) -> Iterator[Finding]:
+    """The downloads that were sent after an acknowledgment had succeeded, within the half hour."""
+    exports = journal.exports
+    for message, place, each in plain_downloads(journal):
+        delivery = message.deliveries[place]
+        if each.status is None or not leased_at(journal, delivery, each) or not in_time(journal, message, each):
+            continue
+        ack = next((ack for ack in message.acks if ack.ok and ack.receipt == delivery.receipt), None)
+        if ack is None or not exports.precedes(delivery, ack) or not exports.precedes(ack, each):
+            continue
+        if journal.undisturbed(message.activity, delivery, each.answered, each.seq):
+            yield answered(answer_word(journal, each), ack, each)
