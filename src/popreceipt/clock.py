@@ -16,6 +16,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """Where a manual clock starts unless told otherwise: fixed, so that the same seed gives the same run."""
 
 
+FASTEST = 1e6
+"""The highest rate of a scaled clock: a week in less than a second."""
+
+
 class Clock(Protocol):
     """Answers now, and sleeps. `rate` is how many of its seconds pass in one real second (0 on a manual clock)."""
 
@@ -81,8 +85,8 @@ class ScaledClock:
     kind: ClockKind = "scaled"
 
     def __init__(self, rate: float, start: datetime | None = None) -> None:
-        if not rate > 0:
-            raise UsageError(f"A scaled clock needs a rate above zero, not {rate}.")
+        if not 0 < rate <= FASTEST:
+            raise UsageError(f"A scaled clock needs a rate above zero and at most {FASTEST:g}, not {rate}.")
         self.rate = rate
         self._start = start if start is not None else datetime.now(UTC)
         self._began = time.monotonic()

@@ -264,11 +264,12 @@ class Import(Job):
         entity: str | None = ENTITY,
         token: str | None = None,
         chunked: bool = False,
+        headers: tuple[tuple[str, str], ...] = (),
         **options: Any,
     ) -> Reply:
         """Hand in a file, whatever the answer."""
         ask = wire.enqueue(self.id, content, entity=entity, **options)
-        return self.stage.send(ask, actor, token=token, chunked=chunked)
+        return self.stage.send(ask, actor, token=token, chunked=chunked, headers=headers)
 
     def process(self) -> None:
         """Let the batch run now, or wait for the job's recurrence."""

@@ -41,13 +41,13 @@ def serve(
         bool, typer.Option("--tls", help="Speak TLS, with a certificate authority made on the spot.")
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(help="Where to write that authority's certificate [default: a temporary file].")
+        Path | None, typer.Option(help="Where to write that authority's certificate, if not to a temporary file.")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="What clients call this server by, behind a proxy or in a container.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder for durable storage.")] = None,
-    database: Annotated[str | None, typer.Option(help="Database for durable storage.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for durable storage (not in this version).")] = None,
+    database: Annotated[str | None, typer.Option(help="Database for durable storage (not in this version).")] = None,
     clock: Annotated[str, typer.Option(help="system, manual or scaled:RATE.")] = "system",
     profile: Annotated[
         str, typer.Option(help="What the documentation leaves open: a profile's name or a TOML file.")
@@ -56,9 +56,10 @@ def serve(
     mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
     seed: Annotated[int, typer.Option(help="Ids, secrets and records follow from it.")] = 0,
     export_every: Annotated[
-        int | None, typer.Option(metavar="MINUTES", help="Let the exports of the first world run by themselves.")
+        int | None,
+        typer.Option(metavar="MINUTES", max=1_000_000, help="Let the exports of the first world run by themselves."),
     ] = None,
-    export_records: Annotated[int, typer.Option(metavar="N", help="Records in each such export.")] = 3,
+    export_records: Annotated[int, typer.Option(metavar="N", max=1_000_000, help="Records in each such export.")] = 3,
     journal: Annotated[Path | None, typer.Option(help="Write down every exchange as the service saw it.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
     world_file: Annotated[

@@ -89,7 +89,7 @@ def summary(verdicts: Verdicts) -> Text:
     counts = verdicts.summary()
     must = len([each for each in verdicts.with_outcome(Outcome.VIOLATED) if each.level is Level.MUST])
     made = Text()
-    made.append(f"{verdicts.target.get('name', 'journal')}: ", style="bold")
+    made.append(f"{verdicts.target.get('name', 'journal')}  ", style="bold")
     for place, outcome in enumerate(
         (Outcome.HELD, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.ANSWERED, Outcome.UNEXERCISED)
     ):

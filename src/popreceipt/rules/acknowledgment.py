@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from popreceipt import vocabulary
-from popreceipt.rules.exports import Message, authorised, turned_away
+from popreceipt.rules.exports import Message, asked, authorised, turned_away
 from popreceipt.rules.facts import Ack, Dequeue
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import (
@@ -16,7 +16,6 @@ from popreceipt.rules.rule import (
     CLIENT_OBSERVED,
     INFERRED,
     MUST,
-    PRODUCE,
     SHOULD,
     article,
     client,
@@ -38,7 +37,8 @@ ATTEMPTS: Final = 2
 class Sent(msgspec.Struct, gc=False):
     """An acknowledgment, and the delivery that it names by CorrelationId and PopReceipt.
 
-    `place` is that delivery's among its message's, `earlier` those sent before it that may have been effective.
+    `place` is that delivery's among its message's. `earlier` are the last ones before it that may have been effective,
+    `success` the first that was answered so.
     """
 
     ack: Ack
@@ -46,21 +46,27 @@ class Sent(msgspec.Struct, gc=False):
     delivery: Dequeue
     place: int
     earlier: tuple[Ack, ...]
+    success: Ack | None
 
 
 def named(journal: Readings) -> Iterator[Sent]:
     """Authorised acknowledgments that name a delivery, in order of time for each message."""
     exports = journal.exports
     for message in journal.messages:
+        if not message.acks:
+            continue
         places = {each.seq: place for place, each in enumerate(message.deliveries)}
         tried: list[Ack] = []
-        for ack in message.acks:
+        success = None
+        for ack in sorted((*message.acks, *message.loose), key=asked):
             delivery = exports.delivery_of(ack)
             place = places.get(delivery.seq) if delivery is not None else None
             if delivery is not None and place is not None and authorised(ack) and not turned_away(ack):
-                yield Sent(ack, message, delivery, place, tuple(tried[-ATTEMPTS:]))
+                yield Sent(ack, message, delivery, place, tuple(tried[-ATTEMPTS:]), success)
             if ack.ok or ack.in_doubt:
                 tried.append(ack)
+            if ack.ok and success is None:
+                success = ack
 
 
 def prompt(journal: Readings, sent: Sent) -> bool:
@@ -72,6 +78,7 @@ def prompt(journal: Readings, sent: Sent) -> bool:
         and sent.ack.answered < over
         and journal.exports.precedes(sent.delivery, sent.ack)
         and not _delivered_meanwhile(journal, sent)
+        and not _old(journal, sent)
         and journal.undisturbed(sent.message.activity, sent.delivery, sent.ack.answered, sent.ack.seq)
     )
 
@@ -81,6 +88,12 @@ def _delivered_meanwhile(journal: Readings, sent: Sent) -> bool:
     if sent.place + 1 >= len(sent.message.deliveries):
         return False
     return not journal.exports.precedes(sent.ack, sent.message.deliveries[sent.place + 1])
+
+
+def _old(journal: Readings, sent: Sent) -> bool:
+    """Whether the message's file may have expired, as far as its export run is known."""
+    run = sent.message.production
+    return run is not None and sent.ack.answered >= run.since + journal.retention - journal.exports.precision
 
 
 def fetched(journal: Readings, sent: Sent) -> bool:
@@ -119,7 +132,7 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
             continue
         if ack.ok:
             yield held("accepted", sent.delivery, ack)
-        elif any(each.ok for each in sent.earlier) or not fetched(journal, sent):
+        elif sent.success is not None or not fetched(journal, sent):
             continue
         elif not ack.in_doubt:
             if not sent.earlier:
@@ -152,7 +165,7 @@ def ends_redelivery(journal: Readings) -> Iterator[Finding]:
     exports = journal.exports
     for sent in named(journal):
         ack, message = sent.ack, sent.message
-        if not ack.ok or any(each.ok for each in sent.earlier) or not prompt(journal, sent):
+        if not ack.ok or sent.success is not None or not prompt(journal, sent):
             continue
         following = message.deliveries[sent.place + 1] if sent.place + 1 < len(message.deliveries) else None
         if following is not None:
@@ -325,10 +338,11 @@ def second(journal: Readings) -> Iterator[Finding]:
     """The same receipt again, after a success, within the half hour."""
     for sent in named(journal):
         told = word(sent.ack)
-        first = next((each for each in sent.earlier if each.ok and each.receipt == sent.ack.receipt), None)
+        first = sent.success
         if told is None or first is None or not prompt(journal, sent) or not as_json(sent.ack):
             continue
-        if journal.exports.precedes(first, sent.ack) and sent.ack.digest == first.digest:
+        same = first.receipt == sent.ack.receipt and first.digest == sent.ack.digest
+        if same and journal.exports.precedes(first, sent.ack):
             yield answered(told, first, sent.ack)
 
 
@@ -355,14 +369,8 @@ def late(journal: Readings) -> Iterator[Finding]:
             continue
         if exports.doubts_between(activity, sent.delivery.answered, sent.ack.answered) or not as_json(sent.ack):
             continue
-        if _young(journal, sent) and journal.undisturbed(activity, sent.delivery, sent.ack.answered, sent.ack.seq):
+        if not _old(journal, sent) and journal.undisturbed(activity, sent.delivery, sent.ack.answered, sent.ack.seq):
             yield answered(told, sent.delivery, sent.ack)
-
-
-def _young(journal: Readings, sent: Sent) -> bool:
-    """Whether the message's file had certainly not expired."""
-    run = sent.message.production
-    return run is not None and sent.ack.answered < run.since + journal.retention - journal.exports.precision
 
 
 @rule(
@@ -403,8 +411,8 @@ def without_download(journal: Readings) -> Iterator[Finding]:
         told = word(sent.ack)
         if told is None or sent.earlier or sent.ack.digest != sent.delivery.digest or not as_json(sent.ack):
             continue
-        asked = any(not exports.precedes(sent.ack, each) for each in sent.message.downloads)
-        if not asked and prompt(journal, sent):
+        wanted = any(not exports.precedes(sent.ack, each) for each in sent.message.downloads)
+        if not wanted and prompt(journal, sent):
             yield answered(told, sent.delivery, sent.ack)
 
 
@@ -422,7 +430,7 @@ def other_activity(journal: Readings) -> Iterator[Finding]:
     for sent in named(journal):
         told = word(sent.ack)
         activity = sent.ack.activity
-        if told is None or activity is None or activity == sent.message.activity:
+        if told is None or activity is None or activity == sent.message.activity or sent.earlier:
             continue
         if journal.setting(activity, "direction", sent.ack.answered) == "export" and as_json(sent.ack):
             yield answered(told, sent.delivery, sent.ack)

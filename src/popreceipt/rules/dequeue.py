@@ -61,11 +61,11 @@ def waiting_message_is_offered(journal: Readings) -> Iterator[Finding]:
         else:
             yield undecided(f"nothing offered of message {run.message}, unless somebody else took it", miss.empty)
     for each in journal.dequeues:
-        if each.kind == "no-file" and authorised(each) and _all_have_files(journal, each):
+        if each.kind == "no-file" and authorised(each) and all_have_files(journal, each) and all_young(journal, each):
             yield violated("says there is no file, and every export of the job uploaded one", each)
 
 
-def _all_have_files(journal: Readings, call: Dequeue) -> bool:
+def all_have_files(journal: Readings, call: Dequeue) -> bool:
     """Whether every message that the queue may hold has a file that has not expired."""
     exports = journal.exports
     activity = call.activity or ""
@@ -77,6 +77,12 @@ def _all_have_files(journal: Readings, call: Dequeue) -> bool:
         for each in runs
         if each.since <= call.answered
     )
+
+
+def all_young(journal: Readings, call: Dequeue) -> bool:
+    """Whether every message that the queue may hold is less than a day old (a seventh of its time)."""
+    runs = journal.exports.productions.get(call.activity or "", ())
+    return all(call.answered < each.since + journal.retention / 7 for each in runs if each.since <= call.answered)
 
 
 @rule(

@@ -68,6 +68,7 @@ class Exports:
         self.retention = retention
         self.precision = min(PRECISION, lease / 10)
         self._of_delivery: dict[int, Message] = {}
+        self._touches: dict[int, list[datetime]] = {}
 
     # The order of things
 
@@ -394,11 +395,15 @@ class Exports:
 
         Downloads are let extend the lease: whether they do is open.
         """
+        known = self._touches.get(id(message))
+        if known is not None:
+            return known
         latest = [each.answered for each in message.deliveries]
         for download in message.downloads:
             place = message.latest_before(download)
             if place >= 0:
                 latest[place] = max(latest[place], download.answered)
+        self._touches[id(message)] = latest
         return latest
 
     def acks_by_delivery(self, message: Message) -> list[list[Ack]]:

@@ -135,7 +135,11 @@ def _ceiling(stretch: timedelta, period: timedelta) -> int:
 
 
 class Import:
-    """One file that was handed in and accepted, and all that was seen of its message afterwards."""
+    """One file that was handed in and accepted, and what was seen of its message afterwards.
+
+    `asked` is what GetMessageStatus said, `jobs` what jobstatus said, `rows` what Manage messages showed. `seen` joins
+    the first and the last in order of time: jobstatus is not documented, so nothing but its own rules rests on it.
+    """
 
     __slots__ = (
         "asked",
@@ -180,7 +184,7 @@ class Import:
 
     @property
     def final(self) -> Sighting | None:
-        """The first sight of its end, wherever it was seen."""
+        """The first sight of its end, from GetMessageStatus or Manage messages."""
         return next((each for each in self.seen if each.state in FINAL), None)
 
     @property
@@ -273,7 +277,8 @@ class Imports:
                     at = made.at(call)
                     sighting = Sighting(at.since, at.by, at.place, call.state, call)
                     getattr(made, series).append(sighting)
-                    made.seen.append(sighting)
+                    if series == "asked":
+                        made.seen.append(sighting)
         for activity, observed in self._journal.rows.items():
             for rows in observed:
                 for message, row in rows.by_id.items():

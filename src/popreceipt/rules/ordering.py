@@ -1,22 +1,29 @@
 """Whether files are processed one after another where the job asks for it.
 
 Told by the times that Manage messages shows, by statuses that were seen, and by what the last file of a key left in
-the target table. Two files have an order only where the enqueue of the one was over before the other's began.
+the target table. Two files have an order only where a second or more lies between their enqueues: a service may know
+the time of an enqueue no better than that.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from popreceipt import vocabulary
-from popreceipt.rules.imports import COMPLETED, FINAL, SHOWN_PRECISION, Import, Row, Sighting
+from popreceipt.rules.facts import Call
+from popreceipt.rules.files import Record
+from popreceipt.rules.imports import FINAL, SHOWN_PRECISION, Import
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import ASK, INFERRED, MUST, article, rule
-from popreceipt.verdict import Finding, answered, held, violated
+from popreceipt.rules.tables import as_written, row_of
+from popreceipt.verdict import Finding, answered, held, undecided, violated
 
-UNTOUCHED = frozenset({vocabulary.ENQUEUED})
-BEGUN = FINAL | {vocabulary.PROCESSING}
+JOB_SECTION = "Create a recurring data job"
+
+BEGUN = FINAL - {vocabulary.PREPROCESSING_ERROR} | {vocabulary.PROCESSING}
 """States of a message that is or was in process; being prepared beside another breaks no order."""
+
+FAILED = frozenset({vocabulary.PREPROCESSING_ERROR, vocabulary.POSTPROCESSING_FAILED})
 
 
 def _in_order(journal: Readings) -> Iterator[list[Import]]:
@@ -27,53 +34,135 @@ def _in_order(journal: Readings) -> Iterator[list[Import]]:
             yield chosen
 
 
+def _came_first(first: Import, second: Import) -> bool:
+    return first.enqueue.answered + SHOWN_PRECISION <= second.enqueue.sent
+
+
 @rule(
     "ordering.in-order-one-after-another",
     text="Where messages are processed in order, a file is begun only when the file before it is done.",
-    source=article("Create a recurring data job"),
-    reading="For jobs of type File. A file that never comes to its end proves nothing about those behind it. Times in "
-    "Manage messages may be cut to seconds.",
+    source=article(JOB_SECTION),
+    reading="For jobs of type File. A file that never comes to its end proves nothing about those behind it. Where "
+    "processing takes no time, only what the files left behind can show the order.",
     level=MUST,
     statements=(19,),
 )
 def in_order_one_after_another(journal: Readings) -> Iterator[Finding]:
-    """Each file against the one before it: by the times of processing where they are shown, else by statuses."""
+    """Each file against the one before it: by its times where they are shown, by statuses, by the target table."""
     for messages in _in_order(journal):
-        shown = sorted(
-            ((row.started, row, message) for message in messages if (row := _times(message)) and row.started),
-            key=lambda each: each[0],
-        )
-        for (_, first_row, first), (_, second_row, second) in zip(shown, shown[1:], strict=False):
-            yield from _by_times(first, first_row, second, second_row)
-        for first, second in zip(messages, messages[1:], strict=False):
-            if not (_times(first) and _times(second)):
-                yield from _by_statuses(first, second)
+        findings = [*_by_times(messages), *_by_statuses(messages), *_by_values(journal, messages)]
+        yield from findings
+        ended = [each.enqueue for each in messages if each.final is not None]
+        if not findings and len(ended) > 1:
+            yield undecided("nothing shows which file was begun first", *ended[:2])
 
 
-def _times(message: Import) -> Row | None:
-    """The last row that shows when the message was processed, both times filled."""
+def _by_times(messages: Sequence[Import]) -> Iterator[Finding]:
+    """Files whose times of processing Manage messages shows, in the order of these times."""
+    shown = [(*times, message) for message in messages if (times := _times(message)) is not None]
+    shown.sort(key=lambda each: each[:2])
+    for (began, ended, first), (began_next, _, second) in pairwise(shown):
+        if began_next < ended:
+            yield violated(f"begun {began_next}, before the other was done at {ended}", first.enqueue, second.enqueue)
+        elif began < began_next and _came_first(second, first):
+            yield violated(
+                f"begun {began}, before the file that came first, which was begun {began_next}",
+                second.enqueue,
+                first.enqueue,
+            )
+        elif began < began_next:
+            yield held("one after the other", first.enqueue, second.enqueue)
+
+
+def _times(message: Import) -> tuple[datetime, datetime] | None:
+    """When processing began and ended, as the last complete row shows it."""
     for row in reversed(message.rows):
-        if row.started is not None and row.completed is not None and row.state in FINAL:
-            return row
+        if row.started is not None and row.completed is not None and row.state in BEGUN:
+            return row.started, row.completed
     return None
 
 
-def _by_times(first: Import, first_row: Row, second: Import, second_row: Row) -> Iterator[Finding]:
-    """Two files of which `first` was begun first, or at the same instant."""
-    if first_row.started is None or first_row.completed is None or second_row.started is None:
+def _by_statuses(messages: Sequence[Import]) -> Iterator[Finding]:
+    """Each two neighbours: the second in process while the first, which ended later, was not done yet."""
+    for first, second in pairwise(messages):
+        end = first.final
+        if not _came_first(first, second) or end is None or end.state == vocabulary.PREPROCESSING_ERROR:
+            continue
+        begun = next((each for each in second.seen if each.state in BEGUN), None)
+        undone = next((each for each in reversed(first.seen) if each.state not in FINAL), None)
+        if begun is not None and undone is not None and begun.precedes(undone):
+            yield violated(
+                f"{begun.state}, while the file before it was {undone.state} still",
+                *_calls(first.enqueue, second.enqueue, begun.call, undone.call),
+            )
+        elif begun is not None and any(each.state not in BEGUN and end.precedes(each) for each in second.seen):
+            yield held("begun after the other was done", *_calls(first.enqueue, second.enqueue, end.call, begun.call))
+
+
+def _calls(*calls: Call | None) -> tuple[Call, ...]:
+    return tuple(each for each in calls if each is not None)
+
+
+def _by_values(journal: Readings, messages: Sequence[Import]) -> Iterator[Finding]:
+    """What stands in the target table under a key that several files had: the last file's record."""
+    look = max(journal.records.get(messages[0].activity, ()), key=lambda each: (each.since, each.place), default=None)
+    if look is None:
         return
-    later = _came_before(second, first)
-    if later and first_row.started < second_row.started:
-        yield violated(
-            f"begun {first_row.started}, before the file that came first ({second_row.started})",
-            second.enqueue,
-            first.enqueue,
-        )
-    elif second_row.started < first_row.completed - (SHOWN_PRECISION if _cut(first_row.completed) else _NOTHING):
-        yield violated(
-            f"begun {second_row.started}, before the other was done ({first_row.completed})",
-            first.enqueue,
-            second.enqueue,
-        )
-    else:
-        yield held("one after the other", first.enqueue, second.enqueue)
+    writers = [each for each in messages if each.file is not None]
+    if len(writers) < len(journal.imports.of_activity[messages[0].activity]):
+        return  # somebody else's record may stand there
+    last: dict[str, tuple[Import, Record]] = {}
+    earlier: dict[str, tuple[Import, Record]] = {}
+    for message in writers:
+        end = message.ended_before(message.at(look))
+        if end is None or end.state != vocabulary.PROCESSED or message.file is None or not message.file.all_good:
+            return
+        for record in message.file.good:
+            if record.identity in last:
+                earlier[record.identity] = last[record.identity]
+            last[record.identity] = (message, record)
+    rows = {row.identity: row for row in map(row_of, look.records)}
+    for identity, (before, replaced) in earlier.items():
+        message, record = last[identity]
+        row = rows.get(identity)
+        if row is None or not _came_first(before, message) or as_written(replaced, record):
+            continue
+        if as_written(record, row):
+            yield held("the last file's record stands there", before.enqueue, message.enqueue)
+        elif as_written(replaced, row):
+            yield violated(
+                f"{record.key!r} has the description {row.description!r} of the file before the last",
+                before.enqueue,
+                message.enqueue,
+            )
+
+
+@rule(
+    "ordering.failed-message",
+    text="Where messages are processed in order, those behind a file that fails are processed, or wait.",
+    source=article(JOB_SECTION),
+    reading="The article says nothing about it. A message is called blocked when a run has come and gone since.",
+    level=ASK,
+    provenance=INFERRED,
+    statements=(19,),
+    answers=("goes-on", "blocks"),
+)
+def failed_message(journal: Readings) -> Iterator[Finding]:
+    """What became of the file behind one that failed."""
+    for messages in _in_order(journal):
+        for first, second in pairwise(messages):
+            end = first.final
+            if end is None or end.state not in FAILED or not first.at(first.enqueue).precedes(first.at(second.enqueue)):
+                continue
+            witnesses = _calls(first.enqueue, end.call, second.enqueue)
+            begun = next((each for each in second.seen if each.state in BEGUN), None)
+            if begun is not None:
+                yield answered("goes-on", *witnesses, *_calls(begun.call))
+                continue
+            last = second.seen[-1] if second.seen else None
+            if last is None or last.state != vocabulary.ENQUEUED or not end.precedes(last):
+                continue
+            since = max(end.by, second.enqueue.answered)
+            recurrence = second.recurrence
+            if recurrence.ticks_between(since, last.since) or recurrence.ran_on_purpose(since, last.since):
+                yield answered("blocks", *witnesses, *_calls(last.call))

@@ -15,12 +15,9 @@ import msgspec
 from popreceipt import vocabulary
 from popreceipt.rules.facts import Call, Enqueue, Records
 from popreceipt.rules.files import (
-    DESCRIPTION,
     DESCRIPTION_LENGTH,
     ENTITY,
-    KEY,
     KEY_LENGTH,
-    TERMS,
     ParsedFile,
     Record,
     looks_zipped,
@@ -38,6 +35,7 @@ from popreceipt.rules.imports import (
 )
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import ADVANCE_TIME, ASK, CLIENT_OBSERVED, INFERRED, MUST, RECORDS, article, client, rule
+from popreceipt.rules.tables import as_written, row_of
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 JOB_SECTION: Final = "Create a recurring data job"
@@ -239,12 +237,16 @@ class _Table:
 
     def __init__(self, look: Records, writers: Iterable[_Writer]) -> None:
         self.look = look
-        self.rows = [_row(each) for each in look.records]
+        self.rows = [row_of(each) for each in look.records]
         self.by_key: dict[str, list[Record]] = defaultdict(list)
         for row in self.rows:
             self.by_key[row.identity].append(row)
         self.writers = [each for each in writers if each.enqueue.sent <= look.at]
         self.opaque = any(each.file is None for each in self.writers)
+
+    def holds(self, record: Record) -> bool:
+        """Whether a row of its key has the record's values."""
+        return any(as_written(record, row) for row in self.by_key.get(record.identity, ()))
 
     def completed(self) -> Iterator[tuple[Import, ParsedFile]]:
         """Imports that had certainly come to their end, the target table written, when the look was taken."""
@@ -254,11 +256,6 @@ class _Table:
             end = writer.message.ended_before(writer.message.at(self.look))
             if end is not None and end.state in COMPLETED:
                 yield writer.message, writer.message.file
-
-
-def _row(record: Mapping[str, Any]) -> Record:
-    values = {str(name).upper(): "" if value is None else str(value) for name, value in record.items()}
-    return Record(0, values.get(KEY, ""), values.get(DESCRIPTION, ""), values.get(TERMS, ""))
 
 
 def _tables(journal: Readings) -> Iterator[_Table]:
@@ -307,7 +304,7 @@ def good_records_land(journal: Readings) -> Iterator[Finding]:
             if missing is not None:
                 yield violated(f"the record {missing.key!r} of row {missing.row} is missing", message.enqueue)
                 continue
-            changed = next((each for each in file.good if not _as_written(each, table.by_key[each.identity])), None)
+            changed = next((each for each in file.good if not table.holds(each)), None)
             if changed is None:
                 yield held("every good record is there", message.enqueue)
                 continue
@@ -319,15 +316,6 @@ def good_records_land(journal: Readings) -> Iterator[Finding]:
                     f"{changed.description!r}, {changed.terms!r}",
                     message.enqueue,
                 )
-
-
-def _as_written(record: Record, rows: Iterable[Record]) -> bool:
-    """Whether one of the rows has the record's values; what the file leaves blank may be anything."""
-    return any(
-        (not record.description.strip() or row.description.strip() == record.description.strip())
-        and (not record.terms.strip() or row.terms.strip() == record.terms.strip())
-        for row in rows
-    )
 
 
 def _may_overwrite(writer: _Writer, message: Import) -> bool:
@@ -343,7 +331,7 @@ def _explains(writer: _Writer, record: Record, table: _Table) -> bool:
     if writer.file is None:
         return True
     same = [each for each in (*writer.file.good, *writer.file.unsure) if each.identity == record.identity]
-    return any(_as_written(each, table.by_key[record.identity]) for each in same)
+    return any(table.holds(each) for each in same)
 
 
 @rule(

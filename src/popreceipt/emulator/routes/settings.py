@@ -80,13 +80,8 @@ def one_of(*choices: str) -> Reader:
 
 def activity_name(name: str, value: Any) -> str:
     """What a recurring data job may be called."""
-    if (
-        not isinstance(value, str)
-        or not value.strip()
-        or len(value) > LONGEST_NAME
-        or _CONTROL_CHARACTERS.search(value)
-    ):
-        raise Refused(f"{name} is a text of 1 to {LONGEST_NAME} printable characters.")
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or not _NAME.fullmatch(value):
+        raise Refused(f"{name} is a text of 1 to {LONGEST_NAME} printable characters that begins with no blank.")
     return value
 
 

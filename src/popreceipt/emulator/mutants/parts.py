@@ -1,0 +1,300 @@
+"""Emulators put together from other parts: the seams that mutants hook.
+
+A mutant changes a part and leaves the rest alone: the store is wrapped, the issuer, the files, the deliveries and the
+batch are subclassed, the routes are listened to and their answers tampered with. Nothing here is wrong by itself.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from popreceipt.clock import Clock
+from popreceipt.emulator.activity import Activity
+from popreceipt.emulator.batch import Batch, Produced
+from popreceipt.emulator.blobs import Blobs
+from popreceipt.emulator.deliveries import Deliveries
+from popreceipt.emulator.dmf.execution import Execution
+from popreceipt.emulator.emulator import ROUTES, Emulator, Routes, queue_of
+from popreceipt.emulator.guids import Guids
+from popreceipt.emulator.http import Response
+from popreceipt.emulator.identity import Identity
+from popreceipt.emulator.message import Message
+from popreceipt.emulator.profile import Profile
+from popreceipt.emulator.routes.call import Call
+from popreceipt.emulator.store import Delivery, Record, Store
+from popreceipt.emulator.store.memory import MemoryStore
+from popreceipt.vocabulary import operation_of
+
+Route = Callable[[Call], Response | None]
+Around = Callable[["Mutated", Route], Route]
+"""From an emulator and one of its routes to what answers instead of the route."""
+
+
+class Mutated(Emulator):
+    """An emulator made of the parts that it is given.
+
+    `operation` is what the connector or an action is just being asked for, None between requests and on the control
+    plane; `speaker` the Authorization header of who asks.
+    """
+
+    def __init__(
+        self,
+        parts: "Parts",
+        clock: Clock,
+        profile: Profile | None = None,
+        *,
+        store: Store | None = None,
+        routes: Routes = ROUTES,
+        identity: Identity | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self.operation: str | None = None
+        self.speaker: str | None = None
+        self._parts = parts
+        self._is_whole = False
+        profile = profile if profile is not None else Profile()
+        if parts.identity is not None:
+            identity = parts.identity(clock, profile, None, lambda: self.base_url, seed)
+        super().__init__(
+            clock,
+            profile,
+            store=parts.store(self, store if store is not None else MemoryStore(queue_of(profile))),
+            routes=tuple(self._listening(parts.routes(self, route)) for route in routes),
+            identity=identity,
+            seed=seed,
+            **options,
+        )
+
+    @property
+    def guids(self) -> Guids:
+        """Where identifiers come from."""
+        return self._guids
+
+    @property
+    def exports_anew(self) -> Callable[[Activity], int | None]:
+        """How many new records a recurring export finds."""
+        return self._fresh_records
+
+    @property
+    def exported(self) -> Callable[[Activity, Produced, datetime], None]:
+        """Who is told of each export run."""
+        return self._note_export
+
+    def _begin(self) -> None:
+        if not self._is_whole:
+            self._is_whole = True
+            self.blobs = self._parts.blobs(self)
+            self.deliveries = self._parts.deliveries(self)
+            self.batch = self._parts.batch(self)
+        super()._begin()
+
+    def _listening(self, route: Route) -> Route:
+        def answer(call: Call) -> Response | None:
+            self.operation, _ = operation_of(call.request.path)
+            self.speaker = call.request.header("authorization")
+            try:
+                return route(call)
+            finally:
+                self.operation = self.speaker = None
+
+        return answer
+
+
+class OwnBlobs(Blobs):
+    """The files of a mutated emulator."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator.store, self.profile(emulator.profile), emulator.schedule, emulator.guids)
+
+    def profile(self, profile: Profile) -> Profile:
+        """The profile that counts for files."""
+        return profile
+
+
+class OwnDeliveries(Deliveries):
+    """The outgoing side of a mutated emulator."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator.store, self.profile(emulator.profile), emulator.blobs, emulator.guids)
+        self.emulator = emulator
+
+    def profile(self, profile: Profile) -> Profile:
+        """The profile that counts for deliveries."""
+        return profile
+
+    def message_of(self, correlation: str) -> Message | None:
+        """The message that a CorrelationId belongs to."""
+        delivery = self._store.delivery(correlation)
+        return None if delivery is None else self._store.message(delivery.message)
+
+
+class OwnBatch(Batch):
+    """The batch of a mutated emulator. What an export left behind can be reworked before anybody hears of it."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(
+            emulator.store,
+            emulator.profile,
+            emulator.schedule,
+            emulator.blobs,
+            emulator.guids,
+            fresh_records=emulator.exports_anew,
+        )
+        self.emulator = emulator
+
+    def export(self, activity: Activity, now: datetime) -> Produced:
+        """One run, as the activity's settings are taken to be, reworked."""
+        produced = self.rework(activity, super().export(self.settings(activity), now))
+        self.emulator.exported(activity, produced, now)
+        return produced
+
+    def settings(self, activity: Activity) -> Activity:
+        """The settings that count for an export run."""
+        return activity
+
+    def rework(self, activity: Activity, produced: Produced) -> Produced:  # noqa: ARG002 - for subclasses to use
+        """What an export run is told to have left behind."""
+        return produced
+
+
+def _unchanged_store(_: Mutated, store: Store) -> Store:
+    return store
+
+
+def _unchanged_route(_: Mutated, route: Route) -> Route:
+    return route
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """What an emulator is put together from; each part as usual unless given."""
+
+    store: Callable[[Mutated, Store], Store] = _unchanged_store
+    routes: Around = _unchanged_route
+    identity: Callable[..., Identity] | None = None
+    blobs: Callable[[Mutated], Blobs] = OwnBlobs
+    deliveries: Callable[[Mutated], Deliveries] = OwnDeliveries
+    batch: Callable[[Mutated], Batch] = OwnBatch
+
+
+def made_of(**parts: Any) -> Callable[..., Emulator]:
+    """What makes an emulator of these parts."""
+
+    def make(clock: Clock, profile: Profile | None = None, **options: Any) -> Emulator:
+        return Mutated(Parts(**parts), clock, profile, **options)
+
+    return make
+
+
+def answers(tamper: Callable[[Call, Response], Response], *operations: str) -> Around:
+    """Routes whose answers to these operations (all of them unless given) are tampered with."""
+
+    def around(emulator: Mutated, route: Route) -> Route:
+        def answer(call: Call) -> Response | None:
+            response = route(call)
+            if response is None or (operations and emulator.operation not in operations):
+                return response
+            return tamper(call, response)
+
+        return answer
+
+    return around
+
+
+class StoreAround:
+    """A store around another: everything goes through as it is."""
+
+    def __init__(self, emulator: Mutated, store: Store) -> None:
+        self.emulator = emulator
+        self.store = store
+
+    def work(self) -> AbstractContextManager[None]:
+        """One unit of work."""
+        return self.store.work()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.store.clear()
+
+    def put_activity(self, activity: Activity) -> None:
+        """Add or replace an activity."""
+        self.store.put_activity(activity)
+
+    def activity(self, identifier: str) -> Activity | None:
+        """The activity of this ID."""
+        return self.store.activity(identifier)
+
+    def activities(self) -> Sequence[Activity]:
+        """All of them."""
+        return self.store.activities()
+
+    def next_number(self) -> int:
+        """A number greater than all before."""
+        return self.store.next_number()
+
+    def put_message(self, message: Message) -> None:
+        """Add or replace a message."""
+        self.store.put_message(message)
+
+    def message(self, identifier: str) -> Message | None:
+        """The message of this ID."""
+        return self.store.message(identifier)
+
+    def messages_of(self, activity: str) -> Sequence[Message]:
+        """An activity's messages."""
+        return self.store.messages_of(activity)
+
+    def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
+        """Imports that no run has taken."""
+        return self.store.waiting(activity, before)
+
+    def lease(self, activity: str, now: datetime, deliver: Callable[[Message], Message]) -> Message | None:
+        """Take the next visible message."""
+        return self.store.lease(activity, now, deliver)
+
+    def delete_message(self, identifier: str) -> None:
+        """Forget a message."""
+        self.store.delete_message(identifier)
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Remember a delivery."""
+        self.store.put_delivery(delivery)
+
+    def delivery(self, correlation: str) -> Delivery | None:
+        """The delivery with this CorrelationId."""
+        return self.store.delivery(correlation)
+
+    def put_blob(self, identifier: str, content: bytes) -> None:
+        """Keep a file."""
+        self.store.put_blob(identifier, content)
+
+    def blob(self, identifier: str) -> bytes | None:
+        """The file of this ID."""
+        return self.store.blob(identifier)
+
+    def delete_blob(self, identifier: str) -> None:
+        """Delete a file."""
+        self.store.delete_blob(identifier)
+
+    def records(self, company: str, entity: str) -> Sequence[Record]:
+        """A target table."""
+        return self.store.records(company, entity)
+
+    def upsert(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+        """Add or replace records."""
+        self.store.upsert(company, entity, key, records)
+
+    def replace(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+        """Let a target table hold these records only."""
+        self.store.replace(company, entity, key, records)
+
+    def put_execution(self, execution: Execution) -> None:
+        """Add or replace an execution."""
+        self.store.put_execution(execution)
+
+    def execution(self, identifier: str) -> Execution | None:
+        """The execution of this ID."""
+        return self.store.execution(identifier)

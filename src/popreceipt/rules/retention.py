@@ -1,0 +1,199 @@
+"""How long a file is kept, and what becomes of its message then."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from popreceipt.rules.dequeue import all_have_files, all_young
+from popreceipt.rules.download import answer_word, brought, leased_at, plain_downloads, settled_before
+from popreceipt.rules.exports import authorised
+from popreceipt.rules.facts import Dequeue, Download, Production
+from popreceipt.rules.readings import Message, Readings
+from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, PRODUCE, article, rule
+from popreceipt.rules.waiting import Why
+from popreceipt.verdict import Finding, answered, held, undecided, violated
+
+SECTION: Final = "Getting the status of a message"
+
+LATE_PART: Final = 7
+"""Held is said only of the last of so many parts of the seven days."""
+
+
+@rule(
+    "retention.kept-for-seven-days",
+    text="A file can be had for seven days, unless it is acknowledged before.",
+    source=article(SECTION),
+    reading="Seven days from the upload. Its message is offered for as long, and its location works within the half "
+    "hour of a delivery. Up to the fifth delivery. The first day is judged by the rules of dequeue, download and "
+    "redelivery.",
+    level=MUST,
+    statements=(58,),
+    needs=(PRODUCE, ADVANCE_TIME),
+)
+def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
+    """Downloads of old files, and empty answers instead of old messages."""
+    part = journal.retention / LATE_PART
+    exports = journal.exports
+    for message, place, each in plain_downloads(journal):
+        run = message.production
+        if run is None or each.answered >= run.since + journal.retention - exports.precision:
+            continue
+        if brought(journal, each) is not None:
+            if each.sent >= run.at + journal.retention - part:
+                yield held("still there in the last of its seven days", message.deliveries[place], each)
+            continue
+        delivery = message.deliveries[place]
+        if each.sent < run.at + part or not leased_at(journal, delivery, each):
+            continue
+        if settled_before(journal, message, place, each):
+            continue
+        age = each.answered - run.since
+        if each.refused and not each.in_doubt:
+            yield violated(f"answered with {each.status} when the file was at most {age} old", delivery, each)
+        else:
+            yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
+    for miss in journal.waiting.misses.get(Why.AGED, ()):
+        wait = miss.wait
+        if wait.production is None:
+            continue
+        witnesses = [each for each in (wait.after, miss.empty) if each is not None]
+        age = miss.empty.answered - wait.production.since
+        if exports.known(miss.empty.activity or ""):
+            yield violated(f"nothing offered, and the file is at most {age} old", *witnesses)
+        else:
+            yield undecided(f"nothing offered of a file {age} old, unless somebody else took it", *witnesses)
+    for empty in journal.dequeues:
+        if empty.kind == "no-file" and authorised(empty) and all_have_files(journal, empty):
+            if not all_young(journal, empty):
+                yield violated("says there is no file, and no file of the job is seven days old", empty)
+
+
+@rule(
+    "retention.gone-after-seven-days",
+    text="After seven days a file cannot be downloaded any more.",
+    source=article(SECTION),
+    reading="Seven days from the upload, to the second. How the download is refused is open.",
+    level=MUST,
+    statements=(58,),
+    needs=(PRODUCE, ADVANCE_TIME),
+)
+def gone_after_seven_days(journal: Readings) -> Iterator[Finding]:
+    """Downloads of files whose upload the journal knows, after their time."""
+    exports = journal.exports
+    for each in journal.downloads:
+        if each.digest is None:
+            continue
+        for run in exports.produced_anywhere.get(each.digest, ()):
+            late = each.sent - run.at
+            if late > journal.retention + exports.precision and exports.proven(run.activity, each.digest):
+                yield violated(f"still there {late} after its upload", each)
+    for _, _, download in _expired(journal):
+        if download.status is None:
+            yield undecided(f"no answer ({download.failure})", download)
+        elif brought(journal, download) is None:
+            yield held("gone", download)
+
+
+def _expired(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
+    """Authorised downloads of known messages' files after their seven days, and before a clean-up or a reset."""
+    for message, place, each in plain_downloads(journal):
+        run = message.production
+        if run is None or each.sent <= run.at + journal.retention + journal.exports.precision:
+            continue
+        if journal.undisturbed(message.activity, message.deliveries[0], each.answered, each.seq):
+            yield message, place, each
+
+
+@rule(
+    "retention.expired-download",
+    text="The download of an expired file is not found, gone, or a fault.",
+    source=article(SECTION),
+    reading="The article says that the file is deleted.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(PRODUCE, ADVANCE_TIME),
+    answers=("404", "410", "500"),
+)
+def expired_download(journal: Readings) -> Iterator[Finding]:
+    """Downloads after the seven days that nothing else can have got refused."""
+    outlives = _locations_outlive_the_lease(journal)
+    for message, place, each in _expired(journal):
+        delivery = message.deliveries[place]
+        if each.status is None or settled_before(journal, message, place, each):
+            continue
+        if outlives or leased_at(journal, delivery, each):
+            yield answered(answer_word(journal, each), delivery, each)
+
+
+def _locations_outlive_the_lease(journal: Readings) -> bool:
+    """Whether a location was seen to work after its half hour, so that its end is not what a refusal tells."""
+    for message, place, each in plain_downloads(journal):
+        over = message.deliveries[place].answered + journal.lease + journal.exports.precision
+        if each.digest is not None and each.sent > over:
+            return True
+    return False
+
+
+@rule(
+    "retention.expired-dequeue",
+    text="A message whose file has expired is offered as one without a file, or has left the queue.",
+    source=article(SECTION),
+    reading="The article does not say what becomes of the message.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(PRODUCE, ADVANCE_TIME),
+    answers=("no-file", "dropped"),
+)
+def expired_dequeue(journal: Readings) -> Iterator[Finding]:
+    """Dequeues of jobs whose exports are all more than seven days old."""
+    for each in journal.dequeues:
+        if each.delivered and _all_expired(journal, each):
+            yield answered("no-file" if each.kind == "no-file" else "offered", each)
+    for miss in journal.waiting.misses.get(Why.EXPIRED, ()):
+        if _all_expired(journal, miss.empty):
+            yield answered("dropped", miss.empty)
+
+
+def _all_expired(journal: Readings, call: Dequeue) -> bool:
+    """Whether every message that the queue may hold had a file, and its seven days are over."""
+    exports = journal.exports
+    activity = call.activity or ""
+    runs = exports.productions.get(activity, ())
+    before = [each for each in runs if each.since <= call.answered]
+    return (
+        bool(before)
+        and exports.closed(activity)
+        and all(each.uploaded and each.at + journal.retention + exports.precision < call.sent for each in before)
+    )
+
+
+@rule(
+    "retention.at-seven-days",
+    text="At the very end of its seven days a file is gone, or still there.",
+    source=article(SECTION),
+    reading="The article does not say to which side the instant belongs.",
+    level=ASK,
+    provenance=INFERRED,
+    needs=(PRODUCE, ADVANCE_TIME),
+    answers=("gone", "kept"),
+)
+def at_seven_days(journal: Readings) -> Iterator[Finding]:
+    """A download or a dequeue at exactly that instant: only a clock that stands still can show it."""
+    for message, place, each in plain_downloads(journal):
+        run = message.production
+        if run is None or not _at_end(journal, run, each.sent, each.answered) or each.status is None:
+            continue
+        delivery = message.deliveries[place]
+        if brought(journal, each) is not None:
+            yield answered("kept", delivery, each)
+        elif leased_at(journal, delivery, each) and not settled_before(journal, message, place, each):
+            yield answered("gone", delivery, each)
+    for message in journal.messages:
+        run = message.production
+        for offer in message.deliveries:
+            if run is not None and _at_end(journal, run, offer.sent, offer.answered):
+                yield answered("kept" if offer.kind == "message" else "gone", offer)
+
+
+def _at_end(journal: Readings, run: Production, sent: datetime, until: datetime) -> bool:
+    return run.since == run.at and sent == until == run.at + journal.retention
