@@ -2,6 +2,7 @@
 
 import gzip
 
+from popreceipt.client import wire
 from popreceipt.client.wire import Spelling
 from popreceipt.scenario import shows
 from popreceipt.stage import Stage
@@ -59,4 +60,7 @@ def test_an_upload_in_chunks(stage: Stage) -> None:
 def test_a_compressed_upload(stage: Stage) -> None:
     """Asks whether an upload with a content encoding is taken."""
     intake = stage.imports()
-    intake.offer(gzip.compress(stage.file(), mtime=0), headers=(("content-encoding", "gzip"),))
+    packed = gzip.compress(stage.file(), mtime=0)
+    message = wire.message_id(intake.offer(packed, headers=(("content-encoding", "gzip"),)))
+    if message is not None:
+        intake.run(message)

@@ -1,9 +1,9 @@
 """How long a file stays."""
 
-from datetime import datetime
+from datetime import timedelta
 
 from popreceipt.scenario import shows
-from popreceipt.stage import HALF_HOUR, SEVEN_DAYS, Stage
+from popreceipt.stage import SEVEN_DAYS, Stage
 
 
 @shows("retention.kept-for-seven-days", needs=("produce",))
@@ -48,10 +48,14 @@ def test_seven_days_known_from_the_wire_alone(stage: Stage) -> None:
 def test_what_an_expired_file_answers(stage: Stage) -> None:
     """Asks what download and dequeue answer once the file is gone."""
     queue = stage.export()
-    delivery = queue.receive()
-    taken: datetime = stage.now()
-    stage.until_shortly_after(taken + SEVEN_DAYS + HALF_HOUR)
+    queue.produce()
+    born = stage.now()
+    stage.until_shortly_before(born + SEVEN_DAYS - timedelta(minutes=10))
+    delivery = queue.obtain()
     queue.download(delivery)
+    stage.until_shortly_after(born + SEVEN_DAYS)
+    queue.download(delivery)
+    stage.advance(minutes=31)
     queue.dequeue()
 
 
@@ -63,5 +67,6 @@ def test_at_exactly_seven_days(stage: Stage) -> None:
     born = stage.now()
     stage.advance(days=6, hours=23, minutes=50)
     delivery = queue.obtain()
+    queue.download(delivery)
     stage.until(born + SEVEN_DAYS)
     queue.download(delivery)

@@ -20,8 +20,8 @@ ABOVE = (
     {"verification"},
     {"generate"},
     {"cli"},
+    {"__main__"},
 )
-
 
 
 def allowed(part: str) -> set[str]:

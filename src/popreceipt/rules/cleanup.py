@@ -295,7 +295,8 @@ class _Desk:
         if not place or not seen[place - 1][0].precedes(moment):
             return None
         earlier, state = seen[place - 1]
-        at_once = earlier.since == moment.by and moment.place - earlier.place < 1
+        ran = message is not None and message.recurrence.ran_on_purpose(moment.since, moment.by)
+        at_once = earlier.since == moment.by and moment.place - earlier.place < 1 and not ran
         later = seen[place] if place < len(seen) else None
         unchanged = later is not None and moment.precedes(later[0]) and later[1] == state
         return state if state in FOR_GOOD or at_once or unchanged else None

@@ -159,7 +159,7 @@ def location_is_absolute(journal: Readings) -> Iterator[Finding]:
     "download.repeatable",
     text="A file can be downloaded more than once while its message is not acknowledged, and is the same each time.",
     source=client(POWERSHELL, "Get-DmfFile: repeats a failed download"),
-    reading="Within the half hour of one delivery.",
+    reading="Within the half hour of one delivery; refused only of a file that is known to be younger than seven days.",
     level=SHOULD,
     provenance=CLIENT_OBSERVED,
 )
@@ -175,6 +175,8 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
                 before[delivery.seq] = file
             continue
         if not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
+            continue
+        if file is None and not in_time(journal, message, each):
             continue
         if file is not None:
             if file.digest == first.digest:

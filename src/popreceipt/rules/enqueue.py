@@ -4,6 +4,7 @@ Goes by the answer to the enqueue, by the statuses that the message was seen to 
 messages. What processing makes of the records is the business of other chapters.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
@@ -118,6 +119,7 @@ def each_call_its_own_message(journal: Readings) -> Iterator[Finding]:
 )
 def any_content_type(journal: Readings) -> Iterator[Finding]:
     """Uploads with a type that clients send, and refusals for the type."""
+    elsewhere = _Taken(journal)
     for enqueue in journal.enqueues:
         if enqueue.encoding not in (None, "", "identity") or enqueue.method != "POST":
             continue
@@ -129,7 +131,7 @@ def any_content_type(journal: Readings) -> Iterator[Finding]:
         elif enqueue.status == 415:
             yield violated(f"content type {enqueue.content_type or '(none)'} was answered 415", enqueue)
         elif enqueue.status in (400, 406) and enqueue.length:
-            taken = _accepted_otherwise(journal, enqueue)
+            taken = elsewhere.otherwise(enqueue)
             if taken is not None:
                 yield violated(
                     f"content type {enqueue.content_type or '(none)'} was answered {enqueue.status}, the same upload "
@@ -341,13 +343,24 @@ def _of_its_form(journal: Readings, enqueue: Enqueue) -> bool:
     )
 
 
-def _accepted_otherwise(journal: Readings, enqueue: Enqueue) -> Enqueue | None:
-    """The same bytes, handed in by the same path and query with another content type, and taken."""
-    for each in journal.enqueues_of(enqueue.digest):
-        same = each.path == enqueue.path and each.query == enqueue.query
-        if each.ok and same and each.content_type != enqueue.content_type:
-            return each
-    return None
+class _Taken:
+    """Uploads that were taken, by what was handed in where, looked through only when one was not."""
+
+    def __init__(self, journal: Readings) -> None:
+        self._journal = journal
+
+    def otherwise(self, enqueue: Enqueue) -> Enqueue | None:
+        """The same bytes, handed in by the same path and query with another content type."""
+        found = self._by_type.get((enqueue.path, enqueue.query, enqueue.digest), {})
+        return next((each for content_type, each in found.items() if content_type != enqueue.content_type), None)
+
+    @cached_property
+    def _by_type(self) -> dict[tuple[str, str, str], dict[str | None, Enqueue]]:
+        found: dict[tuple[str, str, str], dict[str | None, Enqueue]] = defaultdict(dict)
+        for each in self._journal.enqueues:
+            if each.ok:
+                found[(each.path, each.query, each.digest)].setdefault(each.content_type, each)
+        return dict(found)
 
 
 class _Fate:

@@ -27,7 +27,7 @@ HALF_HOUR: Final = timedelta(minutes=30)
 """How long a dequeued message stays hidden (article "Recurring integrations", "API for acknowledgment")."""
 
 SEVEN_DAYS: Final = timedelta(days=7)
-"""How long a file stays in blob storage (article "Recurring integrations", "Getting the status of a message")."""
+"""How long a file stays in blob storage (article "Recurring integrations", "API for getting message status")."""
 
 
 class Sighting(msgspec.Struct, gc=False):
@@ -128,17 +128,6 @@ class Readings(Reader):
         found: dict[str, list[Production]] = defaultdict(list)
         for each in self.productions:
             found[each.activity].append(each)
-        return dict(found)
-
-    def enqueues_of(self, digest: str) -> list[Enqueue]:
-        """Uploads of the same bytes, by their digest."""
-        return self._enqueues_by_digest.get(digest, [])
-
-    @cached_property
-    def _enqueues_by_digest(self) -> dict[str, list[Enqueue]]:
-        found: dict[str, list[Enqueue]] = defaultdict(list)
-        for each in self.enqueues:
-            found[each.digest].append(each)
         return dict(found)
 
     def settled(self, activity: str, name: str, call: Call) -> Any:

@@ -13,7 +13,7 @@ from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, PRODUCE, ar
 from popreceipt.rules.waiting import Why
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
-SECTION: Final = "Getting the status of a message"
+SECTION: Final = "API for getting message status"
 
 LATE_PART: Final = 7
 """Held is said only of the last of so many parts of the seven days."""
@@ -63,9 +63,10 @@ def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
         else:
             yield undecided(f"nothing offered of a file {age} old, unless somebody else took it", *witnesses)
     for empty in journal.dequeues:
-        if empty.kind == "no-file" and authorised(empty) and all_have_files(journal, empty):
-            if not all_young(journal, empty):
-                yield violated("says there is no file, and no file of the job is seven days old", empty)
+        if empty.kind != "no-file" or not authorised(empty) or not all_have_files(journal, empty):
+            continue
+        if not all_young(journal, empty):
+            yield violated("says there is no file, and no file of the job is seven days old", empty)
 
 
 @rule(

@@ -255,19 +255,21 @@ class Waiting:
         )
 
     def _reason(self, message: Message, place: int, acks: list[Ack]) -> Why:
-        """Which promise a loss after these acknowledgments breaks: the weakest that they touch."""
-        current = message.deliveries[place]
-        reasons = set()
-        for each in acks:
-            if each.refused and not each.in_doubt:
-                denied = each.status in (401, 403) or not authorised(each)
-                reasons.add(Why.UNAUTHORISED if denied else Why.REFUSED)
-            elif each.activity != message.activity and each.receipt == current.receipt:
-                reasons.add(Why.ELSEWHERE)
-            else:
-                reasons.add(Why.STALE)
+        """Which promise a loss after these acknowledgments breaks: the weakest that they touch.
+
+        One that was refused is that and nothing else: no refusal may have an effect.
+        """
+        reasons = {
+            refusal if (refusal := _refusal(each)) is not None else self._nature(message, place, each) for each in acks
+        }
         order = (Why.STALE, Why.ELSEWHERE, Why.REFUSED, Why.UNAUTHORISED)
         return next(each for each in order if each in reasons)
+
+    def _nature(self, message: Message, place: int, ack: Ack) -> Why:
+        """Why a harmless acknowledgment ought to change nothing, whatever it was answered."""
+        if ack.activity != message.activity and ack.receipt == message.deliveries[place].receipt:
+            return Why.ELSEWHERE
+        return Why.STALE
 
     def survived(self, message: Message, why: Why) -> Iterator[tuple[Dequeue, Dequeue, list[Ack]]]:
         """Deliveries after which acknowledgments should have changed nothing, and the redelivery that shows it."""
@@ -277,8 +279,15 @@ class Waiting:
                 continue
             harmless, ends = self._sorted_out(message, place, acks)
             own = [each for each in harmless if each in acks[place] and self.exports.precedes(each, again)]
-            if own and ends is None and self._reason(message, place, own) is why:
-                yield delivery, again, own
+            if ends is None and (shown := [each for each in own if why in self._natures(message, place, each)]):
+                yield delivery, again, shown
+
+    def _natures(self, message: Message, place: int, ack: Ack) -> list[Why]:
+        """All promises that a message shows kept when it survives an acknowledgment."""
+        found = [] if (refusal := _refusal(ack)) is None else [refusal]
+        if not found or ack.activity != message.activity or self._replaced(message, place, ack):
+            found.append(self._nature(message, place, ack))
+        return found
 
     def _aged(
         self,
@@ -402,6 +411,13 @@ class _Hidden:
             return float("inf")
         hidden = bisect_right(self._starts, empty.answered) - bisect_left(self._ends, empty.sent)
         return hidden + bisect_right(self._gone, empty.answered)
+
+
+def _refusal(ack: Ack) -> Why | None:
+    """Which kind of refusal an acknowledgment met; None for none."""
+    if not ack.refused or ack.in_doubt:
+        return None
+    return Why.UNAUTHORISED if ack.status in (401, 403) or not authorised(ack) else Why.REFUSED
 
 
 def _maybe(ack: Ack) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 
@@ -18,16 +19,16 @@ from popreceipt.emulator.http import Request, Response
 from popreceipt.emulator.identity import Caller, Identity
 from popreceipt.emulator.identity.directory import is_environment
 from popreceipt.emulator.identity.tokens import signing_key
-from popreceipt.emulator.mutants.mutant import Mutant
-from popreceipt.emulator.mutants.parts import Around, Mutated, Route, StoreAround, answers, made_of
+from popreceipt.emulator.mutants.mutant import mutant
+from popreceipt.emulator.mutants.parts import Around, Mutated, Route, StoreAround, answers
 from popreceipt.emulator.routes.call import Call
-from popreceipt.emulator.store import Store
 from popreceipt.vocabulary import ACK, CORRELATION_ID, DEQUEUE, ENQUEUE, JOBSTATUS, MESSAGE_STATUS, POP_RECEIPT
 
 AUTHORISED = "authorised"
 NOBODY = "nobody"
 
-_PASS = "Pass "  # noqa: S105 - the scheme of a header that only this module writes and reads
+_PASS = "Pass "
+"""The scheme of a header that only this module writes and reads."""
 
 Claims = dict[str, Any]
 Decide = Callable[[Mutated, Call], str | None]
@@ -151,17 +152,229 @@ def _now_and_then(emulator: Mutated, route: Route) -> Route:
 
 
 class _BlindToDisabled(StoreAround):
-    """Connector and actions see every activity as enabled; its settings stay as they are."""
+    """The connector sees every activity as enabled; its settings stay as they are."""
 
     def activity(self, identifier: str) -> Activity | None:
+        """The activity of this ID, enabled where the connector asks."""
         found = super().activity(identifier)
         if found is None or self.emulator.operation is None:
             return found
-        return dataclasses_like(found, enabled=True)
+        return msgspec.structs.replace(found, enabled=True)
 
 
-def dataclasses_like(activity: Activity, **changes: Any) -> Activity:
-    """The activity with other settings."""
-    import msgspec
+# Refusals with an effect
 
-    return msgspec.structs.replace(activity, **changes)
+
+REFUSALS = frozenset({401, 403})
+
+
+def _activity_of(call: Call, direction: str) -> Activity | None:
+    identifier = read_guid(call.words[-1])
+    activity = None if identifier is None else call.emulator.store.activity(identifier)
+    return activity if activity is not None and activity.direction == direction else None
+
+
+def _leases_all_the_same(call: Call, response: Response) -> Response:
+    activity = _activity_of(call, EXPORT)
+    if response.status in REFUSALS and activity is not None:
+        call.emulator.deliveries.dequeue(activity, call.now)
+    return response
+
+
+def _keeps_all_the_same(call: Call, response: Response) -> Response:
+    activity = _activity_of(call, IMPORT)
+    if response.status in REFUSALS and activity is not None:
+        entity = call.request.parameters().get("entity")
+        call.emulator.batch.enqueue(
+            activity, call.request.body, call.now, entity=entity, company=None, external_identifier=None
+        )
+    return response
+
+
+def _acknowledges_all_the_same(call: Call, response: Response) -> Response:
+    activity = _activity_of(call, EXPORT)
+    if response.status in REFUSALS and activity is not None:
+        try:
+            body = read_object(call.request.body)
+        except NotJson:
+            return response
+        correlation, receipt = body.get(CORRELATION_ID), body.get(POP_RECEIPT)
+        if isinstance(correlation, str) and isinstance(receipt, str):
+            call.emulator.deliveries.acknowledge(activity, correlation, receipt, call.now)
+    return response
+
+
+# The issuer
+
+
+class _AnySecretWillDo(Identity):
+    """Takes whatever secret is sent for the right one."""
+
+    def handle(self, request: Request) -> Response | None:
+        """The answer, a wrong secret replaced by the right one."""
+        response = super().handle(request)
+        if response is None or response.status != 401:
+            return response
+        form = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+        application = self.directory.application(form.get("client_id", ""))
+        if application is None:
+            return response
+        form["client_secret"] = application.client_secret
+        return super().handle(dataclasses.replace(request, body=urlencode(form).encode("ascii")))
+
+
+class _LeavesOutTheType(Identity):
+    """Does not say of which type its tokens are."""
+
+    def handle(self, request: Request) -> Response | None:
+        """The answer, without `token_type`."""
+        response = super().handle(request)
+        if response is None or response.status != 200 or b"access_token" not in response.body:
+            return response
+        said = {name: value for name, value in json.loads(response.body).items() if name != "token_type"}
+        return Response(response.status, response.headers, json.dumps(said).encode("utf-8"))
+
+
+MUTANTS = (
+    mutant(
+        "enqueue-without-a-token",
+        "Takes uploads from callers without a token.",
+        "authorization.token-required",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_is_anonymous), ENQUEUE),
+    ),
+    mutant(
+        "acknowledgment-without-a-token",
+        "Takes acknowledgments from callers without a token.",
+        "authorization.token-required",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_is_anonymous), ACK),
+    ),
+    mutant(
+        "status-without-a-token",
+        "Tells callers without a token the status of a message.",
+        "authorization.token-required",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_is_anonymous), MESSAGE_STATUS),
+    ),
+    mutant(
+        "jobstatus-without-a-token",
+        "Answers jobstatus to callers without a token.",
+        "authorization.token-required",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_is_anonymous), JOBSTATUS),
+    ),
+    mutant(
+        "forged-tokens-accepted",
+        "Reads what a token says and never looks at its signature.",
+        "authorization.forged-token-refused",
+        identity=Doorkeeper,
+        routes=deciding(_whatever_the_signature),
+    ),
+    mutant(
+        "forged-tokens-accepted-by-actions",
+        "Looks at signatures in the connector only, not in the OData actions.",
+        "authorization.forged-token-refused",
+        identity=Doorkeeper,
+        routes=deciding(_whatever_the_signature, MESSAGE_STATUS),
+    ),
+    mutant(
+        "expired-tokens-accepted",
+        "Accepts tokens whose life is over.",
+        "authorization.expired-token-refused",
+        identity=Doorkeeper,
+        routes=deciding(_whatever_the_time),
+    ),
+    mutant(
+        "expired-tokens-accepted-by-actions",
+        "Accepts tokens whose life is over in the OData actions.",
+        "authorization.expired-token-refused",
+        identity=Doorkeeper,
+        routes=deciding(_whatever_the_time, MESSAGE_STATUS),
+    ),
+    mutant(
+        "foreign-tokens-accepted",
+        "Accepts tokens that were issued for another resource.",
+        "authorization.foreign-audience-refused",
+        identity=Doorkeeper,
+        routes=deciding(_whatever_the_audience),
+    ),
+    mutant(
+        "unmapped-application-accepted",
+        "Lets an application in that is not registered with the environment.",
+        "authorization.application-must-be-mapped",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_has_role("unmapped"))),
+    ),
+    mutant(
+        "unmapped-application-asks-for-statuses",
+        "Tells the status of messages to an application that is not registered with the environment.",
+        "authorization.application-must-be-mapped",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_has_role("unmapped")), MESSAGE_STATUS),
+    ),
+    mutant(
+        "unlisted-application-accepted",
+        "Lets an application use jobs whose policy does not list it.",
+        "authorization.application-must-be-on-the-job",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_has_role("unlisted"))),
+    ),
+    mutant(
+        "unlisted-application-enqueues",
+        "Lets an application hand files to jobs whose policy does not list it.",
+        "authorization.application-must-be-on-the-job",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_has_role("unlisted")), ENQUEUE),
+    ),
+    mutant(
+        "disabled-entry-accepted",
+        "Lets an application in whose entry on the job's policy is not enabled.",
+        "authorization.disabled-entry-refused",
+        store=_BlindToDisabled,
+    ),
+    mutant(
+        "every-twentieth-call-refused",
+        "Turns away every twentieth call, whoever makes it.",
+        "authorization.issued-token-accepted",
+        identity=Doorkeeper,
+        routes=_now_and_then,
+    ),
+    mutant(
+        "first-version-tokens-refused",
+        "Issues tokens at the first version of its endpoint and accepts only those of the second.",
+        "authorization.issued-token-accepted",
+        identity=Doorkeeper,
+        routes=deciding(_not_of_the_first_version),
+    ),
+    mutant(
+        "refused-dequeue-leases",
+        "Refuses a dequeue for want of authorisation and hides the message all the same.",
+        "authorization.refusal-changes-nothing",
+        routes=answers(_leases_all_the_same, DEQUEUE),
+    ),
+    mutant(
+        "refused-enqueue-makes-a-message",
+        "Refuses an enqueue for want of authorisation and keeps the file all the same.",
+        "authorization.refusal-changes-nothing",
+        routes=answers(_keeps_all_the_same, ENQUEUE),
+    ),
+    mutant(
+        "refused-acknowledgment-counts",
+        "Refuses an acknowledgment for want of authorisation and ends the redelivery all the same.",
+        "acknowledgment.refused-changes-nothing",
+        routes=answers(_acknowledges_all_the_same, ACK),
+    ),
+    mutant(
+        "any-secret-gets-a-token",
+        "Issues a token whatever the client secret is.",
+        "authorization.wrong-secret-refused",
+        identity=_AnySecretWillDo,
+    ),
+    mutant(
+        "token-without-its-type",
+        "Issues tokens without saying that they are bearer tokens.",
+        "authorization.token-answer",
+        identity=_LeavesOutTheType,
+    ),
+)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from popreceipt.emulator.emulator import Emulator
+from popreceipt.emulator.mutants.parts import made_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +20,8 @@ class Mutant:
     text: str
     convicted_by: tuple[str, ...]
     make: Callable[..., Emulator]
+
+
+def mutant(id: str, text: str, *convicted_by: str, **parts: Any) -> Mutant:  # noqa: A002 - the name of the member
+    """A mutant made of other parts (see `Parts`)."""
+    return Mutant(id, text, convicted_by, made_of(**parts))
