@@ -288,14 +288,14 @@ class _Desk:
     def _state(self, known: _Known, moment: Moment) -> str | None:
         """The state that a message certainly had at a moment."""
         message = known.message
-        if message is not None and not message.recurrence.may_have_run(message.enqueue.sent, moment.by):
+        if message is not None and not message.may_be_taken(moment):
             return vocabulary.ENQUEUED
         seen = self._seen.get(known.id, [])
         place = bisect_left(seen, (moment.since, moment.place), key=lambda each: (each[0].by, each[0].place))
         if not place or not seen[place - 1][0].precedes(moment):
             return None
         earlier, state = seen[place - 1]
-        ran = message is not None and message.recurrence.ran_on_purpose(moment.since, moment.by)
+        ran = message is not None and message.recurrence.ran_on_purpose(earlier, moment)
         at_once = earlier.since == moment.by and moment.place - earlier.place < 1 and not ran
         later = seen[place] if place < len(seen) else None
         unchanged = later is not None and moment.precedes(later[0]) and later[1] == state

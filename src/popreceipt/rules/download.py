@@ -117,7 +117,7 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
-        else:
+        elif each.status is None or each.in_doubt:
             yield undecided(f"no file came: {each.failure or each.status}", delivery, each)
 
 
@@ -183,9 +183,9 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
                 yield held("the same file again", first, each)
             else:
                 yield violated("another file at the same location", first, each)
-        elif each.refused and not each.in_doubt:
+        elif each.status is not None and 400 <= each.status < 500:
             yield violated(f"the second download is answered with {each.status}", first, each)
-        else:
+        elif each.in_doubt:
             yield undecided(f"no second file came: {each.failure or each.status}", first, each)
 
 

@@ -236,8 +236,7 @@ def _waits(message: Import, call: ExecutionId) -> bool:
     moment = message.at(call)
     if any(each.state == vocabulary.ENQUEUED and moment.precedes(each) for each in message.seen):
         return True
-    early = not message.recurrence.may_have_run(message.enqueue.sent, call.answered)
-    return early and message.at(message.enqueue).precedes(moment)
+    return message.at(message.enqueue).precedes(moment) and not message.may_be_taken(moment)
 
 
 def _unresolved(call: ExecutionId) -> str | None:

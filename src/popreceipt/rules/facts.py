@@ -262,12 +262,16 @@ class Cleanup(msgspec.Struct, gc=False):
 
 
 class ProcessRun(msgspec.Struct, gc=False):
-    """A batch run of an import that was started on purpose."""
+    """A batch run of an import that was started on purpose.
+
+    `place` breaks ties on a clock that stands, as in `Activity`.
+    """
 
     activity: str
     since: datetime
     at: datetime
     processed: int
+    place: float = 0
 
 
 def between(first: Call, second: Call) -> tuple[timedelta, timedelta]:

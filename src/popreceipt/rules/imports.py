@@ -4,7 +4,7 @@ A recurrence is known by its bounds: it counts from the creation of its recurrin
 took effect between two instants. Where a journal does not tell, the answers are the lenient ones.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,9 @@ COMPLETED: Final = frozenset({vocabulary.PROCESSED, vocabulary.PROCESSED_WITH_ER
 SHOWN_PRECISION: Final = timedelta(seconds=1)
 """Instants in Manage messages may be cut or rounded to whole seconds."""
 
+_FIRST: Final = float("-inf")
+_LAST: Final = float("inf")
+
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -45,7 +48,7 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
     """Some instant between `since` and `by`.
 
     Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first,
-    unless several called at once: then all have the same place.
+    unless several called at once: then all have the place 0.
     """
 
     since: datetime
@@ -97,28 +100,31 @@ class Recurrence:
         self.origin = origin
         self._told = told
         self._runs = runs
-        self._run_ends = [each.at for each in runs]
+        self._run_ends = [(each.at, each.place) for each in runs]
 
     @property
     def exact(self) -> bool:
         """Its ticks are known to the instant."""
         return self.origin is not None and self.origin[0] == self.origin[1] and self.period is not None
 
-    def ran_on_purpose(self, start: datetime, end: datetime) -> bool:
-        """Whether somebody made the batch run at some instant of that stretch."""
-        place = bisect_left(self._run_ends, start)
-        return place < len(self._runs) and self._runs[place].since <= end
+    def ran_on_purpose(self, start: Moment, end: Moment) -> bool:
+        """Whether somebody may have made the batch run after `start` had begun and before `end` was over."""
+        place = bisect_right(self._run_ends, (start.since, start.place or _FIRST))
+        if place == len(self._runs):
+            return False
+        run = self._runs[place]
+        return run.since < end.by or (run.since == end.by and run.place < (end.place or _LAST))
 
-    def may_have_run(self, start: datetime, end: datetime) -> bool:
-        """Whether the batch may have run at some instant of that stretch, its ends included."""
-        if end >= self.until or self.ran_on_purpose(start, end):
+    def may_have_run(self, start: Moment, end: Moment) -> bool:
+        """Whether the batch may have run after `start` had begun and before `end` was over."""
+        if end.by >= self.until or self.ran_on_purpose(start, end):
             return True
         if self.period is None:
             return not self._told
         if self.origin is None:
             return True
         first, last = self.origin
-        return max(1, _ceiling(start - last, self.period)) <= (end - first) // self.period
+        return max(1, _ceiling(start.since - last, self.period)) <= (end.by - first) // self.period
 
     def ticks_between(self, start: datetime, end: datetime) -> int:
         """How many ticks certainly lie after `start` and before `end`."""
@@ -200,6 +206,10 @@ class Import:
     def at(self, fact: Call | Rows | Records | Cleanup) -> Moment:
         """When a call took effect, or an observation was made, to be compared with what was seen of this message."""
         return moment_of(fact, in_line=self.in_line)
+
+    def may_be_taken(self, by: Moment) -> bool:
+        """Whether the batch may have run since the enqueue was sent and before `by` was over."""
+        return self.recurrence.may_have_run(self.at(self.enqueue), by)
 
     def ended_before(self, moment: Moment) -> Sighting | None:
         """The end, where it was seen before that."""
@@ -305,7 +315,7 @@ class _History:
 
     def __init__(self, journal: "Readings", activity: str) -> None:
         observed = sorted(journal.activities[activity], key=lambda each: each.at)
-        runs = sorted(journal.runs.get(activity, ()), key=lambda each: each.at)
+        runs = sorted(journal.runs.get(activity, ()), key=lambda each: (each.at, each.place))
         self._times: list[datetime] = []
         self._settings: list[Mapping[str, Any]] = []
         merged: dict[str, Any] = {}

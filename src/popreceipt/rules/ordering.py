@@ -164,5 +164,5 @@ def failed_message(journal: Readings) -> Iterator[Finding]:
                 continue
             since = max(end.by, second.enqueue.answered)
             recurrence = second.recurrence
-            if recurrence.ticks_between(since, last.since) or recurrence.ran_on_purpose(since, last.since):
+            if recurrence.ticks_between(since, last.since) or recurrence.ran_on_purpose(end, last):
                 yield answered("blocks", *witnesses, *_calls(last.call))

@@ -28,6 +28,7 @@ from popreceipt.rules.imports import (
     COMPLETED,
     SHOWN_PRECISION,
     Import,
+    Moment,
     Sighting,
     gate_or_gateway,
     plus_in_entity,
@@ -78,7 +79,7 @@ def waits_for_the_recurrence(journal: Readings) -> Iterator[Finding]:
             yield early
             continue
         for sighting in message.seen:
-            if message.recurrence.may_have_run(message.enqueue.sent, sighting.by):
+            if message.may_be_taken(sighting):
                 break
             if sighting.state == vocabulary.ENQUEUED and sighting.since > message.enqueue.answered:
                 yield held("waited", *_calls(message, sighting))
@@ -87,17 +88,18 @@ def waits_for_the_recurrence(journal: Readings) -> Iterator[Finding]:
 
 def _too_early(message: Import) -> Finding | None:
     """The finding that a message was processed before any run, by its rows or (without rows) by its status."""
-    handed_in = message.enqueue.sent
     for row in message.rows:
         if row.started is None and row.state not in STARTED:
             continue
-        by = row.by if row.started is None else min(row.by, row.started + SHOWN_PRECISION)
-        if not message.recurrence.may_have_run(handed_in, by):
-            return violated(f"processing started by {by}, before any recurrence since the enqueue", message.enqueue)
+        by: Moment = row
+        if row.started is not None and row.started + SHOWN_PRECISION < row.by:
+            by = Moment(row.started, row.started + SHOWN_PRECISION, 0)
+        if not message.may_be_taken(by):
+            return violated(f"processing started by {by.by}, before any recurrence since the enqueue", message.enqueue)
     if message.rows:
         return None
     for sighting in message.seen:
-        if message.recurrence.may_have_run(handed_in, sighting.by):
+        if message.may_be_taken(sighting):
             break
         if sighting.state in STARTED:
             return violated(f"{sighting.state} before any recurrence since the enqueue", *_calls(message, sighting))
@@ -140,7 +142,7 @@ def runs_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
             if (
                 taken is not None
                 and recurrence.ticks_between(handed_in, taken.since) == 1
-                and not recurrence.ran_on_purpose(message.enqueue.sent, taken.by)
+                and not recurrence.ran_on_purpose(message.at(message.enqueue), taken)
             ):
                 yield held("taken", *_calls(message, taken))
 
@@ -211,7 +213,9 @@ def at_the_tick(journal: Readings) -> Iterator[Finding]:
         if instant != message.enqueue.answered or not since_origin or since_origin % recurrence.period:
             continue
         for sighting in message.seen:
-            if sighting.by >= instant + recurrence.period or recurrence.ran_on_purpose(instant, sighting.by):
+            if sighting.by >= instant + recurrence.period or recurrence.ran_on_purpose(
+                message.at(message.enqueue), sighting
+            ):
                 break
             if sighting.state != vocabulary.ENQUEUED:
                 yield answered("this-tick", *_calls(message, sighting))

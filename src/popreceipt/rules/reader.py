@@ -446,7 +446,8 @@ class Reader:
 
     def _processed(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
-        self.runs[activity].append(ProcessRun(activity, _since(seen), seen.at, int(seen.facts.get("processed", 0))))
+        processed = int(seen.facts.get("processed", 0))
+        self.runs[activity].append(ProcessRun(activity, _since(seen), seen.at, processed, self._place))
 
 
 def _in_time(call: Call) -> tuple[datetime, int]:

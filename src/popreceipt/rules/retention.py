@@ -48,9 +48,9 @@ def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
         if settled_before(journal, message, place, each):
             continue
         age = each.answered - run.since
-        if each.refused and not each.in_doubt:
+        if each.status is not None and 400 <= each.status < 500:
             yield violated(f"answered with {each.status} when the file was at most {age} old", delivery, each)
-        else:
+        elif each.in_doubt:
             yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
     for miss in journal.waiting.misses.get(Why.AGED, ()):
         wait = miss.wait

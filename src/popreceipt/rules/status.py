@@ -24,7 +24,7 @@ from popreceipt.rules.imports import (
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.requests import names_a_guid
 from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, INFERRED, MUST, PRODUCE, SHOULD, article, client, rule
-from popreceipt.verdict import Finding, answered, held, violated
+from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 STATUS_SECTION = "API for getting message status"
 SCHEDULER = "microsoft/Recurring-Integrations-Scheduler"
@@ -103,7 +103,7 @@ def enqueued_until_taken(journal: Readings) -> Iterator[Finding]:
                 if first:
                     yield held("Enqueued at first", message.enqueue, sighting.call)
                 first = False
-            elif message.recurrence.may_have_run(message.enqueue.sent, sighting.by):
+            elif message.may_be_taken(sighting):
                 break
             elif message.rows:
                 if any(_later_untouched(sighting, message)):
@@ -272,6 +272,8 @@ def processed_when_all_records_are_good(journal: Readings) -> Iterator[Finding]:
             continue
         if end.state == vocabulary.PROCESSED:
             yield held("Processed", *_seen(message, end))
+        elif end.state == vocabulary.POSTPROCESSING_FAILED:
+            yield undecided("what failed after processing need not be a record", *_seen(message, end))
         else:
             yield violated(f"{end.state}, though all {len(message.file.good)} records are good", *_seen(message, end))
 
@@ -291,6 +293,8 @@ def with_errors_when_records_fail(journal: Readings) -> Iterator[Finding]:
             continue
         if end.state == vocabulary.PROCESSED_WITH_ERRORS:
             yield held("ProcessedWithErrors", *_seen(message, end))
+        elif end.state == vocabulary.POSTPROCESSING_FAILED:
+            yield undecided("what failed after processing need not be a record", *_seen(message, end))
         elif end.state == vocabulary.PROCESSED or message.file.good:
             yield violated(
                 f"{end.state}, with {len(message.file.bad)} bad and {len(message.file.good)} good records",
@@ -366,7 +370,7 @@ def _expected(message: Import, job: Sighting, places: Sequence[tuple[datetime, f
         return later
     if earlier is None:
         return None
-    at_one_instant = earlier.since == job.by and not message.recurrence.ran_on_purpose(job.by, job.by)
+    at_one_instant = earlier.since == job.by and not message.recurrence.ran_on_purpose(earlier, job)
     if earlier.state in FINAL or at_one_instant or (later is not None and later.state == earlier.state):
         return earlier
     return None

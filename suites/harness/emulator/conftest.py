@@ -1,7 +1,7 @@
 """An environment to talk to: an emulator on a manual clock, with tokens for each role."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -159,7 +159,7 @@ Made = Callable[..., Environment]
 
 
 @pytest.fixture
-def environment(request: pytest.FixtureRequest) -> Made:
+def environment() -> Iterator[Made]:
     """Make an environment; the arguments are dialects. At the end none may have had an internal fault."""
     made: list[Environment] = []
 
@@ -170,11 +170,8 @@ def environment(request: pytest.FixtureRequest) -> Made:
         made.append(Environment(chosen, world=world, **options))
         return made[-1]
 
-    def no_faults() -> None:
-        assert [fault for one in made for fault in one.emulator.faults] == []
-
-    request.addfinalizer(no_faults)
-    return make
+    yield make
+    assert [fault for one in made for fault in one.emulator.faults] == []
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_unknown_things_to_ask_actions_for(unchanged: Environment) -> None:
 
 def test_actions_understand_single_quotes_braces_and_any_letter_case(settled: Environment) -> None:
     """As public clients write."""
-    lenient = "{'messageId': '%s'}" % settled.message
+    lenient = f"{{'messageId': '{settled.message}'}}"
     assert settled.call("POST", ACTION + "GetMessageStatus", "", lenient).status == 200
     assert settled.value("getmessagestatus", messageId=f"{{{settled.message.upper()}}}") == "Enqueued"
 

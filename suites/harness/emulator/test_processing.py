@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -165,7 +166,7 @@ def test_in_order_means_one_after_another(plain: Environment) -> None:
     assert [plain.status(one) for one in messages] == ["Processed", "Preprocessing", "Enqueued"]
     plain.advance(seconds=6)
     rows = plain.messages(job)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         assert before["ProcessingCompletedDateTime"] <= after["ProcessingStartedDateTime"]
 
 

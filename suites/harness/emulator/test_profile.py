@@ -37,7 +37,8 @@ def test_a_file_deviates_in_several_points(tmp_path: Path) -> None:
     """Points by their names, periods in seconds."""
     file = tmp_path / "mine.toml"
     file.write_text(
-        'base = "2019"\n[points]\n"enqueue.message-id-form" = "bare"\n[parameters]\nlease_seconds = 90\nbody_limit = 10\n'
+        'base = "2019"\n[points]\n"enqueue.message-id-form" = "bare"\n'
+        "[parameters]\nlease_seconds = 90\nbody_limit = 10\n"
     )
     profile = load_profile(str(file))
     assert profile.enqueue_message_id_form == "bare"

@@ -129,7 +129,9 @@ def _whatever_the_time(emulator: Mutated, call: Call) -> str | None:
 
 def _whatever_the_audience(emulator: Mutated, call: Call) -> str | None:
     claims = _signed_claims(call.request.header("authorization"))
-    return None if not claims or _is_for_here(emulator, claims) or _is_over(call, claims) else _role_in(emulator, claims)
+    return (
+        None if not claims or _is_for_here(emulator, claims) or _is_over(call, claims) else _role_in(emulator, claims)
+    )
 
 
 def _not_of_the_first_version(_: Mutated, call: Call) -> str | None:

@@ -41,9 +41,10 @@ class _TwentyAreEnough(OwnBatch):
 
     room = 20
 
-    def rework(self, activity: Activity, produced: Produced) -> Produced:
+    def rework(self, produced: Produced) -> Produced:
         """What is over the room never enters the queue."""
-        waiting = [each for each in self._store.messages_of(activity.id) if each.queued and not each.deliveries]
+        messages = self._store.messages_of(produced.message.activity)
+        waiting = [each for each in messages if each.queued and not each.deliveries]
         if len(waiting) > self.room:
             self._store.put_message(msgspec.structs.replace(produced.message, queued=False))
         return produced
@@ -54,9 +55,9 @@ class _AHundredAreEnough(_TwentyAreEnough):
 
 
 class _EveryTenthIsLost(OwnBatch):
-    def rework(self, activity: Activity, produced: Produced) -> Produced:
+    def rework(self, produced: Produced) -> Produced:
         """The tenth, the twentieth, ... message of an activity never enters the queue."""
-        if len(self._store.messages_of(activity.id)) % 10 == 0:
+        if len(self._store.messages_of(produced.message.activity)) % 10 == 0:
             self._store.put_message(msgspec.structs.replace(produced.message, queued=False))
         return produced
 
@@ -202,7 +203,7 @@ class _NeverAgain(Hiding):
 
 
 class _ThreeTimesAtMost(OwnDeliveries):
-    def _is_given_up(self, message: Message, has_file: bool) -> bool:  # noqa: FBT001 - as the class above has it
+    def _is_given_up(self, message: Message, has_file: bool) -> bool:
         return message.deliveries >= 3 or super()._is_given_up(message, has_file)
 
 
@@ -385,7 +386,9 @@ MUTANTS = (
     ),
     mutant("lease-of-31-minutes", "Hides a message for 31 minutes.", BACK, deliveries=_HidesForThirtyOneMinutes),
     mutant("never-redelivered", "Offers each message once.", BACK, deliveries=_NeverAgain),
-    mutant("redelivered-twice-at-most", "Gives a message up after three deliveries.", BACK, deliveries=_ThreeTimesAtMost),
+    mutant(
+        "redelivered-twice-at-most", "Gives a message up after three deliveries.", BACK, deliveries=_ThreeTimesAtMost
+    ),
     mutant(
         "eleventh-hidden-message-lost",
         "Of the messages that hide at the same time brings back ten.",
@@ -416,14 +419,18 @@ MUTANTS = (
         "redelivery.first-delivery-has-no-last-dequeue",
         deliveries=_SaysNowAtFirst,
     ),
-    mutant("last-dequeue-always-blank", "Leaves LastDequeueDateTime blank at redeliveries.", SAYS, deliveries=_NeverSays),
+    mutant(
+        "last-dequeue-always-blank", "Leaves LastDequeueDateTime blank at redeliveries.", SAYS, deliveries=_NeverSays
+    ),
     mutant(
         "last-dequeue-is-the-first",
         "Names at each redelivery the first delivery, which is right at the second only.",
         SAYS,
         deliveries=_AlwaysSaysTheFirst,
     ),
-    mutant("last-dequeue-is-this-one", "Names at each redelivery the redelivery itself.", SAYS, deliveries=_SaysThisOne),
+    mutant(
+        "last-dequeue-is-this-one", "Names at each redelivery the redelivery itself.", SAYS, deliveries=_SaysThisOne
+    ),
     mutant("last-dequeue-in-local-time", "Writes local time and calls it UTC.", SAYS, deliveries=_SaysItInLocalTime),
     mutant(
         "last-dequeue-counts-empty-answers",

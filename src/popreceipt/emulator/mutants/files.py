@@ -24,42 +24,43 @@ class Serving(OwnDeliveries):
     def download(self, activity: Activity, correlation: str, blob_name: str, now: datetime) -> bytes | Missing:
         """The file, changed."""
         content = super().download(activity, correlation, blob_name, now)
-        return content if isinstance(content, Missing) else self.served(content, correlation)
+        return content if isinstance(content, Missing) else self.served(content)
 
-    def served(self, content: bytes, correlation: str) -> bytes:  # noqa: ARG002 - for subclasses to use
+    def served(self, content: bytes) -> bytes:
         """What is handed out instead."""
         return content
 
 
 class _CutsTheLastByte(Serving):
-    def served(self, content: bytes, correlation: str) -> bytes:  # noqa: ARG002 - whichever it is
+    def served(self, content: bytes) -> bytes:
         """All but the last byte."""
         return content[:-1]
 
 
 class _CutsTheFirstByte(Serving):
-    def served(self, content: bytes, correlation: str) -> bytes:  # noqa: ARG002 - whichever it is
+    def served(self, content: bytes) -> bytes:
         """All but the first byte."""
         return content[1:]
 
 
 class _CutsLargeOnes(Serving):
-    def served(self, content: bytes, correlation: str) -> bytes:  # noqa: ARG002 - whichever it is
+    def served(self, content: bytes) -> bytes:
         """The first eight kibibytes."""
         return content[:8192]
 
 
 class _PacksAnew(Serving):
-    def served(self, content: bytes, correlation: str) -> bytes:  # noqa: ARG002 - whichever it is
+    def served(self, content: bytes) -> bytes:
         """The same members, packed otherwise."""
         return packed(unpacked(content), zipfile.ZIP_STORED)
 
 
-class _ChangesAtRedelivery(Serving):
-    def served(self, content: bytes, correlation: str) -> bytes:
-        """From the second delivery on the zip has a comment."""
+class _ChangesAtRedelivery(OwnDeliveries):
+    def download(self, activity: Activity, correlation: str, blob_name: str, now: datetime) -> bytes | Missing:
+        """The file; from the second delivery on the zip has a comment."""
+        content = super().download(activity, correlation, blob_name, now)
         message = self.message_of(correlation)
-        if message is None or message.deliveries < 2:
+        if isinstance(content, Missing) or message is None or message.deliveries < 2:
             return content
         made = io.BytesIO(content)
         with zipfile.ZipFile(made, "a") as archive:
@@ -156,7 +157,7 @@ class _RenewsWithTheDownload(OwnDeliveries):
 class Packing(OwnBatch):
     """Packs something else than it should, and uploads that."""
 
-    def rework(self, activity: Activity, produced: Produced) -> Produced:
+    def rework(self, produced: Produced) -> Produced:
         """The same run with another package."""
         blob = produced.message.blob
         content = None if blob is None else self._store.blob(blob)
@@ -283,7 +284,9 @@ MUTANTS = (
         deliveries=_LosesTheFileAfterThreeDays,
     ),
     mutant("kept-for-six-days", "Deletes files after six days.", KEPT, blobs=_SixDays),
-    mutant("seven-midnights", "Deletes files with the seventh midnight, up to a day early.", KEPT, blobs=_SevenMidnights),
+    mutant(
+        "seven-midnights", "Deletes files with the seventh midnight, up to a day early.", KEPT, blobs=_SevenMidnights
+    ),
     mutant("kept-for-eight-days", "Deletes files after eight days.", GONE, blobs=_EightDays),
     mutant(
         "seven-days-from-the-download",

@@ -147,7 +147,7 @@ class OwnBatch(Batch):
 
     def export(self, activity: Activity, now: datetime) -> Produced:
         """One run, as the activity's settings are taken to be, reworked."""
-        produced = self.rework(activity, super().export(self.settings(activity), now))
+        produced = self.rework(super().export(self.settings(activity), now))
         self.emulator.exported(activity, produced, now)
         return produced
 
@@ -155,7 +155,7 @@ class OwnBatch(Batch):
         """The settings that count for an export run."""
         return activity
 
-    def rework(self, activity: Activity, produced: Produced) -> Produced:  # noqa: ARG002 - for subclasses to use
+    def rework(self, produced: Produced) -> Produced:
         """What an export run is told to have left behind."""
         return produced
 

@@ -32,7 +32,7 @@ from popreceipt.vocabulary import (
 
 
 class Telling(StoreAround):
-    """Tells other statuses than there are, wherever somebody looks: in the actions, in jobstatus, in Manage messages."""
+    """Tells other statuses than there are wherever somebody looks: actions, jobstatus, Manage messages."""
 
     def message(self, identifier: str) -> Message | None:
         """The message, as it is told where somebody asks for it."""
@@ -47,10 +47,7 @@ class Telling(StoreAround):
 
     def told(self, message: Message) -> Message:
         """A message as it is told."""
-        after = self.renamed.get(message.status)
-        return message if after is None else msgspec.structs.replace(message, status=after)
-
-    renamed: dict[str, str] = {}
+        return message
 
 
 class _TellsOfPreprocessing(Telling):

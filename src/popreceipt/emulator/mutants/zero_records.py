@@ -13,7 +13,7 @@ from popreceipt.emulator.mutants.mutant import mutant
 from popreceipt.emulator.mutants.parts import Mutated, OwnBatch, OwnDeliveries, StoreAround
 
 
-def _with_prevention(activity: Activity, prevention: bool) -> Activity:  # noqa: FBT001 - it is the setting itself
+def _with_prevention(activity: Activity, prevention: bool) -> Activity:
     return msgspec.structs.replace(activity, prevent_upload_when_zero_records=prevention)
 
 
@@ -55,10 +55,12 @@ class _OnceOnAlwaysOn(_RemembersTheFirst):
 class _WithholdsFewToo(OwnBatch):
     """With the setting on, a single record or two count as none."""
 
-    def rework(self, activity: Activity, produced: Produced) -> Produced:
+    def rework(self, produced: Produced) -> Produced:
         """What has fewer than three records is not uploaded."""
         message = produced.message
-        if not activity.prevent_upload_when_zero_records or produced.records > 2 or message.blob is None:
+        activity = self._store.activity(message.activity)
+        prevention = activity is not None and activity.prevent_upload_when_zero_records
+        if not prevention or produced.records > 2 or message.blob is None:
             return produced
         self._store.delete_blob(message.blob)
         message = msgspec.structs.replace(message, blob=None, uploaded=False)

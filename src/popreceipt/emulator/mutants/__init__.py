@@ -1,0 +1,91 @@
+"""Wrong emulators: each breaks one promise of the documentation, so that rules can be shown to notice.
+
+A module a theme. Every mutant is an emulator put together from other parts (`parts`): a wrapped store, a subclassed
+part, a listened-to route. The emulator itself knows nothing of them.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+from popreceipt.clock import Clock
+from popreceipt.emulator.emulator import Emulator
+from popreceipt.emulator.mutants import (
+    acknowledgments,
+    authorization,
+    cleanups,
+    deliveries,
+    files,
+    imports,
+    statuses,
+    transport,
+    zero_records,
+)
+from popreceipt.emulator.mutants.mutant import Mutant
+from popreceipt.emulator.profile import Profile
+from popreceipt.exceptions import UsageError
+
+__all__ = ["MUTANTS", "Mutant", "build", "find", "maker"]
+
+_THEMES: tuple[ModuleType, ...] = (
+    authorization,
+    imports,
+    deliveries,
+    files,
+    acknowledgments,
+    statuses,
+    zero_records,
+    transport,
+    cleanups,
+)
+
+_ALL: tuple[Mutant, ...] = tuple(each for theme in _THEMES for each in theme.MUTANTS)
+
+MUTANTS: dict[str, Mutant] = {each.id: each for each in _ALL}
+"""All of them by their ids, theme by theme."""
+
+if len(MUTANTS) < len(_ALL):
+    raise ValueError("two mutants have the same id")
+
+
+def find(mutant_id: str) -> Mutant:
+    """The mutant of this id.
+
+    Raises:
+        UsageError: no mutant is called so; the error names those that come near.
+    """
+    if mutant_id in MUTANTS:
+        return MUTANTS[mutant_id]
+    words = set(mutant_id.split("-"))
+    near = (
+        get_close_matches(mutant_id, MUTANTS, 3)
+        or sorted(MUTANTS, key=lambda each: -len(words & set(each.split("-"))))[:3]
+    )
+    raise UsageError(f"No mutant is called {mutant_id!r}. Near it: {', '.join(near)}. All stand in specs/RULES.md.")
+
+
+def maker(mutant_id: str) -> Callable[..., Emulator]:
+    """What makes the wrong emulator of this id; it takes what `Emulator` takes.
+
+    Raises:
+        UsageError: no mutant is called so.
+    """
+    return find(mutant_id).make
+
+
+def build(
+    mutant_id: str,
+    clock: Clock,
+    profile: Profile,
+    *,
+    seed: int = 0,
+    base_url: str = "http://emulator",
+    **options: Any,
+) -> Emulator:
+    """The wrong emulator of this id, on a clock and with a profile; further options are those of `Emulator`.
+
+    Raises:
+        UsageError: no mutant is called so.
+    """
+    return maker(mutant_id)(clock, profile, seed=seed, base_url=base_url, **options)
