@@ -139,7 +139,11 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """A journal's first line. The two periods are filled only where somebody shortened them on purpose."""
+    """A journal's first line. The two periods are filled only where somebody shortened them on purpose.
+
+    `concurrent` says that several callers called at once: then the order of the lines tells nothing about what stands
+    at one instant. Whoever records from several threads on a clock that stands still has to say so.
+    """
 
     format: str = FORMAT
     recorded_by: Literal["client", "service"] = "client"
@@ -150,6 +154,7 @@ class Header(msgspec.Struct, frozen=True):
     lease_seconds: float | None = None
     retention_seconds: float | None = None
     dialect: str | None = None
+    concurrent: bool = False
 
 
 Entry = Exchange | ClockMovement | Observation
@@ -197,6 +202,14 @@ def instant(text: str) -> datetime:
 def instant_text(instant: datetime) -> str:
     """An instant as journals write it: ISO 8601 in UTC with microseconds and a Z."""
     return _utc(instant).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def header_line(header: Header) -> bytes:
+    """The header as a journal's first line; that callers were concurrent is only said where they were."""
+    members = msgspec.structs.asdict(header)
+    if not header.concurrent:
+        del members["concurrent"]
+    return _encode(members)
 
 
 def entry_line(entry: Entry) -> bytes:
@@ -265,7 +278,8 @@ class Journal:
         received_headers = redacted_headers(response_headers)
         if operation == vocabulary.TOKEN or _looks_like_a_token_request(sent_headers, request_body):
             request_body = redacted_form(request_body)
-            response_body = redacted_json(response_body)
+            # Half an answer may hold half a token, and is no JSON that could be looked through.
+            response_body = redacted_json(response_body) if failure is None else redacted_whole(response_body)
         exchange = Exchange(
             seq=self._next,
             sent=sent,
@@ -289,14 +303,14 @@ class Journal:
         if self._file is None:
             return
         if not self._headed:
-            self._file.write(_encode(self.header) + b"\n")
+            self._file.write(header_line(self.header) + b"\n")
             self._headed = True
         self._file.write(line() + b"\n")
         self._file.flush()
 
     def lines(self) -> Iterator[bytes]:
         """The journal as it would stand in a file, a line at a time, without the footer unless sealed."""
-        yield _encode(self.header)
+        yield header_line(self.header)
         for entry in self.entries:
             yield entry_line(entry)
         if self.complete:
@@ -419,8 +433,13 @@ def redacted_form(content: bytes) -> bytes:
     try:
         fields = parse_qsl(content.decode("utf-8"), keep_blank_values=True, strict_parsing=True)
     except ValueError:
-        return redacted(content.decode("latin-1")).encode("ascii")
+        return redacted_whole(content)
     return urlencode([(name, redacted(value) if name in _SECRET_FIELDS else value) for name, value in fields]).encode()
+
+
+def redacted_whole(content: bytes) -> bytes:
+    """A body that may hold a secret anywhere: nothing of it is kept."""
+    return redacted(content.decode("latin-1")).encode("ascii") if content else content
 
 
 def redacted_json(content: bytes) -> bytes:

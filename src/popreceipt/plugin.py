@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for scenarios, and judging after each.
 
 A scenario is a test that `@shows` rules on a `stage`. It is skipped, with the reason, where the target lacks an ability
-it needs; it fails when a rule it shows is violated or found nothing to judge.
+it needs; it fails when a MUST rule it shows is violated, or when a rule it shows found nothing to judge.
 """
 
 from collections.abc import Generator, Iterator
@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("popreceipt", "conformance scenarios of popreceipt")
     group.addoption("--popreceipt-target", default="emulator:", metavar="T", help="whom the scenarios drive")
     group.addoption("--popreceipt-seed", type=int, default=0, metavar="N", help="seed of the scenarios' contents")
+    group.addoption("--popreceipt-strict", action="store_true", help="a violated SHOULD fails its scenario as well")
     group.addoption("--popreceipt-ca", type=Path, default=None, metavar="FILE", help="authority of a TLS target")
 
 
@@ -126,13 +127,14 @@ def _complaints(item: pytest.Item) -> list[str]:
     """What is wrong with the rules that a scenario declares, judged on what it brought into the journal."""
     from popreceipt.rules import find
     from popreceipt.rules.readings import Readings
-    from popreceipt.verdict import Outcome, judge
+    from popreceipt.verdict import Level, Outcome, judge
 
     target = item.config.stash[PLAYING].target
     readings = Readings(target.journal.header, target.entries_since(item.stash[_MARK]))
+    strict = item.config.getoption("--popreceipt-strict", default=False)
     complaints = []
     for verdict in judge(readings, [find(rule) for rule in shown_by(item)]):
-        if verdict.outcome is Outcome.VIOLATED:
+        if verdict.outcome is Outcome.VIOLATED and (verdict.level is Level.MUST or strict):
             complaints += [f"{verdict.id} is violated: {each.message}" for each in verdict.findings[:1]]
         elif verdict.outcome is Outcome.UNEXERCISED:
             complaints.append(f"{verdict.id} found nothing to judge")

@@ -3,7 +3,7 @@
     @shows("redelivery.not-before-half-an-hour")
     def test_stays_hidden_for_half_an_hour(stage): ...
 
-The plugin judges the rules named here on what the test sent and received. The test fails when one of them is violated,
+The plugin judges the rules named here on what the test sent and received. The test fails when a MUST among them is violated,
 and also when one found nothing to judge: no scenario passes because nothing happened.
 """
 

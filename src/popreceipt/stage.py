@@ -7,6 +7,7 @@ crossed the wire is in the journal, and rules judge it. What a target lacks the 
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,21 @@ class Stage:
         if token is None and actor != "anonymous":
             token = self.target.tokens.current(actor)
         return self.target.session.send(ask, actor=actor, token=token, **options)
+
+    # Faults
+
+    @contextmanager
+    def fault(self, operation: str, kind: str, **plan: Any) -> Iterator[Mapping[str, Any]]:
+        """Let requests (or messages in `processing`) meet with a planned fault for as long as the block lasts.
+
+        At its end every planned fault is taken back, also where the block fails.
+        """
+        control = self.target.control_for("faults")
+        planned = control.inject(operation, kind, **plan)
+        try:
+            yield planned
+        finally:
+            control.clear_faults()
 
     # Time
 

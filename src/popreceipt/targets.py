@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import httpx
 
 from popreceipt.client.control import Control
+from popreceipt.client.recording import observe
 from popreceipt.client.session import Session, split_base
 from popreceipt.client.times import DateTimes, TargetClock
 from popreceipt.client.tokens import Tokens
@@ -152,7 +153,10 @@ def open_target(
 
 
 class EmulatorTransport(httpx.BaseTransport):
-    """Carries requests to an emulator in this process: no socket, no event loop, the same answers."""
+    """Carries requests to an emulator in this process: no socket, no event loop, the same answers.
+
+    A planned fault surfaces as what httpx raises for it over a socket, at once: nothing waits in real time.
+    """
 
     def __init__(self, emulator: "Emulator") -> None:
         self._emulator = emulator
@@ -176,8 +180,30 @@ class EmulatorTransport(httpx.BaseTransport):
                 host=request.url.netloc.decode("ascii"),
             )
         )
+        broken = answer.interruption
+        if broken is not None and broken.kind == "reset":
+            raise httpx.ReadError("connection reset, as planned", request=request)
+        if broken is not None and broken.kind == "timeout":
+            raise httpx.ReadTimeout("timed out, as planned", request=request)
+        cut = broken.after_bytes if broken is not None and broken.kind == "truncated" else None
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+        stream = httpx.ByteStream(answer.body) if cut is None else _Truncated(answer.body, cut)
+        return httpx.Response(answer.status, headers=headers, stream=stream)
+
+
+class _Truncated(httpx.SyncByteStream):
+    """A body that ends too early."""
+
+    def __init__(self, body: bytes, kept: int) -> None:
+        self._body = body
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body[: self._kept]
+        raise httpx.RemoteProtocolError(
+            "peer closed connection without sending complete message body "
+            f"(received {self._kept} bytes, expected {len(self._body)})"
+        )
 
 
 def make_emulator(text: str, seed: int) -> "Emulator":
@@ -307,9 +333,7 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     abilities = {ADVANCE_TIME} if rate > 1 else set()
     identity = _identity(tenant, base_url, where)
     abilities |= _identities(identity)
-    activities: dict[str, Mapping[str, Any]] = {
-        role: {"id": bare_guid(str(guid)), "name": role} for role, guid in dict(tenant.get("activities", {})).items()
-    }
+    activities = {role: _described(role, each, where) for role, each in dict(tenant.get("activities", {})).items()}
     if not activities:
         raise UsageError(f'{where} names no activities: add a table [tenant.{name}.activities] with ROLE = "GUID".')
     journal = Journal(
@@ -326,6 +350,10 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     reply = Session(base_url, times, Journal(), transport=transport).send(Ask("GET", "/"))
     if reply.failure is not None:
         raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
+    for job in activities.values():
+        known = {member: value for member, value in job.items() if member != "id"}
+        told: dict[str, Any] = {"activity": job["id"], "created": False, "settings": known}
+        observe(journal, "activity", times.earliest(), times.latest(), told)
     return Target(
         name=f"tenant:{name}",
         build="",
@@ -336,6 +364,38 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
         journal=journal,
         activities=activities,
     )
+
+
+ROLES: Mapping[str, Mapping[str, Any]] = {
+    "import-file": {"direction": "import", "type": "file"},
+    "import-in-order": {"direction": "import", "type": "file", "in_order": True},
+    "import-package": {"direction": "import", "type": "package"},
+    "export-package": {"direction": "export", "type": "package"},
+    "export-file": {"direction": "export", "type": "file"},
+    "export-no-zero": {"direction": "export", "type": "package", "prevent_upload_when_zero_records": True},
+    "import-disabled": {"direction": "import", "type": "file", "enabled": False},
+}
+"""What the name of an activity's role says of its settings; a tenant's description may say more, or otherwise."""
+
+_USUAL: Mapping[str, Any] = {
+    "entity": "Customer groups",
+    "format": "CSV",
+    "in_order": False,
+    "prevent_upload_when_zero_records": False,
+    "use_company_from_message": False,
+    "enabled": True,
+}
+
+
+def _described(role: str, described: object, where: str) -> Mapping[str, Any]:
+    """A recurring data job as the configuration describes it: its GUID, or a table with `id` and settings."""
+    if role not in ROLES:
+        raise UsageError(f"{where}: no activity has the role {role!r}. Roles: {', '.join(ROLES)}.")
+    own = dict(described) if isinstance(described, Mapping) else {"id": described}
+    guid = own.get("id")
+    if not isinstance(guid, str):
+        raise UsageError(f"{where}: the activity {role} needs its GUID, as text or as the member id of a table.")
+    return {"name": role, **_USUAL, **ROLES[role], **own, "id": bare_guid(guid)}
 
 
 def _identity(tenant: Mapping[str, Any], base_url: str, where: str) -> Mapping[str, Any]:

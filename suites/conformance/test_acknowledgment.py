@@ -4,8 +4,14 @@ import json
 
 from popreceipt.client.wire import Delivery
 from popreceipt.scenario import shows
-from popreceipt.stage import Stage
+from popreceipt.stage import Export, Stage
 from popreceipt.vocabulary import CORRELATION_ID, DOWNLOAD_LOCATION, POP_RECEIPT
+
+
+def insist(queue: Export, delivery: Delivery) -> None:
+    """Acknowledge, and once more where the first try met a fault, as a consumer should."""
+    if (queue.ack(delivery).status or 500) >= 500:
+        queue.ack(delivery)
 
 
 def body_of(delivery: Delivery, *names: str) -> bytes:
@@ -30,7 +36,31 @@ def test_a_later_delivery_can_be_acknowledged(stage: Stage) -> None:
     queue.receive()
     stage.advance(minutes=31)
     for delivery in queue.drain():
-        queue.ack(delivery)
+        insist(queue, delivery)
+    stage.advance(minutes=31)
+    list(queue.drain())
+
+
+@shows("acknowledgment.echo-accepted", "acknowledgment.ends-redelivery")
+def test_an_acknowledgment_is_remembered(stage: Stage) -> None:
+    """Days later the message has not come back."""
+    queue = stage.export()
+    queue.ack(queue.receive())
+    for _ in range(3):
+        stage.advance(hours=25)
+        list(queue.drain())
+
+
+@shows("acknowledgment.echo-accepted", "acknowledgment.ends-redelivery")
+def test_another_consumer_acknowledges(stage: Stage) -> None:
+    """A worker with a token of its own can acknowledge what a colleague dequeued."""
+    queue = stage.export()
+    queue.holds()
+    delivery = queue.dequeue("authorised/one")
+    if delivery is not None and delivery.has_file:
+        queue.download(delivery, "authorised/one")
+        stage.advance(minutes=1)
+        queue.ack(delivery, "authorised/two")
     stage.advance(minutes=31)
     list(queue.drain())
 
@@ -43,14 +73,18 @@ def test_many_held_at_once(stage: Stage) -> None:
     taken = list(queue.drain())
     for delivery in reversed(taken):
         if delivery.has_file:
-            queue.ack(delivery)
+            insist(queue, delivery)
     stage.advance(minutes=31)
     list(queue.drain())
 
 
-@shows("acknowledgment.refused-changes-nothing", "acknowledgment.incomplete-body")
+@shows(
+    "acknowledgment.refused-changes-nothing",
+    "acknowledgment.incomplete-body",
+    "redelivery.not-before-half-an-hour",
+)
 def test_a_refused_acknowledgment_changes_nothing(stage: Stage) -> None:
-    """An acknowledgment that lacks what it needs is refused, and the message comes back."""
+    """An acknowledgment that lacks what it needs is refused; the message comes back, and not the sooner for it."""
     queue = stage.export()
     delivery = queue.receive()
     bodies = (
@@ -66,11 +100,12 @@ def test_a_refused_acknowledgment_changes_nothing(stage: Stage) -> None:
     )
     for body in bodies:
         queue.ack_with(body)
+        list(queue.drain())
     stage.advance(minutes=31)
     list(queue.drain())
 
 
-@shows("acknowledgment.refused-changes-nothing", "authorization.refusal-changes-nothing", needs=("unlisted-client",))
+@shows("acknowledgment.refused-changes-nothing", needs=("unlisted-client",))
 def test_an_acknowledgment_of_a_stranger_changes_nothing(stage: Stage) -> None:
     """Refused for want of authorisation it leaves the message where it is."""
     queue = stage.export()
@@ -81,7 +116,7 @@ def test_an_acknowledgment_of_a_stranger_changes_nothing(stage: Stage) -> None:
     list(queue.drain())
 
 
-@shows("acknowledgment.three-members-suffice", "acknowledgment.body-needed")
+@shows("acknowledgment.three-members-suffice")
 def test_three_members_suffice(stage: Stage) -> None:
     """CorrelationId, PopReceipt and DownloadLocation are enough."""
     queue = stage.export()
@@ -159,3 +194,16 @@ def test_on_another_activity(stage: Stage) -> None:
     other.ack_with(delivery.body)
     stage.advance(minutes=31)
     list(queue.drain())
+
+
+@shows("acknowledgment.echo-accepted", "acknowledgment.ends-redelivery", needs=("faults",))
+def test_an_acknowledgment_whose_answer_is_lost(stage: Stage) -> None:
+    """Repeated with the same body it is accepted or was before, and the message does not come back."""
+    for phase in ("before", "after"):
+        queue = stage.export()
+        delivery = queue.receive()
+        with stage.fault("ack", "reset", activity=queue.id, phase=phase):
+            queue.ack(delivery)
+        queue.ack(delivery)
+        stage.advance(minutes=31)
+        list(queue.drain())

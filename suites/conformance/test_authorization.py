@@ -19,6 +19,8 @@ def call_exports(stage: Stage, queue: Export, actor: str, token: str | None) -> 
     """Dequeue, download and acknowledge as a stranger; the message must still be there for its owner."""
     queue.holds()
     queue.dequeue(actor, token=token)
+    if stage.target.can("messages"):
+        queue.observe_messages()
     delivery = queue.obtain()
     stage.send(wire.download(str(delivery.location)), actor, token=token)
     queue.ack(delivery, actor, token=token)
@@ -80,7 +82,8 @@ def test_a_forged_token_changes_nothing(stage: Stage) -> None:
 @shows("authorization.expired-token-refused")
 def test_an_expired_token_is_refused(stage: Stage) -> None:
     """A token is refused once its lifetime is over."""
-    queue = stage.export()
+    queue, intake = stage.export(), stage.imports()
+    message = intake.enqueue(stage.file())
     issued = stage.target.tokens.obtain()
     if issued.token is None or issued.expires_in is None:
         pytest.fail("the token endpoint gave no token with a lifetime")
@@ -88,13 +91,15 @@ def test_an_expired_token_is_refused(stage: Stage) -> None:
     # Services allow for clocks that go wrong by some minutes.
     stage.advance(seconds=issued.expires_in + 600)
     queue.dequeue(token=issued.token)
-    stage.send(wire.message_status(stage.unknown_guid()), token=issued.token)
+    intake.offer(stage.file(), token=issued.token)
+    stage.send(wire.message_status(message), token=issued.token)
 
 
 @shows("authorization.foreign-audience-refused")
 def test_a_token_for_another_resource_is_refused(stage: Stage) -> None:
     """A token that was issued for somebody else does not open this door."""
-    queue = stage.export()
+    queue, intake = stage.export(), stage.imports()
+    message = intake.enqueue(stage.file())
     # A resource that every directory knows; an issuer that knows only one may hand out tokens for any.
     for resource in ("https://graph.microsoft.com", "https://elsewhere.example"):
         issued = stage.target.tokens.obtain(resource=resource, actor="foreign-audience")
@@ -103,7 +108,7 @@ def test_a_token_for_another_resource_is_refused(stage: Stage) -> None:
     else:
         raise NotAbleTo(stage.target.name, "foreign-audience tokens: its identity issues none", "")
     stage.send(wire.dequeue(queue.id), "foreign-audience", token=issued.token)
-    stage.send(wire.message_status(stage.unknown_guid()), "foreign-audience", token=issued.token)
+    stage.send(wire.message_status(message), "foreign-audience", token=issued.token)
 
 
 @shows("authorization.application-must-be-mapped", "authorization.service-gate")

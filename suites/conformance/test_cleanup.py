@@ -36,6 +36,19 @@ def test_by_status(stage: Stage) -> None:
         intake.status(message)
 
 
+@shows("cleanup.spares-the-rest", needs=("produce", "messages", "create-activity"))
+def test_other_jobs_are_left_alone(stage: Stage) -> None:
+    """A clean-up of one job touches no message of another, however old."""
+    queue, other = stage.export(), stage.export()
+    for each in (other, queue):
+        each.produce(2)
+        each.observe_messages()
+    stage.advance(days=1)
+    queue.clean_up()
+    other.observe_messages()
+    list(other.drain())
+
+
 @shows("cleanup.removes-what-was-asked", needs=("produce", "messages"))
 def test_everything(stage: Stage) -> None:
     """A clean-up of all ages and statuses leaves nothing to dequeue, to download or to ask for."""

@@ -21,6 +21,36 @@ def test_a_backlog_is_offered_whole(stage: Stage) -> None:
 
 
 @shows("dequeue.waiting-message-is-offered", needs=("produce",))
+def test_a_long_backlog_is_offered_whole(stage: Stage) -> None:
+    """More messages wait than anybody would take for a round number."""
+    queue = stage.export()
+    queue.holds(120, records=1)
+    list(queue.drain(limit=200))
+
+
+@shows("dequeue.waiting-message-is-offered", needs=("produce",))
+def test_what_comes_after_an_empty_answer_is_offered(stage: Stage) -> None:
+    """A queue that was found empty is asked again at once, with success."""
+    queue = stage.export()
+    for _ in range(2):
+        list(queue.drain())
+        queue.holds()
+    list(queue.drain())
+
+
+@shows("dequeue.waiting-message-is-offered", needs=("produce",))
+def test_each_consumer_is_offered_what_waits(stage: Stage) -> None:
+    """That one consumer holds a message keeps nothing from another."""
+    queue = stage.export()
+    queue.holds(4)
+    for consumer in ("authorised/one", "authorised/two", "authorised/three", "authorised/one"):
+        found = queue.dequeue(consumer)
+        if found is not None and found.has_file:
+            queue.download(found, consumer)
+        stage.advance(seconds=2)
+
+
+@shows("dequeue.waiting-message-is-offered", needs=("produce",))
 def test_messages_that_come_later_are_offered_too(stage: Stage) -> None:
     """Producing and consuming in turns loses nothing."""
     queue = stage.export()
@@ -62,3 +92,16 @@ def test_how_an_instant_is_written(stage: Stage) -> None:
 def test_an_empty_queue(stage: Stage) -> None:
     """Asks what a dequeue answers when nothing waits."""
     list(stage.export().drain())
+
+
+@shows("dequeue.waiting-message-is-offered", needs=("produce", "faults"))
+def test_a_first_delivery_whose_answer_is_lost(stage: Stage) -> None:
+    """A message that nobody has seen yet is offered again, at once or when its lease is over."""
+    for phase in ("before", "after"):
+        queue = stage.export()
+        queue.holds()
+        with stage.fault("dequeue", "reset", activity=queue.id, phase=phase):
+            queue.dequeue()
+        list(queue.drain())
+        stage.advance(minutes=31)
+        list(queue.drain())

@@ -39,9 +39,8 @@ def test_any_content_type_is_taken(stage: Stage) -> None:
 def test_a_blank_in_the_entitys_name(stage: Stage) -> None:
     """The entity's name arrives whole, its blank written as %20 or as a plus sign."""
     intake = stage.imports()
-    first = intake.enqueue(stage.file(), spelling=Spelling(blank="%20"))
-    second = intake.enqueue(stage.file(), spelling=Spelling(blank="+"))
-    intake.run(first, second)
+    answers = [intake.offer(stage.file(), spelling=Spelling(blank=blank)) for blank in ("%20", "+")]
+    intake.run(*(message for each in answers if (message := wire.message_id(each)) is not None))
 
 
 @shows("enqueue.too-large")
@@ -64,3 +63,19 @@ def test_a_compressed_upload(stage: Stage) -> None:
     message = wire.message_id(intake.offer(packed, headers=(("content-encoding", "gzip"),)))
     if message is not None:
         intake.run(message)
+
+
+@shows("enqueue.creates-a-message", needs=("faults",))
+def test_an_enqueue_whose_answer_is_lost(stage: Stage) -> None:
+    """Whether the file that got no answer made a message or not, the same file sent again makes one of its own."""
+    for phase in ("before", "after"):
+        intake = stage.imports()
+        content = stage.file()
+        with stage.fault("enqueue", "reset", activity=intake.id, phase=phase):
+            intake.offer(content)
+        message = intake.enqueue(content)
+        intake.run(message)
+        if stage.target.can("messages"):
+            intake.observe_messages()
+        if stage.target.can("records"):
+            intake.observe_records()

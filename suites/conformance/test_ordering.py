@@ -9,8 +9,8 @@ def test_in_order_one_after_another(stage: Stage) -> None:
     """With the setting on, each file is done before the next is begun, in the order in which they came."""
     intake = stage.imports(in_order=True)
     messages = []
-    for _ in range(5):
-        messages.append(intake.enqueue(stage.file(3)))
+    for records in (9, 3, 6, 1, 4):
+        messages.append(intake.enqueue(stage.file(records)))
         stage.advance(seconds=2)
     intake.run(*messages)
     intake.observe_messages()

@@ -32,6 +32,7 @@ def test_each_tick_takes_what_waits_then(stage: Stage) -> None:
     intake = stage.imports(processing_recurrence_minutes=15)
     made = stage.now()
     for tick in (1, 2, 3):
+        stage.advance(minutes=4)
         message = intake.enqueue(stage.file())
         stage.until_shortly_before(made + tick_after(intake, tick))
         intake.status(message)

@@ -126,3 +126,18 @@ def test_redelivered_time_after_time(stage: Stage) -> None:
     for _ in range(12):
         stage.advance(minutes=31)
         list(queue.drain())
+
+
+@shows("redelivery.after-half-an-hour", "redelivery.not-before-half-an-hour", needs=("produce", "faults"))
+def test_a_dequeue_whose_answer_is_lost(stage: Stage) -> None:
+    """A message that was handed out, and reached nobody, hides for its half hour and comes back."""
+    queue = stage.export()
+    queue.receive()
+    stage.advance(minutes=31)
+    for phase in ("after", "before"):
+        with stage.fault("dequeue", "reset", activity=queue.id, phase=phase):
+            queue.dequeue()
+        list(queue.drain())
+        stage.advance(minutes=31)
+        list(queue.drain())
+        stage.advance(minutes=31)

@@ -102,3 +102,11 @@ def test_a_message_that_does_not_exist(stage: Stage) -> None:
         intake.status(message)
         intake.jobstatus(message)
     stage.send(wire.message_status("not-a-guid"))
+
+
+@shows("status.seventh-spelling", "status.vocabulary")
+def test_failed_after_its_processing(stage: Stage) -> None:
+    """Asks how the stage after processing says that it failed, where it can be made to fail."""
+    intake = stage.imports()
+    with stage.fault("processing", "post-processing-failed", activity=intake.id):
+        intake.run(intake.enqueue(stage.file()))

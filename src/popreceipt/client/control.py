@@ -320,6 +320,68 @@ class Control:
         self._observe("cleanup", since, facts)
         return deleted
 
+    # Planned faults
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that are planned, each with its `hits` so far."""
+        self._needs("faults")
+        return _rows(self._call("GET", "/faults"), "faults")
+
+    def inject(
+        self,
+        operation: str,
+        kind: str,
+        *,
+        activity: str | None = None,
+        position: int = 1,
+        times: int | None = 1,
+        phase: str | None = None,
+        status: int | None = None,
+        retry_after: int | str | None = None,
+        after_bytes: int | None = None,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """Plan a fault for requests of an operation, or for messages; what is None is the target's choice.
+
+        Args:
+            operation: one of the journal's words, `*` for any request, or `processing`.
+            kind: of a request status, reset, timeout, truncated or slow; of a message post-processing-failed or stuck.
+            activity: only requests (messages) of this recurring data job count.
+            position: strikes the so-many-th of them, counted from now on, from 1.
+            times: so many in a row; None for all that follow.
+            phase: `before` for no effect, `after` for an effect whose answer is lost.
+            status: the answer's, with the kind status.
+            retry_after: seconds or an HTTP date, with the kind status.
+            after_bytes: how much of the body arrives, with the kind truncated.
+            seconds: real ones, that a timeout keeps silent or a slow answer takes.
+
+        Returns:
+            The fault as the target lists it, with its `id` and `hits`.
+        """
+        self._needs("faults")
+        since = self.times.earliest()
+        asked = {
+            "operation": operation,
+            "kind": kind,
+            "activity": activity,
+            "phase": phase,
+            "status": status,
+            "retry_after": retry_after,
+            "after_bytes": after_bytes,
+            "seconds": seconds,
+        }
+        plan = {name: value for name, value in asked.items() if value is not None}
+        planned = self._object("POST", "/faults", {**plan, "position": position, "times": times})
+        self._observe("fault-planned", since, {"planned": planned})
+        return planned
+
+    def clear_faults(self) -> None:
+        """Take back every fault that is planned."""
+        self._needs("faults")
+        since = self.times.earliest()
+        self._call("DELETE", "/faults")
+        self._observe("faults-cleared", since, {})
+
     def journal_lines(self) -> list[bytes]:
         """The target's own journal so far, a line each, as it wrote them."""
         self._needs("journal")

@@ -292,9 +292,9 @@ class SystemTimes(ScaledTimes):
 class DateTimes(_Running):
     """A clock known only through the Date headers of answers, in whole seconds, with its rate given.
 
-    Servers renew that header about once a second, so the truth is later than it says: by up to a second of the
-    target's time and a second of real time. Each answer
-    narrows the offset between the target's time and the stopwatch. Where answers contradict each other the clock was
+    The truth is later than the header says, by up to a second that was cut off and, on a real clock, another: many
+    servers write the header anew only once a second. A server whose clock runs at another rate has to write it for
+    each answer, or its time cannot be known from it. Each answer narrows the offset between the target's time and the stopwatch. Where answers contradict each other the clock was
     set, and counting starts anew; with another rate than 1 the header then follows another clock (most servers write
     real time there) and is no longer listened to. Until a first answer came the computer's own time of day stands in,
     for want of anything better.
@@ -327,7 +327,7 @@ class DateTimes(_Running):
         now = self._real()
         said = _date(date)
         if said is not None and not self._other_clock:
-            self._learn(Reading(began.real, now, said, cut=(1 + self.rate) * A_WHOLE_SECOND))
+            self._learn(Reading(began.real, now, said, cut=A_WHOLE_SECOND * (2 if self.rate == 1.0 else 1)))
         return self._earliest(began.real), self._latest(now)
 
     def _known(self) -> list[Reading]:

@@ -129,7 +129,8 @@ class Tokens:
 
     def _client(self, role: str) -> Mapping[str, Any]:
         clients = self._identity.get("clients")
-        client = clients.get(role) if isinstance(clients, Mapping) else None
+        # Several consumers may share one role, each with a token of its own: authorised/one, authorised/two.
+        client = clients.get(role.partition("/")[0]) if isinstance(clients, Mapping) else None
         if not isinstance(client, Mapping):
             known = ", ".join(clients) if isinstance(clients, Mapping) else "none"
             raise UsageError(f"The target has no client for the role {role!r} (it has: {known}).")

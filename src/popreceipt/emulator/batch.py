@@ -52,6 +52,7 @@ class Batch:
         fresh_records: how many new records an activity's recurring export finds; None for what its entity holds.
         exported: told of every export run, for the journal.
         fails_afterwards: whether the stage after processing fails for a message. Nothing makes it fail by itself.
+        gets_stuck: whether the processing of a message never ends. Nothing makes it stick by itself.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Batch:
         fresh_records: Callable[[Activity], int | None] = lambda _: None,
         exported: Callable[[Activity, Produced, datetime], None] = lambda *_: None,
         fails_afterwards: Callable[[Message], bool] = lambda _: False,
+        gets_stuck: Callable[[Message], bool] = lambda _: False,
     ) -> None:
         self._store = store
         self._profile = profile
@@ -74,6 +76,7 @@ class Batch:
         self._fresh_records = fresh_records
         self._exported = exported
         self._fails_afterwards = fails_afterwards
+        self._gets_stuck = gets_stuck
         self._next_tick: dict[str, datetime] = {}
         self._lanes: dict[str, _Lane] = defaultdict(_Lane)
 
@@ -193,6 +196,8 @@ class Batch:
             self._end(activity_id, identifier, now)
             return
         execution = self._begin(activity, company, message, now)
+        if self._gets_stuck(message):
+            return
         self._schedule.at(
             now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts)
         )

@@ -16,15 +16,17 @@ import msgspec
 
 from popreceipt import __version__
 from popreceipt.clock import Clock, ManualClock
-from popreceipt.emulator import problems
+from popreceipt.emulator import faults, problems
 from popreceipt.emulator.activity import EXPORT, FILE, FIRST_WORLD, IMPORT, PACKAGE, Activity
 from popreceipt.emulator.batch import Batch, Produced
 from popreceipt.emulator.blobs import Blobs
 from popreceipt.emulator.deliveries import Deliveries
 from popreceipt.emulator.dmf.entity import CUSTOMER_GROUPS, ENTITIES
+from popreceipt.emulator.faults import Fault, FaultPlan
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.http import Request, Response
 from popreceipt.emulator.identity import Identity
+from popreceipt.emulator.message import Message
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.queue import LeaseQueue
 from popreceipt.emulator.routes import actions, connector, control, download, gates
@@ -34,7 +36,19 @@ from popreceipt.emulator.schedule import Schedule
 from popreceipt.emulator.store import Store
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import ClockMovement, Header, Journal, Observation, Target, instant_text
+from popreceipt.journal import (
+    Body,
+    ClockMovement,
+    Header,
+    Journal,
+    Observation,
+    Target,
+    instant_text,
+    redacted_headers,
+    redacted_json,
+)
+from popreceipt.journal import Response as JournalResponse
+from popreceipt.vocabulary import TOKEN, operation_of
 
 NAME = "popreceipt emulator"
 
@@ -105,6 +119,7 @@ class Emulator:
         self.store: Store = store if store is not None else MemoryStore(queue_of(self.profile))
         self.journal = journal if journal is not None else Journal(self.journal_header())
         self.faults: list[Exception] = []
+        self.fault_plan = FaultPlan()
         self.throttle = Throttle()
         self.schedule = Schedule()
         self._guids = guids = Guids(seed)
@@ -118,6 +133,8 @@ class Emulator:
             guids,
             fresh_records=self._fresh_records,
             exported=self._note_export,
+            fails_afterwards=self.fails_afterwards,
+            gets_stuck=self.gets_stuck,
         )
         self._routes = routes
         self._world = world if world is not None else World()
@@ -132,17 +149,42 @@ class Emulator:
         """The answer to a request. A fault of the emulator's own is a 500 without detail, kept in `faults`."""
         with self._lock:
             call = Call.of(self, request, self.settle())
-            is_control = control.is_control(call)
-            try:
-                with self.store.work():
-                    response = self._answer(call, is_control=is_control)
-            except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets an answer and the fault is kept
-                self.faults.append(fault)
-                refuse = problems.control if is_control else problems.connector
-                response = refuse(500, problems.OCCURRED)
-            if not is_control:
+            if control.is_control(call):
+                return self._performed(call, is_control=True)
+            fault = self.fault_plan.for_request(request.path)
+            if fault is None:
+                response = self._performed(call, is_control=False)
                 self._record(call, response)
-            return response
+                return response
+            return self._struck(fault, call)
+
+    def _performed(self, call: Call, *, is_control: bool) -> Response:
+        try:
+            with self.store.work():
+                return self._answer(call, is_control=is_control)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets an answer and the fault is kept
+            self.faults.append(fault)
+            refuse = problems.control if is_control else problems.connector
+            return refuse(500, problems.OCCURRED)
+
+    def _struck(self, fault: Fault, call: Call) -> Response:
+        """What leaves of the answer to a request that meets with a planned fault; the journal has both."""
+        lost: Response | None = None
+        if fault.phase == faults.BEFORE:
+            gates.authenticate(call)  # Changes nothing; the journal then knows who called.
+        else:
+            lost = self._performed(call, is_control=False)
+        response = faults.struck(fault, call.request.path, lost)
+        exchange = self._record(call, response)
+        operation, activity = operation_of(call.request.path)
+        self._observe_fault(
+            fault,
+            operation=operation,
+            activity=activity,
+            exchange=exchange,
+            answer=None if lost is None or fault.kind == faults.SLOW else _redacted(lost, operation),
+        )
+        return response
 
     def _answer(self, call: Call, *, is_control: bool) -> Response:
         if self._is_too_large(call.request):
@@ -170,25 +212,52 @@ class Emulator:
             return Response(413, (("content-type", "text/html"),), page.encode("ascii"))
         return Response(413)
 
-    def _record(self, call: Call, response: Response) -> None:
+    def _record(self, call: Call, response: Response) -> int:
+        """Write down a request and its answer as it leaves; the exchange's number."""
         request = call.request
         root = f"{request.scheme}://{request.host}" if request.host else self.base_url
-        self.journal.record(
+        broken = response.interruption
+        body, failure = response.body, None
+        if broken is not None and broken.kind != faults.SLOW:
+            body, failure = body[: broken.after_bytes], broken.kind
+        exchange = self.journal.record(
             sent=call.now,
             answered=self.clock.now(),
             method=request.method,
             url=f"{root}{request.path}?{request.query}" if request.query else root + request.path,
             request_headers=request.headers,
             request_body=request.body,
-            status=response.status,
+            status=response.status or None,
             response_headers=response.headers,
-            response_body=response.body,
+            response_body=body,
+            failure=failure,
             actor=gates.role_of(call),
         )
+        return exchange.seq
 
     def role(self, client_id: str) -> str | None:
         """The role of an application: authorised, unlisted or unmapped."""
         return self._roles.get(client_id)
+
+    # Planned faults
+
+    def fails_afterwards(self, message: Message) -> bool:
+        """Whether the stage after the processing of a message fails, by plan."""
+        return self._is_struck(message, faults.POST_PROCESSING_FAILED)
+
+    def gets_stuck(self, message: Message) -> bool:
+        """Whether the processing of a message never ends, by plan."""
+        return self._is_struck(message, faults.STUCK)
+
+    def _is_struck(self, message: Message, kind: str) -> bool:
+        fault = self.fault_plan.for_message(message.activity, kind)
+        if fault is None:
+            return False
+        self._observe_fault(fault, operation=faults.PROCESSING, activity=message.activity, message=message.id)
+        return True
+
+    def _observe_fault(self, fault: Fault, **facts: Any) -> None:
+        self.note("fault", fault=fault.id, kind=fault.kind, phase=fault.phase, **facts)
 
     # Time
 
@@ -233,7 +302,8 @@ class Emulator:
             self.schedule.clear()
             self.batch.clear()
             self.throttle.clear()
-            self.journal.add(Observation("reset", self.clock.now(), {}))
+            self.fault_plan.clear()
+            self.note("reset")
             self._begin()
 
     def _begin(self) -> None:
@@ -314,11 +384,13 @@ class Emulator:
             retention_seconds=_if_other(self.profile.retention, usual.retention),
         )
 
+    def note(self, kind: str, /, **facts: Any) -> None:
+        """Write down what has happened beside the wire."""
+        self.journal.add(Observation(kind, self.clock.now(), facts))
+
     def observe(self, kind: str, activity: Activity, **facts: Any) -> None:
         """Write down what a control call, or a run nobody asked for, has told about an activity."""
-        now = self.clock.now()
-        known = {"activity": activity.id, "since": instant_text(now), **facts}
-        self.journal.add(Observation(kind, now, known))
+        self.note(kind, activity=activity.id, since=instant_text(self.clock.now()), **facts)
 
     def _observe_activity(self, activity: Activity, *, created: bool) -> None:
         settings = {name: value for name, value in activity.as_json().items() if name != "id"}
@@ -343,3 +415,10 @@ def queue_of(profile: Profile) -> Callable[[], LeaseQueue]:
 
 def _if_other(period: timedelta, usual: timedelta) -> float | None:
     return None if period == usual else period.total_seconds()
+
+
+def _redacted(answer: Response, operation: str) -> dict[str, Any]:
+    """An answer that did not leave, as a journal may hold it."""
+    body = redacted_json(answer.body) if operation == TOKEN else answer.body
+    kept = JournalResponse(answer.status, redacted_headers(answer.headers), Body.of(body))
+    return dict(msgspec.to_builtins(kept))

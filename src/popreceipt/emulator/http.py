@@ -6,7 +6,7 @@ tell which way it was called.
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_plus
 
 JSON = "application/json; charset=utf-8"
@@ -47,12 +47,27 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """What happens to an answer on its way, where somebody planned a fault.
+
+    `reset`: the connection is reset, nothing is sent. `timeout`: nothing is sent for `seconds`, then the connection is
+    closed. `truncated`: of the body `after_bytes` are sent, then the connection is closed. `slow`: all of it is sent,
+    little by little, over `seconds`. Seconds are real ones.
+    """
+
+    kind: Literal["reset", "timeout", "truncated", "slow"]
+    after_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """The answer, whole."""
+    """The answer, whole; with an `interruption` it does not arrive so. One that is not sent at all has the status 0."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
+    interruption: Interruption | None = None
 
     @classmethod
     def of_json(cls, status: int, value: Any, *headers: tuple[str, str]) -> "Response":

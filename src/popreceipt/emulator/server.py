@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import ssl
+import struct
+import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,11 +26,18 @@ from urllib.parse import urlsplit
 
 import trustme
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from popreceipt.clock import Clock
-from popreceipt.emulator.http import Request, Response
+from popreceipt.emulator.http import Interruption, Request, Response
 from popreceipt.exceptions import UsageError
+
+DRIPS: Final = 20
+"""In how many pieces, at most, a slow answer is sent."""
+
+_CONNECTION: Final = "popreceipt.connection"
+"""The ASGI extension under which the connection itself stands."""
 
 GRACE: Final = 2.0
 """Real seconds that a request under way is given at the end; after that its connection is cut."""
@@ -202,7 +211,13 @@ class Application:
         if oversize and request.header("expect") is not None:
             # It may or may not send the body now: only a closed connection is clear (RFC 9110, section 10.1.1).
             sent.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": response.status, "headers": sent})
+        head = {"type": "http.response.start", "status": response.status, "headers": sent}
+        if response.interruption is not None:
+            connection: asyncio.Transport = scope["extensions"][_CONNECTION]["transport"]
+            wire = _Wire(connection, receive, send)
+            await wire.interrupt(response.interruption, head, response.body)
+            return
+        await send(head)
         await send({"type": "http.response.body", "body": response.body})
 
     def _date_now(self) -> bytes:
@@ -212,6 +227,74 @@ class Application:
         if self._date[0] != second:
             self._date = (second, format_datetime(now.replace(microsecond=0), usegmt=True).encode("ascii"))
         return self._date[1]
+
+
+class _Wire:
+    """The way back of one answer that is not to arrive as it should.
+
+    ASGI knows no connection, so the protocol hands it over (`_Protocol`). Whatever is done to it, its end is waited
+    for: an application that returns before without an answer has one made up for it.
+    """
+
+    def __init__(self, connection: asyncio.Transport, receive: _Receive, send: _Send) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._send = send
+
+    async def interrupt(self, interruption: Interruption, head: dict[str, Any], body: bytes) -> None:
+        """Do to the answer what was planned."""
+        match interruption.kind:
+            case "reset":
+                _reset(self._connection)
+            case "timeout":
+                await self._is_left(interruption.seconds)
+                self._connection.close()
+            case "truncated":
+                await self._send(head)
+                await self._send(_piece(body[: interruption.after_bytes], more=True))
+                self._connection.close()
+            case "slow":
+                await self._drip(head, body, interruption.seconds)
+                return
+        await self._is_left(None)
+
+    async def _drip(self, head: dict[str, Any], body: bytes, seconds: float) -> None:
+        """Send head and body in equal pieces at equal distances, the last at the end of the time."""
+        pieces = min(len(body), DRIPS)
+        await self._send(head)
+        for number in range(pieces):
+            if await self._is_left(seconds / pieces):
+                return
+            piece = body[len(body) * number // pieces : len(body) * (number + 1) // pieces]
+            await self._send(_piece(piece, more=number + 1 < pieces))
+        if not pieces and not await self._is_left(seconds):
+            await self._send(_piece(b"", more=False))
+
+    async def _is_left(self, seconds: float | None) -> bool:
+        """Whether the connection ends within so many real seconds; None waits until it does."""
+        try:
+            async with asyncio.timeout(seconds):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+
+def _piece(content: bytes, *, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+def _reset(connection: asyncio.Transport) -> None:
+    """Close with an RST, as the kernel of a crashing server does: that is what closing without lingering means."""
+    held = socket.socket(fileno=connection.get_extra_info("socket").fileno())
+    try:
+        # Windows has two short integers there (winsock's `struct linger`), everybody else two ordinary ones.
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    finally:
+        held.detach()
+    connection.abort()
 
 
 async def _body_of(headers: dict[str, str], receive: _Receive, limit: int) -> tuple[bytes | None, bool]:
@@ -260,6 +343,14 @@ def _is_loopback(address: str) -> bool:
 def is_loopback_host(host: str) -> bool:
     """Whether an address or name to listen on is reached from this computer alone."""
     return host.lower() == "localhost" or _is_loopback(host)
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol; it tells the application its connection, for faults that ASGI has no words for."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {_CONNECTION: {"transport": self.transport}}
 
 
 class _Server(uvicorn.Server):
@@ -311,7 +402,7 @@ def _configuration(application: Application, context: ssl.SSLContext | None) -> 
     configuration = uvicorn.Config(
         application,
         interface="asgi3",
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -335,12 +426,12 @@ def _listening(host: str, port: int) -> socket.socket:
         # Accepted connections inherit it. An event loop sets it by itself only on sockets of its own making, and
         # without it each answer waits some forty milliseconds for the caller's delayed acknowledgment.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
     except OSError as error:
         raise UsageError(
             f"Cannot listen on {host}, port {port}: {error.strerror or error}."
             " Choose another with --host and --port; port 0 picks a free one."
         ) from error
+    return listening
 
 
 def _name_for(host: str) -> str:

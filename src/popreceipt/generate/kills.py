@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from os import cpu_count
 
 from popreceipt.emulator.mutants import MUTANTS
@@ -27,7 +28,8 @@ def violated_on(target: str) -> list[str]:
 def measured_kills(progress: Callable[[str], None] | None = None, processes: int | None = None) -> Kills:
     """Play the suites against every mutant, several at a time."""
     kills: dict[str, Sequence[str]] = {}
-    with ProcessPoolExecutor(processes or cpu_count()) as pool:
+    # Fresh processes: whoever measures may run threads of his own, which a fork would not survive.
+    with ProcessPoolExecutor(processes or cpu_count(), get_context("spawn")) as pool:
         names = list(MUTANTS)
         targets = [f"{EMULATOR_PREFIX}{name}" for name in names]
         for name, violated in zip(names, pool.map(violated_on, targets), strict=True):

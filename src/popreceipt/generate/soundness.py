@@ -1,8 +1,9 @@
 """A thousand random stories over the plain emulator and its dialects: no MUST rule may be violated.
 
 Every emulator here is right, so a violated MUST is a fault of a rule (or of the emulator). Stories mix consumers,
-producers and an administrator, lost messages of the client's side (a dequeue nobody acts on), clock jumps to just
-before, at and after every period, and calls that must be refused. Seeds make them repeatable:
+producers and an administrator, lost messages of the client's side (a dequeue nobody acts on), answers that are lost on
+their way before or after the effect, processing that fails, clock jumps to just before, at and after every period, and
+calls that must be refused. Seeds make them repeatable:
 
     python -m popreceipt.generate.soundness --seeds 1000 --first 0
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from os import cpu_count
+from typing import Any
 
 from popreceipt.client import wire
 from popreceipt.client.wire import Delivery, Spelling
@@ -82,6 +84,8 @@ class Story:
             (1, self.clean_up),
             (2, self.change),
             (3, self.be_refused),
+            (6, self.lose_answers),
+            (1, self.fail_in_processing),
         ]
         weights = [weight for weight, _ in deeds]
         for _ in range(steps):
@@ -204,6 +208,36 @@ class Story:
         self.chance.choice(self.exports).dequeue(actor, token=token)
         self.chance.choice(self.imports).offer(self.stage.file(), actor, token=token)
         self.stage.send(wire.dequeue(self.stage.unknown_guid()))
+
+    def lose_answers(self) -> None:
+        """Do a few things while answers are lost, replaced or cut short."""
+        operation = self.chance.choice(
+            ("*", "enqueue", "dequeue", "dequeue", "download", "ack", "ack", "message-status")
+        )
+        kind = self.chance.choice(("status", "reset", "timeout", "truncated", "slow"))
+        plan: dict[str, Any] = {"position": self.chance.choice((1, 1, 2)), "times": self.chance.choice((1, 1, 2, None))}
+        if kind not in ("truncated", "slow"):
+            plan["phase"] = self.chance.choice(("before", "after"))
+        if kind == "status":
+            plan["status"] = self.chance.choice((500, 502, 503, *((408, 429) if plan["phase"] == "before" else ())))
+        if operation == "*":
+            # Without an activity requests for tokens would be lost as well.
+            plan["activity"] = self.chance.choice([*self.exports, *self.imports]).id
+        deeds = (self.dequeue, self.dequeue, self.download, self.acknowledge, self.acknowledge, self.enqueue, self.ask)
+        with self.stage.fault(operation, kind, **plan):
+            for _ in range(self.chance.randint(1, 4)):
+                self.chance.choice(deeds)()
+
+    def fail_in_processing(self) -> None:
+        """Let an import's messages fail after their processing, or stay in it for ever."""
+        intake = self.chance.choice(self.imports)
+        kind = self.chance.choice(("post-processing-failed", "stuck"))
+        with self.stage.fault("processing", kind, activity=intake.id, times=self.chance.choice((1, 2, None))):
+            for _ in range(self.chance.randint(1, 3)):
+                self.enqueue()
+            intake.process()
+            self.jump()
+            self.ask()
 
 
 def target_of(seed: int) -> str:

@@ -1,5 +1,6 @@
 """What an acknowledgment does, what it takes to be accepted, and what a refused one leaves alone."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
@@ -30,6 +31,8 @@ SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
 RECEIPT: Final = frozenset({vocabulary.CORRELATION_ID, vocabulary.POP_RECEIPT})
 THREE: Final = RECEIPT | {vocabulary.DOWNLOAD_LOCATION}
 
+_HEXADECIMAL: Final = re.compile(r"(?<!%)[0-9a-fA-F]")
+
 ATTEMPTS: Final = 2
 """So often the same faultless acknowledgment must fail before a server's fault counts as a refusal."""
 
@@ -37,8 +40,8 @@ ATTEMPTS: Final = 2
 class Sent(msgspec.Struct, gc=False):
     """An acknowledgment, and the delivery that it names by CorrelationId and PopReceipt.
 
-    `place` is that delivery's among its message's. `earlier` are the last ones before it that may have been effective,
-    `success` the first that was answered so.
+    `place` is that delivery's among its message's. `earlier` are the last ones between the two that may have been
+    effective, `success` the last of them that was answered so. Older ones had no effect: the message came back.
     """
 
     ack: Ack
@@ -62,10 +65,12 @@ def named(journal: Readings) -> Iterator[Sent]:
             delivery = exports.delivery_of(ack)
             place = places.get(delivery.seq) if delivery is not None else None
             if delivery is not None and place is not None and authorised(ack) and not turned_away(ack):
-                yield Sent(ack, message, delivery, place, tuple(tried[-ATTEMPTS:]), success)
+                earlier = tuple(each for each in tried[-ATTEMPTS:] if not exports.precedes(each, delivery))
+                after = success is not None and not exports.precedes(success, delivery)
+                yield Sent(ack, message, delivery, place, earlier, success if after else None)
             if ack.ok or ack.in_doubt:
                 tried.append(ack)
-            if ack.ok and success is None:
+            if ack.ok:
                 success = ack
 
 
@@ -126,21 +131,32 @@ def word(ack: Ack) -> str | None:
 )
 def echo_accepted(journal: Readings) -> Iterator[Finding]:
     """The first acknowledgments of each prompt delivery."""
+    spellings = {_spelling(each) for each in journal.acks if each.ok}
     for sent in named(journal):
         ack = sent.ack
         if ack.digest != sent.delivery.digest or not as_json(ack) or not prompt(journal, sent):
             continue
         if ack.ok:
             yield held("accepted", sent.delivery, ack)
-        elif sent.success is not None or not fetched(journal, sent):
+        elif spellings and _spelling(ack) not in spellings:
+            # That the path is not understood is for the rules of transport to say.
+            continue
+        elif sent.success is not None or ack.status is None or not fetched(journal, sent):
             continue
         elif not ack.in_doubt:
             if not sent.earlier:
                 yield violated(f"the body of the dequeue's answer is refused with {ack.status}", sent.delivery, ack)
-        elif ack.status is not None and _failed_for_good(journal, sent):
+        elif _failed_for_good(journal, sent):
             yield violated(f"answered with {ack.status} again, and the message came back", sent.earlier[-1], ack)
-        else:
-            yield undecided(f"no acceptance: {ack.failure or ack.status}", sent.delivery, ack)
+        elif not any(each.status is None for each in sent.earlier):
+            # After a lost answer it may be the second that counts, and how that is answered is open.
+            yield undecided(f"no acceptance: {ack.status}", sent.delivery, ack)
+
+
+def _spelling(ack: Ack) -> str:
+    """How an acknowledgment's path is written, whatever activity it names."""
+    path, _, activity = ack.path.rpartition("/")
+    return f"{path}/{_HEXADECIMAL.sub('0', activity)}"
 
 
 def _failed_for_good(journal: Readings, sent: Sent) -> bool:
@@ -186,8 +202,8 @@ def ends_redelivery(journal: Readings) -> Iterator[Finding]:
     text="A message whose acknowledgment was refused comes back when its half hour is over.",
     source=article(SECTION),
     reading="Only a successful acknowledgment ends redelivery. A refusal is a status from 300 to 499; a fault of the "
-    "server may have come after the effect. Refusals for want of authorisation are judged by "
-    "authorization.refusal-changes-nothing.",
+    "server may have come after the effect. Undecided where messages without any acknowledgment do not come back "
+    "either.",
     level=MUST,
     statements=(39, 43),
     needs=(ADVANCE_TIME,),
@@ -239,7 +255,10 @@ def _changes_nothing(journal: Readings, why: Why) -> Iterator[Finding]:
         if wait.after is None:
             continue
         told = ", ".join(str(each.status or each.failure) for each in wait.acks)
-        if journal.exports.known(miss.empty.activity or ""):
+        if waiting.misses.get(Why.AGAIN):
+            text = "nothing offered after the half hour, as happens to messages that nobody acknowledged"
+            yield undecided(text, wait.after, *wait.acks, miss.empty)
+        elif journal.exports.known(miss.empty.activity or ""):
             text = f"nothing offered after the half hour, though the acknowledgment was no good ({told})"
             yield violated(text, wait.after, *wait.acks, miss.empty)
         else:

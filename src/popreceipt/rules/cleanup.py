@@ -5,7 +5,7 @@ message, by the queue and by old download locations. A message counts as asked f
 and its state at that moment are certain; one that was being processed is neither.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
@@ -15,7 +15,7 @@ import msgspec
 
 from popreceipt import vocabulary
 from popreceipt.rules.exports import Message
-from popreceipt.rules.facts import Call, Cleanup, Production, Rows
+from popreceipt.rules.facts import Call, Cleanup, Dequeue, Production, Rows
 from popreceipt.rules.imports import (
     FINAL,
     SHOWN_PRECISION,
@@ -75,10 +75,7 @@ def spares_the_rest(journal: Readings) -> Iterator[Finding]:
     for case in _cases(journal):
         if case.asked_for:
             continue
-        trace = next(case.traces(), None)
-        if trace is not None:
-            yield held("still there", *case.handed_in, *trace[1])
-        elif case.gone_from_the_list is True:
+        if case.gone_from_the_list is True:
             yield violated("a message that was not asked for is no longer listed", *case.handed_in)
         elif case.unknown_now is not None:
             yield violated(
@@ -86,6 +83,10 @@ def spares_the_rest(journal: Readings) -> Iterator[Finding]:
                 *case.handed_in,
                 case.unknown_now,
             )
+        elif case.missed is not None:
+            yield violated("a message that was not asked for is no longer offered", case.missed)
+        elif (trace := next(case.traces(), None)) is not None:
+            yield held("still there", *case.handed_in, *trace[1])
     for cleanup in journal.cleanups:
         yield from _elsewhere(journal, cleanup)
 
@@ -95,7 +96,7 @@ def _elsewhere(journal: Readings, cleanup: Cleanup) -> Iterator[Finding]:
     for activity, looks in journal.rows.items():
         if activity == cleanup.activity or any(each.activity == activity for each in journal.cleanups):
             continue
-        in_line = journal.exports.in_line(activity)
+        in_line = journal.imports.in_line(activity)
         moment = moment_of(cleanup, in_line=in_line)
         before = [each for each in looks if moment_of(each, in_line=in_line).precedes(moment)]
         after = next((each for each in looks if moment.precedes(moment_of(each, in_line=in_line))), None)
@@ -112,8 +113,7 @@ def _elsewhere(journal: Readings, cleanup: Cleanup) -> Iterator[Finding]:
 
 def _epoch(journal: Readings, fact: Rows | Cleanup | Call) -> int:
     """How many resets there were before."""
-    at, place = (fact.answered, fact.seq) if isinstance(fact, Call) else (fact.at, fact.place)
-    return bisect_right(sorted(zip(journal.resets, journal.reset_places, strict=True)), (at, place))
+    return bisect_left(journal.reset_places, fact.seq if isinstance(fact, Call) else fact.place)
 
 
 class _Known(msgspec.Struct, gc=False):
@@ -180,14 +180,32 @@ class _Case(msgspec.Struct, gc=False):
 
     @property
     def unknown_now(self) -> Call | None:
-        """The first answer afterwards that knows no such message, from a service that told some status before."""
-        if not self.desk.tells_statuses:
+        """The first answer afterwards that knows no such message, from a service that told its like before."""
+        told = self.desk.journal.statuses if self.known.message else self.desk.journal.states.get(self.known.id, ())
+        if not any(each.ok and each.state is not None for each in told):
             return None
         for call in self.desk.journal.states.get(self.known.id, ()):
             if call.status is None or call.in_doubt or gate_or_gateway(call.status) or not trusted(call.role):
                 continue
             if call.bare and self._counts(call):
                 return None if call.ok and call.value else call
+        return None
+
+    @property
+    def missed(self) -> Call | None:
+        """An empty answer to a dequeue while the message, which nobody had dequeued, must have been waiting."""
+        run = self.known.production
+        if run is None or not run.uploaded or self.known.id in self.desk.exported:
+            return None
+        for call in self.desk.dequeues:
+            if call.answered < run.since:
+                continue
+            if call.kind == "empty" and self._counts(call):
+                return call
+            if call.kind not in ("empty", "refused") or call.in_doubt:
+                handed_out = self.desk.journal.exports.message_of(call).production if call.delivered else None
+                if handed_out is None or handed_out is run:
+                    return None
         return None
 
 
@@ -219,7 +237,7 @@ class _Desk:
     def __init__(self, journal: Readings, activity: str) -> None:
         self.journal = journal
         self.activity = activity
-        self._in_line = journal.exports.in_line(activity)
+        self._in_line = journal.imports.in_line(activity)
         self.looks = sorted(journal.rows.get(activity, ()), key=lambda each: (each.since, each.place))
 
     def moment(self, fact: Call | Rows | Cleanup) -> Moment:
@@ -232,16 +250,12 @@ class _Desk:
 
     def same_epoch(self, known: _Known, cleanup: Cleanup) -> bool:
         """Whether no reset can have come between the message's birth and the clean-up."""
-        spans = zip(self.journal.reset_spans, self.journal.reset_places, strict=True)
-        return not any(
-            (at, place) > (known.born.since, known.born.place) and since <= cleanup.at and place < cleanup.place
-            for (since, at), place in spans
-        )
+        return not any(known.born.place < place < cleanup.place for place in self.journal.reset_places)
 
     @cached_property
-    def tells_statuses(self) -> bool:
-        """Whether GetMessageStatus ever told the status of a message."""
-        return any(each.ok and each.state is not None for each in self.journal.statuses)
+    def dequeues(self) -> list[Dequeue]:
+        """The job's dequeues in order of time."""
+        return [each for each in self.journal.dequeues if each.activity == self.activity]
 
     @cached_property
     def exported(self) -> dict[str, Message]:
@@ -273,7 +287,7 @@ class _Desk:
         """Whether a clean-up asked for this message by age and by status; None where that is not certain."""
         if cleanup.at - known.born.since < cleanup.older_than:
             return False
-        old = cleanup.since - known.born.by >= cleanup.older_than
+        old = not cleanup.older_than or cleanup.since - known.born.by >= cleanup.older_than
         state = self._state(known, self.moment(cleanup))
         wanted = {vocabulary.SPELLINGS.get(each.lower(), each) for each in cleanup.statuses}
         if not wanted:
@@ -291,8 +305,8 @@ class _Desk:
         if message is not None and not message.may_be_taken(moment):
             return vocabulary.ENQUEUED
         seen = self._seen.get(known.id, [])
-        place = bisect_left(seen, (moment.since, moment.place), key=lambda each: (each[0].by, each[0].place))
-        if not place or not seen[place - 1][0].precedes(moment):
+        place = next((at for at, each in enumerate(seen) if not each[0].precedes(moment)), len(seen))
+        if not place:
             return None
         earlier, state = seen[place - 1]
         ran = message is not None and message.recurrence.ran_on_purpose(earlier, moment)

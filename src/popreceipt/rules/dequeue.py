@@ -39,8 +39,8 @@ MEMBERS: Final = (
     text="When an export has put a file into the queue, a dequeue offers it.",
     source=article(SECTION),
     reading="The order among waiting messages is open, so only an empty answer, or one that says there is no file "
-    "although every export uploaded one, breaks the promise. Files older than a day are judged by "
-    "retention.kept-for-seven-days.",
+    "although every export uploaded one, breaks the promise. Files older than a day, and those that had been offered "
+    "before, are judged by retention.kept-for-seven-days.",
     level=MUST,
     statements=(28, 33),
     needs=(PRODUCE,),
@@ -61,7 +61,9 @@ def waiting_message_is_offered(journal: Readings) -> Iterator[Finding]:
         else:
             yield undecided(f"nothing offered of message {run.message}, unless somebody else took it", miss.empty)
     for each in journal.dequeues:
-        if each.kind == "no-file" and authorised(each) and all_have_files(journal, each) and all_young(journal, each):
+        if each.kind != "no-file" or not authorised(each) or each.last_dequeue is not None:
+            continue
+        if all_have_files(journal, each) and all_young(journal, each):
             yield violated("says there is no file, and every export of the job uploaded one", each)
 
 

@@ -86,9 +86,10 @@ def answer_word(journal: Readings, download: Download) -> str:
     "download.bytes-as-uploaded",
     text="A download brings the bytes of the file that the export uploaded.",
     source=article(SECTION),
-    reading="Only where every file of the job's queue was produced in the journal. Within the half hour, before an "
-    "acknowledgment. Later deliveries are judged by redelivery.same-payload, older files by "
-    "retention.kept-for-seven-days, a refusal by a server's fault is undecided.",
+    reading="Only where every file of the job's queue was produced in the journal. A refused download breaks the "
+    "promise within the half hour of a young message's first delivery; later the file is gone, and "
+    "retention.kept-for-seven-days judges that. Other bytes at a redelivery are judged by redelivery.same-payload. A "
+    "fault of the server is undecided.",
     level=MUST,
     statements=(28, 33),
     needs=(PRODUCE,),
@@ -101,39 +102,46 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
         payload = exports.payload_of(first) if first.kind == "message" else None
         if payload is None or payload.digest is None:
             continue
-        activity = message.activity
-        if (activity, payload.digest) in exports.produced:
+        if (message.activity, payload.digest) in exports.produced:
             yield held("the bytes as uploaded", first, payload)
-        elif payload.digest not in exports.produced_anywhere and _all_known(journal, activity, payload):
+        elif unknown_bytes(journal, message.activity, payload):
             yield violated(f"{payload.length} bytes that no export uploaded", first, payload)
-    young = journal.retention / FIRST_DAY
     for message, place, each in plain_downloads(journal):
         delivery = message.deliveries[place]
-        if brought(journal, each) is not None or not leased_at(journal, delivery, each):
+        if place or brought(journal, each) is not None or not leased_at(journal, delivery, each):
             continue
-        if not exports.closed(message.activity) or _oldest(journal, message, each) + young < each.answered:
+        if fetched_before(journal, message, each) or not _young(journal, message, each):
             continue
         if not _all_known(journal, message.activity, each) or settled_before(journal, message, place, each):
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
-        elif each.status is None or each.in_doubt:
+        elif each.in_doubt:
             yield undecided(f"no file came: {each.failure or each.status}", delivery, each)
 
 
-def _all_known(journal: Readings, activity: str, call: Call) -> bool:
-    """Whether the digests of all files that the queue may hold are known, and there are some."""
-    exports = journal.exports
-    runs = [each for each in exports.productions.get(activity, ()) if each.since <= call.answered and each.uploaded]
-    return bool(runs) and exports.closed(activity) and all(each.sha256 for each in runs)
+def unknown_bytes(journal: Readings, activity: str, payload: Download) -> bool:
+    """Whether what came out of a job's queue is certainly no file that any export uploaded."""
+    return payload.digest not in journal.exports.every_digest and _all_known(journal, activity, payload)
 
 
-def _oldest(journal: Readings, message: Message, call: Call) -> datetime:
-    """The earliest instant at which the file can have been uploaded."""
-    if message.production is not None:
-        return message.production.since
+def fetched_before(journal: Readings, message: Message, download: Download) -> bool:
+    """Whether the message's file had certainly come before."""
+    return any(each.digest is not None and journal.exports.precedes(each, download) for each in message.downloads)
+
+
+def _young(journal: Readings, message: Message, call: Call) -> bool:
+    """Whether the file was certainly less than a day old (a seventh of its time)."""
     runs = journal.exports.productions.get(message.activity, ())
-    return min((each.since for each in runs if each.uploaded), default=call.sent)
+    known = [message.production] if message.production is not None else runs
+    return all(call.answered < each.since + journal.retention / FIRST_DAY for each in known if each.uploaded)
+
+
+def _all_known(journal: Readings, activity: str, call: Call) -> bool:
+    """Whether everything that the queue may hold is a file whose digest is known, and there is some."""
+    exports = journal.exports
+    runs = [each for each in exports.productions.get(activity, ()) if each.since <= call.answered]
+    return bool(runs) and exports.closed(activity) and all(each.sha256 and each.uploaded for each in runs)
 
 
 @rule(
@@ -147,12 +155,12 @@ def _oldest(journal: Readings, message: Message, call: Call) -> datetime:
 def location_is_absolute(journal: Readings) -> Iterator[Finding]:
     """Each location that was handed out."""
     for each in journal.dequeues:
-        if each.kind != "message" or each.location_text is None:
+        if each.kind != "message" or each.location_root is None:
             continue
-        if each.location_text.lower().startswith(("http://", "https://")) and each.location is not None:
+        if each.location_root.lower().startswith(("http://", "https://")) and each.location is not None:
             yield held("absolute", each)
         else:
-            yield violated(f"{each.location_text!r} is no absolute URL", each)
+            yield violated(f"{each.location_root + (each.location or '')!r} is no absolute URL", each)
 
 
 @rule(
@@ -225,9 +233,9 @@ def location_scheme(journal: Readings) -> Iterator[Finding]:
     """Each location that was handed out."""
     seen: dict[str, str] = {}
     for each in journal.dequeues:
-        if each.kind != "message" or each.location_text is None:
+        if each.kind != "message" or each.location_root is None:
             continue
-        scheme, _, rest = each.location_text.partition("://")
+        scheme, _, rest = each.location_root.partition("://")
         origin = f"{scheme}://{rest.partition('/')[0]}"
         if origin not in seen:
             seen[origin] = _scheme_of(origin)

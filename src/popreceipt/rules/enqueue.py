@@ -26,7 +26,6 @@ from popreceipt.vocabulary import (
 )
 
 SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
-TOOLS: Final = "d365collaborative/d365fo.integrations"
 
 LONG: Final = timedelta(minutes=10)
 """A file that is in process so long after its twin was done is taken to be stuck; no MUST is told by it."""
@@ -242,7 +241,7 @@ def content_type(journal: Readings) -> Iterator[Finding]:
 @rule(
     "enqueue.too-large",
     text="An upload that is too large is answered 413, with a page or without a body.",
-    source=client(SCHEDULER, "issue 135, uploads of 50 MB are answered 413"),
+    source=client(SCHEDULER, "users report that uploads of 50 MB are answered 413"),
     reading="No limit is documented. Asked are uploads of more than 30,000,000 bytes, and every 413.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
@@ -385,10 +384,19 @@ class _Spellings:
     def twin(self, enqueue: Enqueue, blank: str, *, accepted: bool) -> Enqueue | None:
         """An upload to the same job for the same entity, spelled otherwise, that was processed.
 
-        `accepted`: one of the same bytes that was no more than taken will do.
+        Only for an upload that can have failed for nothing but its spelling: a sound file of the twin's kind, and none
+        spelled like it was processed either. `accepted`: one of the same bytes that was no more than taken will do.
         """
         name = (enqueue.entity or "").casefold()
+        own = "+" if blank == "%20" else "%20"
         found = self._processed.get((enqueue.activity, name, blank))
+        if found is not None and (
+            (enqueue.activity, name, own) in self._processed
+            or enqueue.chunked
+            or not sound_file(enqueue)
+            or _zipped(enqueue) != _zipped(found)
+        ):
+            found = None
         if found is None and accepted:
             found = self._taken.get((enqueue.activity, name, blank, enqueue.digest))
         return found
@@ -396,7 +404,7 @@ class _Spellings:
     def only_reason(self, enqueue: Enqueue, *, refused: bool) -> bool:
         """Whether nothing else than the %20 is known that the upload can have failed for.
 
-        The path is not it where some upload came through on one spelled alike, and the %20 is not where another upload
+        The path is not it where some call came through on one spelled alike, and the %20 is not where another upload
         for the entity got further with it.
         """
         name = (enqueue.entity or "").casefold()
@@ -431,7 +439,8 @@ class _Spellings:
 
     @cached_property
     def _shapes(self) -> frozenset[tuple[str, str]]:
-        return frozenset(shape(each.path) for each in self._journal.enqueues if each.ok)
+        calls = (*self._journal.enqueues, *self._journal.dequeues)
+        return frozenset(shape(path) for path in {each.path for each in calls if each.ok})
 
 
 def _spelled(enqueue: Enqueue, blank: str) -> bool:

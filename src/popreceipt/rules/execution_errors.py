@@ -122,6 +122,8 @@ def execution_found_by_message(journal: Readings) -> Iterator[Finding]:
 def record_members(journal: Readings) -> Iterator[Finding]:
     """Every list with entries."""
     for call in journal.execution_errors:
+        if call.form == "malformed" and call.entries:
+            yield undecided("a list that is no JSON: its members are not to be told", call)
         if call.form not in ("string", "array") or not call.entries:
             continue
         short = next(

@@ -73,19 +73,17 @@ class Exports:
     # The order of things
 
     @cached_property
-    def _crowded(self) -> frozenset[str]:
-        """Activities with consumers that have names of their own: they may call at the same time."""
-        return frozenset(
-            each.activity for each in self.reader.calls if each.activity and each.actor and "/" in each.actor
-        )
-
-    def in_line(self, activity: str) -> bool:
+    def lines_tell(self) -> bool:
         """Whether things at one instant happened in the order in which the journal has them.
 
-        So it is on a clock that stands still, unless several consumers called at once.
+        So it is on a clock that stands still, unless several callers called at once.
         """
         header = self.reader.header
-        return header.clock == "manual" and (header.recorded_by == "service" or activity not in self._crowded)
+        return header.clock == "manual" and (header.recorded_by == "service" or not header.concurrent)
+
+    def in_line(self, _activity: str) -> bool:
+        """The same of one activity; no journal tells of activities apart."""
+        return self.lines_tell
 
     def precedes(self, first: Call, second: Call) -> bool:
         """Whether a call was certainly over before another began."""
@@ -159,6 +157,11 @@ class Exports:
             if each.uploaded and each.sha256 and each.records:
                 found[each.sha256].append(each)
         return dict(found)
+
+    @cached_property
+    def every_digest(self) -> frozenset[str]:
+        """Digests of all that was uploaded on purpose, wherever."""
+        return frozenset(each.sha256 for each in self.reader.productions if each.sha256)
 
     def proven(self, activity: str, digest: str | None) -> Production | None:
         """The one export run whose payload has this digest, where the digest cannot be another's."""

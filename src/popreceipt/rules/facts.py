@@ -89,7 +89,7 @@ class Dequeue(Call, gc=False):
 
     `kind` is `message` (a file is there), `no-file` (a message that says it has none), `empty`, `malformed` (success,
     but neither of these), `refused` or `failed`. `location` is path and query of the DownloadLocation;
-    `location_text` the whole of it. `blank` says how a LastDequeueDateTime without an instant was written (`null`,
+    `location_root` what stands before (scheme and authority). `blank` says how a LastDequeueDateTime without an instant was written (`null`,
     `absent`, `empty`, `0001`, `1900`, `other`), None where there is an instant: `last_dequeue`, in `instant_form`.
     """
 
@@ -98,7 +98,7 @@ class Dequeue(Call, gc=False):
     correlation: str | None = None
     receipt: str | None = None
     location: str | None = None
-    location_text: str | None = None
+    location_root: str | None = None
     file_exists: bool | None = None
     file_error: str | None = None
     blank: str | None = None
@@ -259,6 +259,18 @@ class Cleanup(msgspec.Struct, gc=False):
     statuses: tuple[str, ...]
     deleted: int
     place: float = 0
+
+
+class Disturbance(msgspec.Struct, gc=False):
+    """Processing that was made to fail on purpose: on one recurring data job, on all where `activity` is None.
+
+    It began after `since` and after its place in the journal, and was over by `end_place`.
+    """
+
+    activity: str | None
+    since: datetime
+    place: float
+    end_place: float
 
 
 class ProcessRun(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ A recurrence is known by its bounds: it counts from the creation of its recurrin
 took effect between two instants. Where a journal does not tell, the answers are the lenient ones.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -37,18 +37,14 @@ COMPLETED: Final = frozenset({vocabulary.PROCESSED, vocabulary.PROCESSED_WITH_ER
 SHOWN_PRECISION: Final = timedelta(seconds=1)
 """Instants in Manage messages may be cut or rounded to whole seconds."""
 
-_FIRST: Final = float("-inf")
-_LAST: Final = float("inf")
-
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
     """Some instant between `since` and `by`.
 
-    Where two of them touch (as they do on a clock that stands), their places in the journal tell which was first,
-    unless several called at once: then all have the place 0.
+    Of one caller's moments their places in the journal tell which was first, even where the bounds touch or overlap
+    (as they do on a clock that stands, or on one that is known from afar). What several did at once has the place 0.
     """
 
     since: datetime
@@ -57,7 +53,9 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
 
     def precedes(self, other: "Moment") -> bool:
         """Certainly lies before `other`."""
-        return self.by < other.since or (self.by == other.since and self.place < other.place)
+        if self.place and other.place:
+            return self.place < other.place
+        return self.by < other.since
 
 
 class Sighting(Moment, frozen=True, gc=False):
@@ -100,7 +98,8 @@ class Recurrence:
         self.origin = origin
         self._told = told
         self._runs = runs
-        self._run_ends = [(each.at, each.place) for each in runs]
+        self._run_ends = [each.at for each in runs]
+        self._run_places = [each.place for each in runs]
 
     @property
     def exact(self) -> bool:
@@ -109,11 +108,10 @@ class Recurrence:
 
     def ran_on_purpose(self, start: Moment, end: Moment) -> bool:
         """Whether somebody may have made the batch run after `start` had begun and before `end` was over."""
-        place = bisect_right(self._run_ends, (start.since, start.place or _FIRST))
-        if place == len(self._runs):
-            return False
-        run = self._runs[place]
-        return run.since < end.by or (run.since == end.by and run.place < (end.place or _LAST))
+        if start.place and end.place:
+            return bisect_right(self._run_places, start.place) < bisect_left(self._run_places, end.place)
+        place = bisect_left(self._run_ends, start.since)
+        return place < len(self._runs) and self._runs[place].since <= end.by
 
     def may_have_run(self, start: Moment, end: Moment) -> bool:
         """Whether the batch may have run after `start` had begun and before `end` was over."""
@@ -143,6 +141,7 @@ def _ceiling(stretch: timedelta, period: timedelta) -> int:
 class Import:
     """One file that was handed in and accepted, and what was seen of its message afterwards.
 
+    `file` is what a right service reads in it, None where anything about it, or about its processing, is open.
     `asked` is what GetMessageStatus said, `jobs` what jobstatus said, `rows` what Manage messages showed. `seen` joins
     the first and the last in order of time: jobstatus is not documented, so nothing but its own rules rests on it.
     """
@@ -233,9 +232,9 @@ class Imports:
                 twice.add(each.message)
                 continue
             history = self._histories.get(each.activity or "")
-            settings = history.settings(each.sent) if history is not None else {}
-            recurrence = history.recurrence(each.sent) if history is not None else _UNKNOWN
-            in_line = journal.exports.in_line(each.activity or "")
+            settings = history.settings(each.seq) if history is not None else {}
+            recurrence = history.recurrence(each.seq) if history is not None else _UNKNOWN
+            in_line = self.in_line(each.activity or "")
             made = Import(each, each.message, settings, recurrence, _sound_file(each, settings), in_line=in_line)
             self.by_id[each.message] = made
         for message in twice:
@@ -243,14 +242,50 @@ class Imports:
         for made in self.by_id.values():
             self.of_activity[made.activity].append(made)
         self._see()
+        for made in self.by_id.values() if journal.disturbances else ():
+            if self._was_disturbed(made):
+                made.file = None
 
     def __iter__(self) -> Iterator[Import]:
         return iter(self.by_id.values())
 
-    def settings(self, activity: str | None, at: datetime) -> Mapping[str, Any]:
-        """All settings of a recurring data job as told by `at`; none where nobody told."""
+    def _was_disturbed(self, message: Import) -> bool:
+        """Whether somebody may have made its processing fail on purpose: then nothing follows from its file."""
+        for each in self._journal.disturbances:
+            if each.activity not in (None, message.activity) or message.enqueue.seq > each.end_place:
+                continue
+            final = message.final
+            over = final is not None and (final.place < each.place if final.place else final.by < each.since)
+            if not over:
+                return True
+        return False
+
+    def settings(self, activity: str | None, place: float) -> Mapping[str, Any]:
+        """All settings of a recurring data job as told before a place in the journal; none where nobody told."""
         history = self._histories.get(activity or "")
-        return history.settings(at) if history is not None else {}
+        return history.settings(place) if history is not None else {}
+
+    def in_line(self, activity: str) -> bool:
+        """Whether what was done with a job was done one after another, in the order of the journal.
+
+        A suite's calls are, as long as no consumers with names of their own call at once.
+        """
+        return self._journal.exports.in_line(activity) or (self._one_driver and not self._crowded(activity))
+
+    def _crowded(self, activity: str) -> bool:
+        return activity in self._crowds
+
+    @cached_property
+    def _crowds(self) -> frozenset[str]:
+        return frozenset(
+            each.activity for each in self._journal.calls if each.activity and each.actor and "/" in each.actor
+        )
+
+    @cached_property
+    def _one_driver(self) -> bool:
+        """Whether the journal was written by the caller, who says of every call which identity made it."""
+        journal = self._journal
+        return journal.header.recorded_by == "client" and all(each.actor for each in journal.calls)
 
     def gone(self, message: Import, by: datetime) -> bool:
         """Whether a clean-up, a reset or the end of the seven days may have taken the message by then."""
@@ -259,6 +294,15 @@ class Imports:
             or by >= self.reset_after(message.enqueue)
             or any(each.activity == message.activity and each.since <= by for each in self._journal.cleanups)
         )
+
+    def misread(self, message: Import) -> bool:
+        """Whether a message may have failed for the spelling of its entity: with %20 none got through, with + some."""
+        return "%20" in message.enqueue.query and self._only_plus_is_read
+
+    @cached_property
+    def _only_plus_is_read(self) -> bool:
+        queries = [each.enqueue.query for each in self if each.final is not None and each.final.state in COMPLETED]
+        return any(plus_in_entity(each) for each in queries) and not any("%20" in each for each in queries)
 
     @cached_property
     def executions(self) -> dict[str, list[str]]:
@@ -274,10 +318,7 @@ class Imports:
     def reset_after(self, call: Call) -> datetime:
         """From when on a reset may have undone what a call did."""
         resets = zip(self._journal.reset_spans, self._journal.reset_places, strict=True)
-        return min(
-            (since for (since, at), place in resets if at > call.sent or (at == call.sent and place > call.seq)),
-            default=_NEVER,
-        )
+        return min((since for (since, _), place in resets if place > call.seq), default=_NEVER)
 
     def _see(self) -> None:
         for answers, series in ((self._journal.statuses, "asked"), (self._journal.jobstatuses, "jobs")):
@@ -314,61 +355,65 @@ class _History:
     """A recurring data job's settings and recurrences over time."""
 
     def __init__(self, journal: "Readings", activity: str) -> None:
-        observed = sorted(journal.activities[activity], key=lambda each: each.at)
+        observed = sorted(journal.activities[activity], key=lambda each: each.place)
         runs = sorted(journal.runs.get(activity, ()), key=lambda each: (each.at, each.place))
-        self._times: list[datetime] = []
+        self._places: list[float] = []
         self._settings: list[Mapping[str, Any]] = []
         merged: dict[str, Any] = {}
         for each in observed:
             merged = {**merged, **each.settings}
-            self._times.append(each.at)
+            self._places.append(each.place)
             self._settings.append(merged)
-        self._starts: list[datetime] = []
+        self._starts: list[float] = []
         self._recurrences: list[Recurrence] = []
-        changes = _changes(observed, journal.reset_spans)
-        for place, (start, origin, minutes) in enumerate(changes):
-            until = changes[place + 1][0] if place + 1 < len(changes) else _NEVER
+        changes = _changes(observed, list(zip(journal.reset_places, journal.reset_spans, strict=True)))
+        for place, (start, _, origin, minutes) in enumerate(changes):
+            until = changes[place + 1][1] if place + 1 < len(changes) else _NEVER
             told = minutes is not _UNTOLD
             period = timedelta(minutes=minutes) if told and minutes else None
             self._starts.append(start)
             self._recurrences.append(Recurrence(period, told=told, origin=origin, until=until, runs=runs))
 
-    def settings(self, at: datetime) -> Mapping[str, Any]:
-        place = bisect_right(self._times, at)
-        return self._settings[place - 1] if place else {}
+    def settings(self, place: float) -> Mapping[str, Any]:
+        told = bisect_right(self._places, place)
+        return self._settings[told - 1] if told else {}
 
-    def recurrence(self, at: datetime) -> Recurrence:
-        place = bisect_right(self._starts, at)
-        return self._recurrences[place - 1] if place else _UNKNOWN
+    def recurrence(self, place: float) -> Recurrence:
+        told = bisect_right(self._starts, place)
+        return self._recurrences[told - 1] if told else _UNKNOWN
 
 
 _UNTOLD: Final = -1.0
 _UNKNOWN: Final = Recurrence(None, told=False, origin=None, until=_NEVER, runs=[])
 
-_Change = tuple[datetime, tuple[datetime, datetime] | None, float]
+_Span = tuple[datetime, datetime]
+_Change = tuple[float, datetime, _Span | None, float]
 
 
-def _changes(observed: list[Activity], resets: list[tuple[datetime, datetime]]) -> list[_Change]:
-    """From when on which recurrence held: its start, the bounds of its origin (None: unknown) and its minutes."""
+def _changes(observed: list[Activity], resets: list[tuple[float, _Span]]) -> list[_Change]:
+    """Which recurrence held from when on.
+
+    Each has the place and the time of its start, the bounds of its origin (None: unknown) and its minutes.
+    """
     found: list[_Change] = []
     first_minutes: float | None = None
-    events: list[Activity | tuple[datetime, datetime]] = [*resets, *observed]
-    events.sort(key=lambda each: each[1] if isinstance(each, tuple) else each.at)
-    last_reset: tuple[datetime, datetime] | None = None
-    for event in events:
+    events: list[tuple[float, Activity | _Span]] = [*resets, *((each.place, each) for each in observed)]
+    events.sort(key=lambda each: each[0])
+    last_reset: _Span | None = None
+    for place, event in events:
         if isinstance(event, tuple):
             last_reset = event
             if found and first_minutes is not None:
-                found.append((event[0], event, first_minutes))
+                found.append((place, event[0], event, first_minutes))
             continue
         minutes = float(event.settings.get("processing_recurrence_minutes", _UNTOLD) or 0.0)
         if first_minutes is None:
             first_minutes = minutes
             origin = (event.since, event.at) if event.created else last_reset
-            found.append((_ALWAYS if origin is None else origin[0], origin, minutes))
-        elif minutes not in (found[-1][2], _UNTOLD):
+            found.append((place, event.since, origin, minutes))
+        elif minutes not in (found[-1][3], _UNTOLD):
             # From when a changed recurrence counts is open.
-            found.append((event.since, None, minutes))
+            found.append((place, event.since, None, minutes))
     return found
 
 
@@ -419,9 +464,10 @@ def _when(sighting: Sighting) -> tuple[datetime, float]:
 
 
 def moment_of(fact: Call | Rows | Records | Cleanup, *, in_line: bool) -> Moment:
-    """When a call took effect, or an observation was made; `in_line` tells whether its place breaks ties."""
+    """When a call took effect, or an observation was made; `in_line` tells whether its place says what was first."""
     if isinstance(fact, Call):
-        return Moment(fact.sent, fact.answered, fact.seq if in_line else 0)
+        alone = in_line and not (fact.actor and "/" in fact.actor)
+        return Moment(fact.sent, fact.answered, fact.seq if alone else 0)
     return Moment(fact.since, fact.at, fact.place if in_line else 0)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from popreceipt import vocabulary
-from popreceipt.rules.exports import Message
+from popreceipt.rules.download import unknown_bytes
+from popreceipt.rules.exports import Message, authorised
 from popreceipt.rules.facts import Call, Download, Production, Records
 from popreceipt.rules.files import (
     DESCRIPTION,
@@ -26,14 +27,12 @@ SECTION: Final = "API for export (dequeue)"
 
 
 def exported(journal: Readings) -> Iterator[tuple[Message, Download, bytes]]:
-    """What was fetched of each export of the journal as it was uploaded, where the journal has the bytes."""
-    exports = journal.exports
+    """What the first delivery of each exported message led to, where the journal has the bytes."""
     for message in journal.messages:
         first = message.deliveries[0]
-        payload = exports.payload_of(first) if first.kind == "message" else None
-        if payload is None or payload.body is None or payload.digest is None:
-            continue
-        if message.activity in exports.productions and (message.activity, payload.digest) not in exports.produced:
+        payload = journal.exports.payload_of(first) if first.kind == "message" else None
+        if payload is None or payload.body is None or unknown_bytes(journal, message.activity, payload):
+            # Damaged bytes are for download.bytes-as-uploaded to say.
             continue
         content = payload.body.content()
         if content is not None:
@@ -95,8 +94,8 @@ def holds_the_records(journal: Readings) -> Iterator[Finding]:
     """Count, and compare with what was seen of the entity before the next run."""
     for message, payload, content in exported(journal):
         run = message.production
-        settings = journal.imports.settings(message.activity, message.deliveries[0].sent)
-        if run is None or str(settings.get("format", "CSV")).casefold() != "csv":
+        form = journal.setting(message.activity, "format", message.deliveries[0].sent)
+        if run is None or str(form or "CSV").casefold() != "csv":
             continue
         file = records_of(content)
         if file is None:
@@ -151,7 +150,7 @@ def folder_inside_fails(journal: Readings) -> Iterator[Finding]:
         content = each.body.content() if each.body is not None else None
         if not content or not looks_zipped(content) or not _in_a_folder(content):
             continue
-        settings = journal.imports.settings(each.activity, each.sent)
+        settings = journal.imports.settings(each.activity, each.seq)
         if settings.get("direction") != "import" or settings.get("type") != "package" or each.status is None:
             continue
         if each.refused:
@@ -188,7 +187,17 @@ def _calls(message: Import) -> list[Call]:
     statements=(18,),
 )
 def utf_8_and_utf_16(journal: Readings) -> Iterator[Finding]:
-    """The end of each faultless package, by the encoding of its manifest."""
+    """The end of each faultless package, by the encoding of its manifest, and uploads that were refused."""
+    for each in journal.enqueues:
+        content = each.body.content() if each.body is not None and each.refused else None
+        if not content or not looks_zipped(content) or each.status is None or not authorised(each):
+            continue
+        settings = journal.imports.settings(each.activity, each.seq)
+        if settings.get("direction") != "import" or settings.get("type") != "package" or gate_or_gateway(each.status):
+            continue
+        file = records_of(content)
+        if file is not None and file.all_good and not each.in_doubt and each.entity is not None:
+            yield violated(f"a faultless package in {_encoding(content)} is refused with {each.status}", each)
     for message in journal.imports:
         if message.file is None or not message.file.all_good or message.file.kind != "package":
             continue

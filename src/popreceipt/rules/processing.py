@@ -4,7 +4,7 @@ The batch runs at the job's recurrence (or on purpose). How long processing take
 what was seen, and let everything pass that some duration would explain.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -179,7 +179,7 @@ class _Line:
     def others(self, message: Import, late: Sighting) -> int:
         """How many other messages runs may have taken instead, from the enqueue to this sighting."""
         sent = bisect_left(self._sent, late.by)
-        taken = bisect_left(self._taken, message.enqueue.sent)
+        taken = bisect_right(self._taken, message.enqueue.sent)
         return max(0, sent - taken - 1)
 
     def busy(self, message: Import, late: Sighting) -> bool:
@@ -271,7 +271,7 @@ def _tables(journal: Readings) -> Iterator[_Table]:
         if call.activity in journal.records and (call.ok or call.in_doubt):
             writers[call.activity].append(_writer(journal, call))
     for activity, looks in journal.records.items():
-        settings = journal.imports.settings(activity, looks[0].at)
+        settings = journal.imports.settings(activity, looks[0].place)
         if settings.get("direction") != "import" or str(settings.get("entity", "")).casefold() != ENTITY:
             continue
         if not writers[activity]:
@@ -467,7 +467,7 @@ def _offers(journal: Readings, wanted: Callable[[Enqueue, Mapping[str, Any]], bo
     for call in journal.enqueues if journal.activities else ():
         if not trusted(call.role) or call.status is None or gate_or_gateway(call.status):
             continue
-        settings = journal.imports.settings(call.activity, call.sent)
+        settings = journal.imports.settings(call.activity, call.seq)
         if settings.get("direction") != "import" or not wanted(call, settings):
             continue
         content = call.body.content() if call.body is not None else None

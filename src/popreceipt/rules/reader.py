@@ -4,6 +4,7 @@ Tolerant of every form that an answer may take: members in another letter case, 
 instants with or without a zone. What form it was is part of the fact, for the rules that ask.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from popreceipt.rules.facts import (
     Call,
     Cleanup,
     Dequeue,
+    Disturbance,
     Download,
     Enqueue,
     ErrorEntry,
@@ -40,6 +42,9 @@ BODIES_KEPT: Final = 2_000
 
 STEP: Final = 2.0**-20
 """How much further an observation stands than the observation or the exchange before it."""
+
+SHORT: Final = 16
+"""Characters of the digests by which an acknowledgment's body is compared with the answers to dequeues."""
 
 _decode = msgspec.json.decode
 
@@ -71,6 +76,7 @@ class Reader:
         self.records: dict[str, list[Records]] = defaultdict(list)
         self.cleanups: list[Cleanup] = []
         self.runs: dict[str, list[ProcessRun]] = defaultdict(list)
+        self.disturbances: list[Disturbance] = []
         self.resets: list[datetime] = []
         self.reset_spans: list[tuple[datetime, datetime]] = []
         self.reset_places: list[float] = []
@@ -78,6 +84,8 @@ class Reader:
         self._hops: dict[str, str] = {}
         self._paths: dict[str, tuple[str, str, str | None]] = {}
         self._tokens: dict[str, str | None] = {}
+        self._words: dict[str, str] = {}
+        self._members: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._kept = 0
         self._observers: dict[str, Callable[[Observation], None]] = {
             "produced": self._produced,
@@ -87,6 +95,8 @@ class Reader:
             "cleanup": self._cleanup,
             "processed": self._processed,
             "reset": self._reset,
+            "fault-planned": self._fault_planned,
+            "faults-cleared": self._faults_cleared,
         }
         self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
             vocabulary.TOKEN: self._token,
@@ -142,18 +152,32 @@ class Reader:
             exchange.answered,
             operation,
             activity,
-            exchange.request.method,
+            self._same(exchange.request.method),
             path,
             query,
             response.status if response is not None and whole else None,
             exchange.failure if response is not None or exchange.failure else "no response",
-            exchange.actor,
+            self._same(exchange.actor) if exchange.actor is not None else None,
             self._bearer(exchange.request.headers),
         )
         reader = self._readers.get(operation)
         if self._hops and exchange.request.method == "GET" and (f"{path}?{query}" if query else path) in self._hops:
             reader = self._download
         return reader(exchange, base) if reader is not None else Call(*base)
+
+    def _same(self, text: str) -> str:
+        """One string for all equal ones: a word that comes a million times takes its room once."""
+        return self._words.setdefault(text, text)
+
+    def _word(self, headers: Headers, name: str) -> str | None:
+        """A header whose values are few."""
+        value = _header(headers, name)
+        return self._same(value) if value is not None else None
+
+    def _names(self, answer: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of an object's members, one tuple for all equal ones."""
+        names = tuple(map(str, answer))
+        return self._members.setdefault(names, names)
 
     def _bearer(self, headers: Headers) -> str | None:
         value = _header(headers, "authorization")
@@ -194,7 +218,7 @@ class Reader:
             if len(self.enqueues) < BODIES_KEPT:
                 call.body = body
         headers = exchange.request.headers
-        call.content_type = _header(headers, "content-type")
+        call.content_type = self._word(headers, "content-type")
         call.encoding = _header(headers, "content-encoding")
         call.chunked = (_header(headers, "transfer-encoding") or "").lower() == "chunked"
         for part in call.query.split("&"):
@@ -205,7 +229,7 @@ class Reader:
                 call.company = unquote_plus(value)
         response = exchange.response
         if response is not None:
-            call.answer_type = _header(response.headers, "content-type")
+            call.answer_type = self._word(response.headers, "content-type")
             if response.body is not None:
                 call.answer_length = response.body.length or len(response.body.content() or b"")
             if call.ok and response.body is not None and response.body.text is not None:
@@ -226,7 +250,7 @@ class Reader:
             if body is None or (text is not None and not text.strip()):
                 call.kind = "empty"
             else:
-                call.digest = body.digest()
+                call.digest = body.digest()[:SHORT]
                 self._message_in(call, _loads(body))
         self.dequeues.append(call)
         return call
@@ -235,7 +259,7 @@ class Reader:
         if not isinstance(answer, dict):
             call.kind = "malformed"
             return
-        call.members = tuple(map(str, answer))
+        call.members = self._names(answer)
         call.correlation = _text(_member(answer, vocabulary.CORRELATION_ID))
         call.receipt = _text(_member(answer, vocabulary.POP_RECEIPT))
         exists = _member(answer, vocabulary.FILE_EXISTS)
@@ -243,8 +267,9 @@ class Reader:
         call.file_error = _text(_member(answer, vocabulary.FILE_ERROR))
         location = _text(_member(answer, vocabulary.DOWNLOAD_LOCATION))
         if location:
-            call.location_text = location
-            call.location = location_key(location)
+            key = location_key(location)
+            call.location = key
+            call.location_root = self._same(location[: len(location) - len(key)] if location.endswith(key) else location)
         last = _member(answer, vocabulary.LAST_DEQUEUE)
         if last is None:
             named = any(name.lower() == vocabulary.LAST_DEQUEUE.lower() for name in call.members)
@@ -271,11 +296,12 @@ class Reader:
     def _download(self, exchange: Exchange, base: tuple[Any, ...]) -> Download:
         call = Download(*base)
         asked = f"{call.path}?{call.query}" if call.query else call.path
+        call.query = ""  # it stands in the location
         call.hop = asked in self._hops
         call.location = self._hops.get(asked, asked)
         response = exchange.response
         if response is not None:
-            call.content_type = _header(response.headers, "content-type")
+            call.content_type = self._word(response.headers, "content-type")
             call.disposition = _header(response.headers, "content-disposition")
             call.redirect = _header(response.headers, "location")
             if call.status is not None and 300 <= call.status < 400 and call.redirect:
@@ -294,17 +320,17 @@ class Reader:
     def _ack(self, exchange: Exchange, base: tuple[Any, ...]) -> Ack:
         call = Ack(*base)
         body = exchange.request.body
-        call.content_type = _header(exchange.request.headers, "content-type")
+        call.content_type = self._word(exchange.request.headers, "content-type")
         if body is not None:
-            call.digest = body.digest()
+            call.digest = body.digest()[:SHORT]
             said = _loads(body)
             if isinstance(said, dict):
                 call.form = "object"
-                call.members = tuple(map(str, said))
+                call.members = self._names(said)
                 call.correlation = _text(_member(said, vocabulary.CORRELATION_ID))
                 call.receipt = _text(_member(said, vocabulary.POP_RECEIPT))
         if exchange.response is not None:
-            call.answer_type = _header(exchange.response.headers, "content-type")
+            call.answer_type = self._word(exchange.response.headers, "content-type")
             if exchange.response.body is not None:
                 call.answer_length = exchange.response.body.length or len(exchange.response.body.content() or b"")
         self.acks.append(call)
@@ -443,11 +469,25 @@ class Reader:
         self.resets.append(seen.at)
         self.reset_spans.append((_since(seen), seen.at))
         self.reset_places.append(self._place)
+        self._faults_cleared(seen)
 
     def _processed(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         processed = int(seen.facts.get("processed", 0))
         self.runs[activity].append(ProcessRun(activity, _since(seen), seen.at, processed, self._place))
+
+
+    def _fault_planned(self, seen: Observation) -> None:
+        planned = seen.facts.get("planned")
+        if isinstance(planned, dict) and planned.get("operation") == "processing":
+            activity = _text(planned.get("activity"))
+            bare = vocabulary.bare_guid(activity) if activity else None
+            self.disturbances.append(Disturbance(bare, _since(seen), self._place, math.inf))
+
+    def _faults_cleared(self, _: Observation) -> None:
+        for each in self.disturbances:
+            if each.end_place == math.inf:
+                each.end_place = self._place
 
 
 def _in_time(call: Call) -> tuple[datetime, int]:

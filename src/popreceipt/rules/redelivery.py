@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from popreceipt.rules.exports import Message, asked
+from popreceipt.rules.exports import Exports, Message, asked
 from popreceipt.rules.facts import Dequeue, Production, between
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, PRODUCE, article, rule
@@ -118,6 +118,9 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
             yield held("blank", first)
             continue
         since = run.since
+        said = first.last_dequeue
+        if said is not None and since <= said and _was_lost(exports, message.activity, said, SHOWN_PRECISION):
+            continue  # not the first delivery: that one reached nobody
         others = unsure.get(message.activity, ())
         place = bisect_left(others, since)
         taken = place < len(others) and others[place] <= first.answered
@@ -169,6 +172,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         if first.sent - slack <= said <= first.answered + slack:
             yield held("says when", first, again)
             continue
+        if first.sent <= said <= again.answered and _was_lost(exports, message.activity, said, slack):
+            yield held("says when a dequeue was asked for whose answer was lost", first, again)
+            continue
         others = unsure.get(message.activity, ())
         place = bisect_left(others, first.sent)
         hidden = (
@@ -183,6 +189,11 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"{text}: perhaps in a time zone of its own", first, again)
         else:
             yield violated(text, first, again)
+
+
+def _was_lost(exports: Exports, activity: str, said: datetime, slack: timedelta) -> bool:
+    """Whether a dequeue whose answer was lost may be the one that is said to have been the last."""
+    return exports.doubts_between(activity, said - slack, said + slack)
 
 
 def _whole_quarters(said: datetime, first: Dequeue, slack: timedelta) -> bool:
@@ -324,7 +335,10 @@ def at_half_hour(journal: Readings) -> Iterator[Finding]:
             continue
         instant = first.answered + journal.lease
         # A download may extend the half hour, and an acknowledgment may end it: then the instant tells nothing.
-        touched = any(first.answered < each.answered <= instant for each in message.downloads)
+        touched = any(
+            first.answered < each.answered <= instant and journal.exports.precedes(each, again)
+            for each in message.downloads
+        )
         if touched or _acknowledged_between(message, first, again):
             continue
         if again.sent == again.answered == instant:

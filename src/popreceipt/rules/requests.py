@@ -83,8 +83,9 @@ def bare(path: str) -> bool:
 
 
 def shape(path: str) -> tuple[str, str]:
-    """How a path is spelled, whatever the activity: what stands before it, and whether it is in braces."""
-    return path.rstrip("/").rpartition("/")[0], "braced" if braced(path) else "bare" if bare(path) else "other"
+    """How a path is spelled, whatever the operation and the activity: what stands before, and whether in braces."""
+    before = path.rstrip("/").rpartition("/")[0].rpartition("/")[0]
+    return before, "braced" if braced(path) else "bare" if bare(path) else "other"
 
 
 def entity_as_sent(call: Enqueue) -> str:

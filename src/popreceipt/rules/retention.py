@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from popreceipt.rules.dequeue import all_have_files, all_young
-from popreceipt.rules.download import answer_word, brought, leased_at, plain_downloads, settled_before
+from popreceipt.rules.download import answer_word, brought, fetched_before, leased_at, plain_downloads, settled_before
 from popreceipt.rules.exports import authorised
 from popreceipt.rules.facts import Dequeue, Download, Production
 from popreceipt.rules.readings import Message, Readings
@@ -23,50 +23,54 @@ LATE_PART: Final = 7
     "retention.kept-for-seven-days",
     text="A file can be had for seven days, unless it is acknowledged before.",
     source=article(SECTION),
-    reading="Seven days from the upload. Its message is offered for as long, and its location works within the half "
-    "hour of a delivery. Up to the fifth delivery. The first day is judged by the rules of dequeue, download and "
-    "redelivery.",
+    reading="Seven days from the upload. Its message is offered for as long, with the file, and its location works "
+    "within the half hour of a delivery. Up to the fifth delivery. A first delivery on the first day is judged by the "
+    "rules of dequeue and download. Undecided where young messages are not offered either.",
     level=MUST,
     statements=(58,),
     needs=(PRODUCE, ADVANCE_TIME),
 )
 def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
-    """Downloads of old files, and empty answers instead of old messages."""
-    part = journal.retention / LATE_PART
+    """Downloads of files that are old, or that had come before; and answers without old messages."""
+    yield from _downloads(journal)
     exports = journal.exports
-    for message, place, each in plain_downloads(journal):
-        run = message.production
-        if run is None or each.answered >= run.since + journal.retention - exports.precision:
-            continue
-        if brought(journal, each) is not None:
-            if each.sent >= run.at + journal.retention - part:
-                yield held("still there in the last of its seven days", message.deliveries[place], each)
-            continue
-        delivery = message.deliveries[place]
-        if each.sent < run.at + part or not leased_at(journal, delivery, each):
-            continue
-        if settled_before(journal, message, place, each):
-            continue
-        age = each.answered - run.since
-        if each.status is not None and 400 <= each.status < 500:
-            yield violated(f"answered with {each.status} when the file was at most {age} old", delivery, each)
-        elif each.in_doubt:
-            yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
     for miss in journal.waiting.misses.get(Why.AGED, ()):
         wait = miss.wait
         if wait.production is None:
             continue
         witnesses = [each for each in (wait.after, miss.empty) if each is not None]
         age = miss.empty.answered - wait.production.since
-        if exports.known(miss.empty.activity or ""):
+        if journal.waiting.misses.get(Why.FIRST if wait.after is None else Why.AGAIN):
+            yield undecided("nothing offered of an old file, as happens to young ones", *witnesses)
+        elif exports.known(miss.empty.activity or ""):
             yield violated(f"nothing offered, and the file is at most {age} old", *witnesses)
         else:
             yield undecided(f"nothing offered of a file {age} old, unless somebody else took it", *witnesses)
     for empty in journal.dequeues:
         if empty.kind != "no-file" or not authorised(empty) or not all_have_files(journal, empty):
             continue
-        if not all_young(journal, empty):
+        if empty.last_dequeue is not None or not all_young(journal, empty):
             yield violated("says there is no file, and no file of the job is seven days old", empty)
+
+
+def _downloads(journal: Readings) -> Iterator[Finding]:
+    part = journal.retention / LATE_PART
+    for message, place, each in plain_downloads(journal):
+        run, delivery = message.production, message.deliveries[place]
+        if run is None or each.answered >= run.since + journal.retention - journal.exports.precision:
+            continue
+        if brought(journal, each) is not None:
+            if each.sent >= run.at + journal.retention - part:
+                yield held("still there in the last of its seven days", delivery, each)
+            continue
+        known = each.sent >= run.at + part or place > 0 or fetched_before(journal, message, each)
+        if not known or not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
+            continue
+        age = each.answered - run.since
+        if each.status is not None and 400 <= each.status < 500:
+            yield violated(f"answered with {each.status} when the file was at most {age} old", delivery, each)
+        elif each.in_doubt:
+            yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
 
 
 @rule(

@@ -25,6 +25,7 @@ RECORDS = "records"
 CLEANUP = "cleanup"
 CHANGE_ACTIVITY = "change-activity"
 EXPORT_RECURRENCE = "export-recurrence"
+FAULTS = "faults"
 # Identities that a target may or may not hand out.
 UNLISTED = "unlisted-client"
 UNMAPPED = "unmapped-client"

@@ -19,11 +19,12 @@ from popreceipt.rules.imports import (
     Import,
     Sighting,
     gate_or_gateway,
+    moment_of,
     trusted,
 )
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.requests import names_a_guid
-from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, INFERRED, MUST, PRODUCE, SHOULD, article, client, rule
+from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, FAULTS, INFERRED, MUST, PRODUCE, SHOULD, article, client, rule
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 STATUS_SECTION = "API for getting message status"
@@ -173,9 +174,8 @@ def _leased(journal: Readings, message: Message, call: Call) -> Dequeue | None:
 
 def _precedes(journal: Readings, message: Message, first: Call, second: Call) -> bool:
     """Whether a call about an export had certainly taken effect before another."""
-    if first.answered != second.sent:
-        return first.answered < second.sent
-    return first.seq < second.seq and journal.exports.in_line(message.activity)
+    in_line = journal.imports.in_line(message.activity)
+    return moment_of(first, in_line=in_line).precedes(moment_of(second, in_line=in_line))
 
 
 class _Takers:
@@ -212,9 +212,10 @@ class _Takers:
 def acked_only_when_acknowledged(journal: Readings) -> Iterator[Finding]:
     """Each answer about a message that was produced on purpose, against its acknowledgments up to then."""
     messages = _by_production(journal)
-    stray = _first_stray(journal, messages.values())
+    strays = _first_strays(journal, messages.values())
     for production in journal.productions:
         message = messages.get(production.message)
+        stray = strays.get(production.activity)
         for call in journal.states.get(production.message, ()):
             if call.ok and call.state is not None:
                 yield from _acked(journal, message, call, stray)
@@ -250,10 +251,14 @@ def _plain(journal: Readings, message: Message, ack: Ack) -> bool:
     return delivery is message.deliveries[-1] and ack.answered < delivery.sent + journal.lease
 
 
-def _first_stray(journal: Readings, known: Iterable[Message]) -> datetime | None:
-    """When the first acknowledgment was sent of which nobody can say which message it meant."""
+def _first_strays(journal: Readings, known: Iterable[Message]) -> dict[str | None, datetime]:
+    """When the first acknowledgment was sent of which nobody can say which message of the job it meant."""
     of_known = {each.seq for message in known for each in (*message.acks, *message.loose)}
-    return min((each.sent for each in journal.acks if each.seq not in of_known), default=None)
+    found: dict[str | None, datetime] = {}
+    for each in journal.acks:
+        if each.seq not in of_known:
+            found[each.activity] = min(each.sent, found.get(each.activity, each.sent))
+    return found
 
 
 @rule(
@@ -274,6 +279,8 @@ def processed_when_all_records_are_good(journal: Readings) -> Iterator[Finding]:
             yield held("Processed", *_seen(message, end))
         elif end.state == vocabulary.POSTPROCESSING_FAILED:
             yield undecided("what failed after processing need not be a record", *_seen(message, end))
+        elif journal.imports.misread(message):
+            yield undecided("with %20 in the entity's name no file gets through, with + some do", *_seen(message, end))
         else:
             yield violated(f"{end.state}, though all {len(message.file.good)} records are good", *_seen(message, end))
 
@@ -295,7 +302,7 @@ def with_errors_when_records_fail(journal: Readings) -> Iterator[Finding]:
             yield held("ProcessedWithErrors", *_seen(message, end))
         elif end.state == vocabulary.POSTPROCESSING_FAILED:
             yield undecided("what failed after processing need not be a record", *_seen(message, end))
-        elif end.state == vocabulary.PROCESSED or message.file.good:
+        elif end.state == vocabulary.PROCESSED or (message.file.good and not journal.imports.misread(message)):
             yield violated(
                 f"{end.state}, with {len(message.file.bad)} bad and {len(message.file.good)} good records",
                 *_seen(message, end),
@@ -441,6 +448,7 @@ def ninth_spelling(journal: Readings) -> Iterator[Finding]:
     level=ASK,
     provenance=CLIENT_OBSERVED,
     statements=(57,),
+    needs=(FAULTS,),
     answers=("PostProcessingFailed", "PostProcessingError"),
 )
 def seventh_spelling(journal: Readings) -> Iterator[Finding]:

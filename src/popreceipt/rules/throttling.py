@@ -22,7 +22,7 @@ ENOUGH: Final = 10
     text="The connector is never throttled, or answers 429 when it is called too often.",
     source=microsoft("Service protection API limits"),
     reading="The article counts recurring integrations among the exempt; the author of "
-    "microsoft/Recurring-Integrations-Scheduler reports 429 in its issues 140 and 143.",
+    "microsoft/Recurring-Integrations-Scheduler has seen 429 from its jobs.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
     answers=("never", "429"),

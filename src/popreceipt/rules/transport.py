@@ -4,7 +4,7 @@ A spelling is judged only against the plain one: where the same call, spelled pl
 for its caller, its body or its message tells nothing about spelling.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final
 
 from popreceipt.rules.facts import Ack, Call, Enqueue
@@ -44,7 +44,7 @@ NEVER_ASKED: Final = frozenset({"HEAD", "OPTIONS"})
 )
 def language_prefix(journal: Readings) -> Iterator[Finding]:
     """Calls with the segment, against those without."""
-    yield from _spelled(journal, in_english, lambda path: not in_english(path), "with /en before the path")
+    yield from _spelled(journal, in_english, lambda path: not in_english(path), braced, "with /en before the path")
 
 
 @rule(
@@ -57,7 +57,7 @@ def language_prefix(journal: Readings) -> Iterator[Finding]:
 )
 def braced_activity_id(journal: Readings) -> Iterator[Finding]:
     """Calls with braces, against those with the bare ID."""
-    yield from _spelled(journal, braced, bare, "with the activity ID in braces")
+    yield from _spelled(journal, braced, bare, in_english, "with the activity ID in braces")
 
 
 @rule(
@@ -71,7 +71,7 @@ def braced_activity_id(journal: Readings) -> Iterator[Finding]:
 )
 def bare_activity_id(journal: Readings) -> Iterator[Finding]:
     """Calls with the bare ID, against those with braces."""
-    yield from _spelled(journal, bare, braced, "with the bare activity ID")
+    yield from _spelled(journal, bare, braced, in_english, "with the bare activity ID")
 
 
 @rule(
@@ -85,7 +85,7 @@ def bare_activity_id(journal: Readings) -> Iterator[Finding]:
 )
 def path_letter_case(journal: Readings) -> Iterator[Finding]:
     """Calls with capitals in the route, against those in lower case."""
-    plain = _Plain(journal, lambda path: not in_another_case(path))
+    plain = _Plain(journal, lambda path: not in_another_case(path), lambda path: (in_english(path), braced(path)))
     for call in _calls(journal, in_another_case):
         if call.ok:
             yield answered("ignored", call)
@@ -178,13 +178,17 @@ def wrong_verb(journal: Readings) -> Iterator[Finding]:
 
 
 def _spelled(
-    journal: Readings, spelling: Callable[[str], bool], other: Callable[[str], bool], how: str
+    journal: Readings,
+    spelling: Callable[[str], bool],
+    other: Callable[[str], bool],
+    besides: Callable[[str], bool],
+    how: str,
 ) -> Iterator[Finding]:
-    """Judge the calls of one spelling against the same calls in another.
+    """Judge the calls of one spelling against the same calls in another that differ in nothing `besides`.
 
     A fault of the server may be chance: only several of them, without one success, speak against the spelling.
     """
-    plain = _Plain(journal, other)
+    plain = _Plain(journal, other, besides)
     crashed: list[tuple[Call, Call]] = []
     fine = False
     for call in _calls(journal, spelling):
@@ -220,11 +224,15 @@ def _calls(journal: Readings, spelling: Callable[[str], bool]) -> Iterator[Call]
 
 
 class _Plain:
-    """Calls in another spelling that came through, looked for only when one in this spelling did not."""
+    """Calls in another spelling that came through, looked for only when one in this spelling did not.
 
-    def __init__(self, journal: Readings, spelling: Callable[[str], bool]) -> None:
+    `besides` tells what else of a path's spelling must be the same.
+    """
+
+    def __init__(self, journal: Readings, spelling: Callable[[str], bool], besides: Callable[[str], Hashable]) -> None:
         self._journal = journal
         self._spelling = spelling
+        self._besides = besides
         self._found: tuple[dict[tuple[object, ...], Call], dict[tuple[object, ...], Call]] | None = None
 
     def like(self, call: Call) -> Call | None:
@@ -253,11 +261,12 @@ class _Plain:
                 anywhere.setdefault(what, call)
         return there, anywhere
 
-    @staticmethod
-    def _what(call: Call) -> tuple[object, ...]:
+    def _what(self, call: Call) -> tuple[object, ...]:
+        besides = self._besides(call.path)
         if isinstance(call, Enqueue):
-            return call.operation, (call.entity or "").casefold(), call.length > 0, call.encoding, call.chunked
-        return (call.operation,)
+            entity = (call.entity or "").casefold()
+            return call.operation, besides, entity, call.length > 0, call.encoding, call.chunked
+        return call.operation, besides
 
     def _fresh(self, ack: Ack) -> bool:
         """It repeats what a dequeue of this very job said, in time and for the first time."""
@@ -269,7 +278,7 @@ class _Plain:
         message = journal.exports.message_of(delivery)
         return (
             ack.answered < delivery.sent + journal.lease
-            and all(each.sent >= ack.sent for each in message.acks)
+            and all((each.sent, each.seq) >= (ack.sent, ack.seq) for each in message.acks)
             and message.deliveries[-1] is delivery
         )
 

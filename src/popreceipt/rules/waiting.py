@@ -38,7 +38,6 @@ class Why(StrEnum):
     AGED = "more than a seventh of its seven days old"
     WEARY = "delivered many times"
     REFUSED = "an acknowledgment of it was refused"
-    UNAUTHORISED = "an acknowledgment of it was refused for want of authorisation"
     STALE = "acknowledged with a receipt that a later delivery had replaced"
     ELSEWHERE = "acknowledged on another recurring data job"
     EXPIRED = "its seven days are over"
@@ -233,7 +232,7 @@ class Waiting:
                 if each.status is None and each.answered + self.exports.linger >= current.sent
             ]
         for each in acks[place]:
-            if each.refused and not each.in_doubt:
+            if _refused(each):
                 harmless.append(each)
             elif not authorised(each):
                 return harmless, each
@@ -259,10 +258,8 @@ class Waiting:
 
         One that was refused is that and nothing else: no refusal may have an effect.
         """
-        reasons = {
-            refusal if (refusal := _refusal(each)) is not None else self._nature(message, place, each) for each in acks
-        }
-        order = (Why.STALE, Why.ELSEWHERE, Why.REFUSED, Why.UNAUTHORISED)
+        reasons = {Why.REFUSED if _refused(each) else self._nature(message, place, each) for each in acks}
+        order = (Why.STALE, Why.ELSEWHERE, Why.REFUSED)
         return next(each for each in order if each in reasons)
 
     def _nature(self, message: Message, place: int, ack: Ack) -> Why:
@@ -284,7 +281,7 @@ class Waiting:
 
     def _natures(self, message: Message, place: int, ack: Ack) -> list[Why]:
         """All promises that a message shows kept when it survives an acknowledgment."""
-        found = [] if (refusal := _refusal(ack)) is None else [refusal]
+        found = [Why.REFUSED] if _refused(ack) else []
         if not found or ack.activity != message.activity or self._replaced(message, place, ack):
             found.append(self._nature(message, place, ack))
         return found
@@ -413,11 +410,9 @@ class _Hidden:
         return hidden + bisect_right(self._gone, empty.answered)
 
 
-def _refusal(ack: Ack) -> Why | None:
-    """Which kind of refusal an acknowledgment met; None for none."""
-    if not ack.refused or ack.in_doubt:
-        return None
-    return Why.UNAUTHORISED if ack.status in (401, 403) or not authorised(ack) else Why.REFUSED
+def _refused(ack: Ack) -> bool:
+    """Answered, and in a way that excludes an effect."""
+    return ack.refused and not ack.in_doubt
 
 
 def _maybe(ack: Ack) -> bool:

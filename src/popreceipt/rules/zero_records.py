@@ -116,6 +116,11 @@ def otherwise_uploaded(journal: Readings) -> Iterator[Finding]:
 )
 def setting_can_change(journal: Readings) -> Iterator[Finding]:
     """Runs without records after the setting was changed."""
+    ignored = {
+        prevention(journal, run)
+        for run in journal.productions
+        if not run.records and not changed(journal, run) and run.uploaded is prevention(journal, run)
+    }
     for run in journal.productions:
         prevents = prevention(journal, run)
         if run.records or prevents is None or not changed(journal, run):
@@ -123,6 +128,8 @@ def setting_can_change(journal: Readings) -> Iterator[Finding]:
         switched = "on" if prevents else "off"
         if run.uploaded is not prevents:
             yield held(f"obeyed when it was {switched}")
+        elif prevents in ignored:
+            yield undecided(f"switched {switched} and ignored, as where it was never changed")
         else:
             had = "uploaded a file" if run.uploaded else "uploaded none"
             yield violated(f"switched {switched}, and message {run.message} without records {had}")

@@ -324,7 +324,6 @@ def test_control_paths_that_are_none(unchanged: Environment) -> None:
         "/",
         "/x",
         "/projects",
-        "/faults",
         f"/activities/{unchanged.job}/load",
         f"/activities/{unchanged.job}/batch",
     ):

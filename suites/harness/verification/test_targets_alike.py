@@ -64,20 +64,17 @@ def test_known_by_its_wire_alone(tmp_path: Path) -> None:
     """Without a control plane, on a clock that runs by itself, every rule that needs only the wire is exercised."""
     from popreceipt.rules import catalogue
 
-    options = ("--no-control", "--clock", "scaled:7200", "--export-every", "60", "--export-records", "3")
-    with served(*options, "--seed", "5") as ready, served("--clock", "manual", "--seed", "5") as twin:
-        import urllib.request
-
-        # The same seed makes the same world: the twin with a control plane tells the identifiers.
-        with urllib.request.urlopen(twin["control_url"] + "/world") as answer:
-            world = json.load(answer)
+    told = tmp_path / "world.json"
+    options = ("--clock", "scaled:7200", "--export-every", "60", "--export-records", "3", "--world-file", str(told))
+    with served("--no-control", *options) as ready:
+        world = json.loads(told.read_text())
         config = tmp_path / "popreceipt.toml"
         config.write_text(tenant(world, ready["base_url"]), encoding="utf-8")
         secrets = {
             f"SECRET_{role.upper()}": client["client_secret"] for role, client in world["identity"]["clients"].items()
         }
         found = verdicts(
-            tmp_path / "wire", "--target", "tenant:twin", environment={"POPRECEIPT_CONFIG": str(config), **secrets}
+            tmp_path / "wire", "--target", "tenant:qa", environment={"POPRECEIPT_CONFIG": str(config), **secrets}
         )
     expected = {each.id for each in catalogue() if each.needs <= WIRE_ONLY}
     unexercised = {name for name in expected if found[name]["outcome"] == "unexercised"}
@@ -90,7 +87,7 @@ def tenant(world: dict[str, Any], base_url: str) -> str:
     path = identity["token_url"].partition("://")[2].partition("/")[2]
     path_v1 = identity["token_url_v1"].partition("://")[2].partition("/")[2]
     lines = [
-        "[tenant.twin]",
+        "[tenant.qa]",
         f'base_url = "{base_url}"',
         f'token_url = "{base_url}/{path}"',
         f'token_url_v1 = "{base_url}/{path_v1}"',
@@ -100,10 +97,10 @@ def tenant(world: dict[str, Any], base_url: str) -> str:
     ]
     for role in ("unlisted", "unmapped"):
         lines += [
-            f"[tenant.twin.clients.{role}]",
+            f"[tenant.qa.clients.{role}]",
             f'client_id = "{identity["clients"][role]["client_id"]}"',
             f'client_secret_env = "SECRET_{role.upper()}"',
         ]
-    lines.append("[tenant.twin.activities]")
+    lines.append("[tenant.qa.activities]")
     lines += [f'{each["name"]} = "{each["id"]}"' for each in world["activities"]]
     return "\n".join(lines) + "\n"

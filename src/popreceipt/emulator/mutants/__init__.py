@@ -5,7 +5,8 @@ part, a listened-to route. The emulator itself knows nothing of them.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from heapq import nlargest
 from types import ModuleType
 from typing import Any
 
@@ -57,11 +58,7 @@ def find(mutant_id: str) -> Mutant:
     """
     if mutant_id in MUTANTS:
         return MUTANTS[mutant_id]
-    words = set(mutant_id.split("-"))
-    near = (
-        get_close_matches(mutant_id, MUTANTS, 3)
-        or sorted(MUTANTS, key=lambda each: -len(words & set(each.split("-"))))[:3]
-    )
+    near = nlargest(3, MUTANTS, key=lambda each: _likeness(each, mutant_id))
     raise UsageError(f"No mutant is called {mutant_id!r}. Near it: {', '.join(near)}. All stand in specs/RULES.md.")
 
 
@@ -89,3 +86,9 @@ def build(
         UsageError: no mutant is called so.
     """
     return maker(mutant_id)(clock, profile, seed=seed, base_url=base_url, **options)
+
+
+def _likeness(one: str, other: str) -> float:
+    """How near an id comes to another: by its letters, and by its words in whatever order."""
+    words, others = set(one.split("-")), set(other.split("-"))
+    return SequenceMatcher(None, one, other).ratio() + 2 * len(words & others) / (len(words) + len(others))

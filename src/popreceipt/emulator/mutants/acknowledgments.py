@@ -6,6 +6,7 @@ from functools import partial
 
 import msgspec
 
+from popreceipt.emulator import problems
 from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.bodies import NotJson, read_object
 from popreceipt.emulator.deliveries import Acknowledgment, Offer
@@ -13,9 +14,9 @@ from popreceipt.emulator.guids import read_guid
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.mutants.mutant import mutant
-from popreceipt.emulator.mutants.parts import Around, Mutated, OwnDeliveries, answers
+from popreceipt.emulator.mutants.parts import Around, Mutated, OwnDeliveries, Route, answers
 from popreceipt.emulator.routes.call import Call
-from popreceipt.vocabulary import ACK, ACKED, CORRELATION_ID, DEQUEUED, POP_RECEIPT
+from popreceipt.vocabulary import ACK, ACKED, CORRELATION_ID, DEQUEUED, FILE_EXISTS, POP_RECEIPT
 
 
 def _ended(message: Message, now: datetime) -> Message:
@@ -30,7 +31,7 @@ class _RefusesAfterARedelivery(OwnDeliveries):
         """Refused for whatever was delivered more than once."""
         message = self.message_of(correlation)
         if message is not None and message.deliveries > 1:
-            return Acknowledgment.STALE
+            return Acknowledgment.UNKNOWN
         return super().acknowledge(activity, correlation, receipt, now)
 
 
@@ -74,7 +75,7 @@ class _WantsTheSameConsumer(OwnDeliveries):
         """Refused to others."""
         message = self.message_of(correlation)
         if message is not None and self._takers.get(message.id) != self.emulator.speaker:
-            return Acknowledgment.STALE
+            return Acknowledgment.UNKNOWN
         return super().acknowledge(activity, correlation, receipt, now)
 
 
@@ -172,6 +173,27 @@ def _named_in(call: Call, lacking: str | None) -> Message | None:
     return None if delivery is None else store.message(delivery.message)
 
 
+def _wanting(member: str) -> Around:
+    """An acknowledgment without this member is refused."""
+
+    def around(emulator: Mutated, route: Route) -> Route:
+        def answer(call: Call) -> Response | None:
+            if emulator.operation == ACK and _lacks(call, member):
+                return problems.connector(400, f"The body lacks {member}.")
+            return route(call)
+
+        return answer
+
+    return around
+
+
+def _lacks(call: Call, member: str) -> bool:
+    try:
+        return member not in read_object(call.request.body)
+    except NotJson:
+        return False
+
+
 def _visible_at_once(message: Message, now: datetime) -> Message:
     return msgspec.structs.replace(message, visible_from=now)
 
@@ -179,6 +201,7 @@ def _visible_at_once(message: Message, now: datetime) -> Message:
 ACCEPTED = "acknowledgment.echo-accepted"
 ENDS = "acknowledgment.ends-redelivery"
 UNCHANGED = "acknowledgment.refused-changes-nothing"
+ACKED_ONLY = "status.acked-only-when-acknowledged"
 
 MUTANTS = (
     mutant(
@@ -203,12 +226,14 @@ MUTANTS = (
         "acknowledgment-without-effect",
         "Answers acknowledgments with success and offers the messages again.",
         ENDS,
+        ACKED_ONLY,
         deliveries=_OnlySaysSo,
     ),
     mutant(
         "acknowledgment-of-a-redelivery-without-effect",
         "Answers the acknowledgment of a redelivery with success and offers the message again.",
         ENDS,
+        ACKED_ONLY,
         deliveries=_OnlySaysSoAfterARedelivery,
     ),
     mutant(
@@ -239,8 +264,13 @@ MUTANTS = (
         "refused-stale-receipt-acknowledges",
         "Refuses a receipt that a later delivery has replaced and ends the redelivery all the same.",
         "acknowledgment.stale-receipt-changes-nothing",
-        UNCHANGED,
         deliveries=_RefusedStaleOnesCount,
+    ),
+    mutant(
+        "acknowledgment-needs-the-file-flag",
+        "Refuses an acknowledgment that does not say whether there was a file.",
+        "acknowledgment.three-members-suffice",
+        routes=_wanting(FILE_EXISTS),
     ),
     mutant(
         "any-job-acknowledges",

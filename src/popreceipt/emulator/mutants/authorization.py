@@ -22,7 +22,16 @@ from popreceipt.emulator.identity.tokens import signing_key
 from popreceipt.emulator.mutants.mutant import mutant
 from popreceipt.emulator.mutants.parts import Around, Mutated, Route, StoreAround, answers
 from popreceipt.emulator.routes.call import Call
-from popreceipt.vocabulary import ACK, CORRELATION_ID, DEQUEUE, ENQUEUE, JOBSTATUS, MESSAGE_STATUS, POP_RECEIPT
+from popreceipt.vocabulary import (
+    ACK,
+    CORRELATION_ID,
+    DEQUEUE,
+    DOWNLOAD,
+    ENQUEUE,
+    JOBSTATUS,
+    MESSAGE_STATUS,
+    POP_RECEIPT,
+)
 
 AUTHORISED = "authorised"
 NOBODY = "nobody"
@@ -267,6 +276,13 @@ MUTANTS = (
         routes=deciding(_let_in(_is_anonymous), JOBSTATUS),
     ),
     mutant(
+        "download-without-a-token",
+        "Hands files out to callers without a token.",
+        "download.needs-a-token",
+        identity=Doorkeeper,
+        routes=deciding(_let_in(_is_anonymous), DOWNLOAD),
+    ),
+    mutant(
         "forged-tokens-accepted",
         "Reads what a token says and never looks at its signature.",
         "authorization.forged-token-refused",
@@ -353,6 +369,7 @@ MUTANTS = (
         "refused-dequeue-leases",
         "Refuses a dequeue for want of authorisation and hides the message all the same.",
         "authorization.refusal-changes-nothing",
+        "dequeue.waiting-message-is-offered",
         routes=answers(_leases_all_the_same, DEQUEUE),
     ),
     mutant(

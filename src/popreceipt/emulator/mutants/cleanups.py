@@ -99,6 +99,7 @@ MUTANTS = (
         "clean-up-takes-other-jobs-along",
         "Removes messages of other jobs that are as old.",
         SPARES,
+        "retention.kept-for-seven-days",
         store=_TakesOtherJobsToo,
     ),
     mutant(

@@ -111,7 +111,8 @@ class _FromTheNeighbour(OwnDeliveries):
         place = next(place for place, each in enumerate(jobs) if each.id == activity.id)
         if place == 0 or jobs[place - 1].enabled is False:
             return None
-        fresh = [each for each in self._store.messages_of(jobs[place - 1].id) if each.queued and not each.deliveries]
+        waiting = [each for each in self._store.messages_of(jobs[place - 1].id) if each.queued]
+        fresh = waiting and all(each.total_records and not each.deliveries for each in waiting)
         return super().dequeue(jobs[place - 1], now) if fresh else None
 
     def download(self, activity: Activity, correlation: str, blob_name: str, now: datetime) -> bytes | Missing:
@@ -387,7 +388,10 @@ MUTANTS = (
     mutant("lease-of-31-minutes", "Hides a message for 31 minutes.", BACK, deliveries=_HidesForThirtyOneMinutes),
     mutant("never-redelivered", "Offers each message once.", BACK, deliveries=_NeverAgain),
     mutant(
-        "redelivered-twice-at-most", "Gives a message up after three deliveries.", BACK, deliveries=_ThreeTimesAtMost
+        "redelivered-twice-at-most",
+        "Gives a message up after three deliveries.",
+        BACK,
+        deliveries=_ThreeTimesAtMost,
     ),
     mutant(
         "eleventh-hidden-message-lost",

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import io
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
+from typing import Any
 
 import msgspec
 
@@ -13,9 +15,12 @@ from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.batch import Produced
 from popreceipt.emulator.deliveries import Missing, Offer
 from popreceipt.emulator.dmf.package import HEADER, MANIFEST
+from popreceipt.emulator.http import Response
 from popreceipt.emulator.mutants.mutant import mutant
-from popreceipt.emulator.mutants.parts import Mutated, OwnBatch, OwnBlobs, OwnDeliveries
+from popreceipt.emulator.mutants.parts import Around, Mutated, OwnBatch, OwnBlobs, OwnDeliveries, answers
 from popreceipt.emulator.profile import Profile
+from popreceipt.emulator.routes.call import Call
+from popreceipt.vocabulary import DEQUEUE, DOWNLOAD_LOCATION, FILE_ERROR
 
 
 class Serving(OwnDeliveries):
@@ -66,6 +71,45 @@ class _ChangesAtRedelivery(OwnDeliveries):
         with zipfile.ZipFile(made, "a") as archive:
             archive.comment = b"redelivered"
         return made.getvalue()
+
+
+class _OncePerDelivery(OwnDeliveries):
+    """A delivery's file can be fetched once."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator)
+        self._fetched: set[tuple[str, int]] = set()
+
+    def download(self, activity: Activity, correlation: str, blob_name: str, now: datetime) -> bytes | Missing:
+        """The file at the first download of a delivery."""
+        message = self.message_of(correlation)
+        delivery = (correlation, 0 if message is None else message.deliveries)
+        if delivery in self._fetched:
+            return Missing.UNKNOWN
+        self._fetched.add(delivery)
+        return super().download(activity, correlation, blob_name, now)
+
+
+def _with_members(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Around:
+    """Dequeues whose answer has other members."""
+
+    def tamper(_: Call, response: Response) -> Response:
+        if response.status != 200 or not response.body:
+            return response
+        said = change(json.loads(response.body))
+        return Response(response.status, response.headers, json.dumps(said).encode("utf-8"))
+
+    return answers(tamper, DEQUEUE)
+
+
+def _without_the_error(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name != FILE_ERROR}
+
+
+def _with_a_path_only(said: dict[str, Any]) -> dict[str, Any]:
+    location = said[DOWNLOAD_LOCATION]
+    path = location and f"/{location.partition('://')[2].partition('/')[2]}"
+    return said | {DOWNLOAD_LOCATION: path}
 
 
 class _DeletesWithTheDownload(OwnDeliveries):
@@ -255,13 +299,30 @@ GONE = "retention.gone-after-seven-days"
 
 MUTANTS = (
     mutant("last-byte-cut", "Cuts the last byte off every download.", BYTES, PACKAGE, deliveries=_CutsTheLastByte),
-    mutant("first-byte-cut", "Cuts the first byte off every download.", BYTES, deliveries=_CutsTheFirstByte),
+    mutant("first-byte-cut", "Cuts the first byte off every download.", BYTES, PACKAGE, deliveries=_CutsTheFirstByte),
     mutant("large-files-cut", "Hands out the first 8 KiB of a file.", BYTES, PACKAGE, deliveries=_CutsLargeOnes),
+    mutant(
+        "second-download-refused",
+        "Hands out the file of a delivery once.",
+        "download.repeatable",
+        deliveries=_OncePerDelivery,
+    ),
+    mutant(
+        "location-is-a-path",
+        "Names as DownloadLocation a path without scheme and host.",
+        "download.location-is-absolute",
+        routes=_with_members(_with_a_path_only),
+    ),
+    mutant(
+        "file-error-left-out",
+        "Leaves FileDownLoadErrorMessage out of the answer to a dequeue.",
+        "dequeue.answer-members",
+        routes=_with_members(_without_the_error),
+    ),
     mutant("packages-packed-anew", "Packs a package anew when it is downloaded.", BYTES, deliveries=_PacksAnew),
     mutant(
         "payload-altered-at-redelivery",
         "Hands out other bytes from the second delivery of a message on.",
-        BYTES,
         "redelivery.same-payload",
         deliveries=_ChangesAtRedelivery,
     ),

@@ -1,5 +1,6 @@
 """Wrong imports: files that are lost, taken too early, too late or out of turn, and records that do not arrive."""
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -12,14 +13,17 @@ from typing import Any
 
 import msgspec
 
+from popreceipt.emulator import problems
 from popreceipt.emulator.activity import FILE, PACKAGE, Activity
 from popreceipt.emulator.dmf.delimited import Reading
 from popreceipt.emulator.dmf.execution import Execution
 from popreceipt.emulator.dmf.importing import Part
+from popreceipt.emulator.dmf.package import MANIFEST
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.message import Message
+from popreceipt.emulator.mutants.files import packed, unpacked
 from popreceipt.emulator.mutants.mutant import mutant
-from popreceipt.emulator.mutants.parts import Mutated, OwnBatch, Route, StoreAround
+from popreceipt.emulator.mutants.parts import Mutated, OwnBatch, Route, StoreAround, answers
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.store import Record, Store
 from popreceipt.vocabulary import ENQUEUE, PREPROCESSING_ERROR, PROCESSED
@@ -27,20 +31,56 @@ from popreceipt.vocabulary import ENQUEUE, PREPROCESSING_ERROR, PROCESSED
 # Handing in
 
 
-class _LosesEveryThird(OwnBatch):
-    """Every third file of a job gets an ID and no message."""
+class _LosesTheThirdAtOnce(OwnBatch):
+    """The third file that a job is handed within a second gets an ID and no message."""
 
     def __init__(self, emulator: Mutated) -> None:
         super().__init__(emulator)
-        self._count: Counter[str] = Counter()
+        self._count: Counter[tuple[str, datetime]] = Counter()
 
     def enqueue(self, activity: Activity, content: bytes, now: datetime, **named: Any) -> Message:
         """The message of a file, which may be forgotten at once."""
         message = super().enqueue(activity, content, now, **named)
-        self._count[activity.id] += 1
-        if self._count[activity.id] % 3 == 0:
+        second = now.replace(microsecond=0)
+        self._count[activity.id, second] += 1
+        if self._count[activity.id, second] == 3:
             self._store.delete_message(message.id)
         return message
+
+
+class _KnowsItAlready(OwnBatch):
+    """A file that a job was handed before gets the message that it had then."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator)
+        self._known: dict[tuple[str, bytes], Message] = {}
+
+    def enqueue(self, activity: Activity, content: bytes, now: datetime, **named: Any) -> Message:
+        """The message of a file, made at its first enqueue."""
+        known = self._known.get((activity.id, content))
+        if known is not None and self._store.message(known.id) is not None:
+            return known
+        message = super().enqueue(activity, content, now, **named)
+        self._known[activity.id, content] = message
+        return message
+
+
+def _refusing_csv(call: Call, response: Response) -> Response:
+    if (call.request.header("content-type") or "").startswith("text/"):
+        return problems.connector(415, "The media type is not supported.")
+    return response
+
+
+def _with_literal_plus(emulator: Mutated, route: Route) -> Route:
+    """In an enqueue's query a plus sign is a plus sign."""
+
+    def answer(call: Call) -> Response | None:
+        if emulator.operation != ENQUEUE:
+            return route(call)
+        request = dataclasses.replace(call.request, query=call.request.query.replace("+", "%2B"))
+        return route(dataclasses.replace(call, request=request))
+
+    return answer
 
 
 def _with_literal_blanks(emulator: Mutated, route: Route) -> Route:
@@ -313,6 +353,33 @@ class _TakesFilesAsTheyAre(OwnBatch):
             self._store = own
 
 
+class Unpacking(OwnBatch):
+    """Keeps another package than the one that was handed in."""
+
+    def enqueue(self, activity: Activity, content: bytes, now: datetime, **named: Any) -> Message:
+        """The message of a file, or of what is kept in its stead."""
+        if activity.type == PACKAGE and zipfile.is_zipfile(io.BytesIO(content)):
+            content = packed(self.kept(unpacked(content)))
+        return super().enqueue(activity, content, now, **named)
+
+    def kept(self, members: dict[str, bytes]) -> dict[str, bytes]:
+        """The members that are kept."""
+        return members
+
+
+class _LooksIntoFolders(Unpacking):
+    def kept(self, members: dict[str, bytes]) -> dict[str, bytes]:
+        """All of them at the root."""
+        return {name.rpartition("/")[2]: content for name, content in members.items()}
+
+
+class _KnowsUtf16Only(Unpacking):
+    def kept(self, members: dict[str, bytes]) -> dict[str, bytes]:
+        """No manifest that is in UTF-8."""
+        in_utf_16 = members.get(MANIFEST, b"").startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return members if in_utf_16 else {name: content for name, content in members.items() if name != MANIFEST}
+
+
 class _UnreadableIsFine(OwnBatch):
     """What pre-processing cannot read counts as processed."""
 
@@ -324,6 +391,7 @@ class _UnreadableIsFine(OwnBatch):
 
 
 WAITS = "processing.waits-for-the-recurrence"
+ENQUEUED = "status.enqueued-until-taken"
 RUNS = "processing.runs-at-the-recurrence"
 ORDER = "ordering.in-order-one-after-another"
 LAND = "processing.good-records-land"
@@ -332,19 +400,45 @@ FORMAT = "processing.format-must-match"
 
 MUTANTS = (
     mutant(
-        "every-third-file-lost",
-        "Answers every third enqueue of a job with the ID of a message that does not exist.",
+        "third-file-of-a-second-lost",
+        "Answers the third enqueue within a second with the ID of a message that does not exist.",
         "enqueue.creates-a-message",
-        batch=_LosesEveryThird,
+        batch=_LosesTheThirdAtOnce,
+    ),
+    mutant(
+        "same-file-same-message",
+        "Answers an enqueue of bytes that it knows with the message that it made of them before.",
+        "enqueue.each-call-its-own-message",
+        batch=_KnowsItAlready,
+    ),
+    mutant(
+        "text-uploads-refused",
+        "Refuses uploads whose content type is text.",
+        "enqueue.any-content-type",
+        routes=answers(_refusing_csv, ENQUEUE),
+    ),
+    mutant(
+        "plus-not-decoded",
+        "Takes the + in an entity's name for part of the name.",
+        "enqueue.entity-with-plus",
+        routes=_with_literal_plus,
     ),
     mutant(
         "percent-20-not-decoded",
         "Takes the %20 in an entity's name for part of the name.",
         "enqueue.entity-with-percent-20",
+        "status.processed-when-all-records-are-good",
+        "status.with-errors-when-records-fail",
         routes=_with_literal_blanks,
     ),
-    mutant("processed-at-once", "Processes a file as soon as it is handed in.", WAITS, batch=_AtOnce),
-    mutant("runs-half-a-minute-early", "Runs half a minute before the recurrence.", WAITS, batch=_HalfAMinuteEarly),
+    mutant("processed-at-once", "Processes a file as soon as it is handed in.", WAITS, ENQUEUED, batch=_AtOnce),
+    mutant(
+        "runs-half-a-minute-early",
+        "Runs half a minute before the recurrence.",
+        WAITS,
+        ENQUEUED,
+        batch=_HalfAMinuteEarly,
+    ),
     mutant(
         "recurrence-counted-from-the-enqueue",
         "Runs a whole recurrence after a file was handed in, whenever that was.",
@@ -383,6 +477,18 @@ MUTANTS = (
         "Takes packages on jobs for files and files on jobs for packages.",
         FORMAT,
         batch=_TakesFilesAsTheyAre,
+    ),
+    mutant(
+        "folders-looked-into",
+        "Takes packages whose parts stand in a folder.",
+        "packages.folder-inside-fails",
+        batch=_LooksIntoFolders,
+    ),
+    mutant(
+        "utf-16-packages-only",
+        "Cannot read a manifest in UTF-8.",
+        "packages.utf-8-and-utf-16",
+        batch=_KnowsUtf16Only,
     ),
     mutant(
         "unreadable-files-processed", "Calls files Processed that it could not read.", FORMAT, batch=_UnreadableIsFine

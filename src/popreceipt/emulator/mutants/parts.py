@@ -142,6 +142,8 @@ class OwnBatch(Batch):
             emulator.blobs,
             emulator.guids,
             fresh_records=emulator.exports_anew,
+            fails_afterwards=emulator.fails_afterwards,
+            gets_stuck=emulator.gets_stuck,
         )
         self.emulator = emulator
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from popreceipt.vocabulary import (
     PREPROCESSING,
     PROCESSED,
     PROCESSED_WITH_ERRORS,
+    PROCESSING,
     ZERO_GUID,
 )
 
@@ -104,6 +106,45 @@ class _SucceedsWithSomeGoodOnes(Telling):
         if message.status == PROCESSED_WITH_ERRORS and execution is not None and execution.good:
             return msgspec.structs.replace(message, status=PROCESSED)
         return message
+
+
+class _GoesBackAfterAnHour(Telling):
+    def told(self, message: Message) -> Message:
+        """What was processed more than an hour ago is in process again."""
+        over = message.completed is not None and self.emulator.clock.now() - message.completed > timedelta(hours=1)
+        if over and message.status in {PROCESSED, PROCESSED_WITH_ERRORS}:
+            return msgspec.structs.replace(message, status=PROCESSING)
+        return message
+
+
+class _JobstatusLags(Telling):
+    def told(self, message: Message) -> Message:
+        """To jobstatus nothing comes to an end."""
+        if self.emulator.operation == JOBSTATUS and message.status in {PROCESSED, PROCESSED_WITH_ERRORS}:
+            return msgspec.structs.replace(message, status=PROCESSING)
+        return message
+
+
+def _answering(change: Callable[[dict[str, Any]], dict[str, Any]], *operations: str) -> Around:
+    """Answers whose JSON is another object."""
+
+    def tamper(_: Call, response: Response) -> Response:
+        if response.status != 200:
+            return response
+        said = change(json.loads(response.body))
+        return Response(response.status, response.headers, json.dumps(said).encode("utf-8"))
+
+    return answers(tamper, *operations)
+
+
+def _without_context(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name != "@odata.context"}
+
+
+def _without_execution(said: dict[str, Any]) -> dict[str, Any]:
+    told = said["DataJobStatus"]
+    kept = told and {name: value for name, value in told.items() if name != "ExecutionIdentifier"}
+    return said | {"DataJobStatus": kept}
 
 
 def values(change: Callable[[Call, Any], Any], *operations: str) -> Around:
@@ -190,6 +231,12 @@ class _ThoseOfTheOneBefore(Listing):
     def listed(self, execution: Execution) -> tuple[RecordError, ...]:
         """Its own, or the last there were."""
         return execution.errors or self._last
+
+
+class _NeverSaysWhat(Listing):
+    def listed(self, execution: Execution) -> tuple[RecordError, ...]:
+        """What is wrong, not said."""
+        return tuple(msgspec.structs.replace(each, text="") for each in execution.errors)
 
 
 TRUE = "status.processed-when-all-records-are-good"
@@ -285,5 +332,41 @@ MUTANTS = (
         "Says that an execution Completed instead of Succeeded.",
         "execution-errors.summary-vocabulary",
         routes=_in_own_words({"Succeeded": "Completed"}, EXECUTION_SUMMARY),
+    ),
+    mutant(
+        "summary-always-succeeded",
+        "Says that an execution Succeeded, whatever failed in it.",
+        "execution-errors.summary-agrees",
+        routes=_in_own_words({"PartiallySucceeded": "Succeeded", "Failed": "Succeeded"}, EXECUTION_SUMMARY),
+    ),
+    mutant(
+        "errors-without-a-message",
+        "Lists bad records without saying what is wrong with them.",
+        "execution-errors.record-members",
+        store=_NeverSaysWhat,
+    ),
+    mutant(
+        "final-status-goes-back",
+        "Tells a message to be Processing again an hour after its end.",
+        "status.final-stays-final",
+        store=_GoesBackAfterAnHour,
+    ),
+    mutant(
+        "jobstatus-never-ends",
+        "Tells by jobstatus that a message is in process which has ended.",
+        "status.jobstatus-agrees",
+        store=_JobstatusLags,
+    ),
+    mutant(
+        "jobstatus-without-execution",
+        "Leaves the execution out of the answer to jobstatus.",
+        "status.jobstatus-members",
+        routes=_answering(_without_execution, JOBSTATUS),
+    ),
+    mutant(
+        "action-without-context",
+        "Answers GetMessageStatus without the OData context.",
+        "status.odata-answer",
+        routes=_answering(_without_context, MESSAGE_STATUS),
     ),
 )

@@ -17,7 +17,7 @@ from popreceipt.emulator.guids import read_guid
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.profile import Profile
-from popreceipt.emulator.routes import settings
+from popreceipt.emulator.routes import faults, settings
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.spellings import visible_status
 
@@ -32,6 +32,7 @@ ABILITIES: Final = (
     "cleanup",
     "change-activity",
     "export-recurrence",
+    "faults",
     "journal",
 )
 
@@ -259,5 +260,8 @@ _ROUTES: Final = (
     _Route("GET", ("activities", "*", "messages"), _messages),
     _Route("GET", ("activities", "*", "records"), _records),
     _Route("POST", ("activities", "*", "cleanup"), _cleanup),
+    _Route("GET", ("faults",), faults.listed),
+    _Route("POST", ("faults",), faults.planned),
+    _Route("DELETE", ("faults",), faults.cleared),
     _Route("GET", ("journal",), _journal),
 )

@@ -12,7 +12,7 @@ from popreceipt.vocabulary import SPELLINGS
 
 MOST_RECORDS: Final = 100_000
 LONGEST_RECURRENCE: Final = 525_600
-LONGEST_ADVANCE: Final = timedelta(days=3_653)
+LONGEST_ADVANCE: Final = timedelta(days=366)
 LONGEST_NAME: Final = 100
 
 _NAME: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\ufffe\uffff][^\x00-\x1f\x7f\ufffe\uffff]*")

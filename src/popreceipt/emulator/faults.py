@@ -1,0 +1,156 @@
+"""The fault plan: which requests and which messages meet with a fault, by operation and position, never by chance.
+
+It counts, chooses, and says as a value what becomes of an answer; whoever carries the answer does it (the server with a
+socket, the in-process transport with the same failure as an exception). It knows no route and reads no plan's JSON.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from typing import Any, Final
+
+from popreceipt.emulator import problems
+from popreceipt.emulator.http import Interruption, Response
+from popreceipt.vocabulary import ACTIONS, TOKEN, operation_of
+
+ANY: Final = "*"
+"""The operation that stands for every request outside the control plane."""
+
+PROCESSING: Final = "processing"
+"""The operation that stands for the processing of an import's message."""
+
+BEFORE: Final = "before"
+AFTER: Final = "after"
+
+# What a request can meet with.
+STATUS: Final = "status"
+RESET: Final = "reset"
+TIMEOUT: Final = "timeout"
+TRUNCATED: Final = "truncated"
+SLOW: Final = "slow"
+
+# What a message can meet with.
+POST_PROCESSING_FAILED: Final = "post-processing-failed"
+STUCK: Final = "stuck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One planned fault.
+
+    It strikes the matching requests (for `processing`: messages) number `position`, from 1, counted since it was
+    planned, and those that follow until it has had `times` of them; all of them where `times` is None. `activity` None
+    matches every activity. With the phase `before` nothing takes effect; with `after` the effect is there and the
+    answer is lost or replaced.
+    """
+
+    id: str
+    operation: str
+    kind: str
+    activity: str | None = None
+    position: int = 1
+    times: int | None = 1
+    phase: str | None = None
+    status: int | None = None
+    retry_after: int | str | None = None
+    after_bytes: int | None = None
+    seconds: float | None = None
+
+    def matches(self, operation: str, activity: str | None) -> bool:
+        """Whether a request, or a message's processing, counts for this fault."""
+        if self.operation != operation and (self.operation != ANY or operation == PROCESSING):
+            return False
+        return self.activity is None or self.activity == activity
+
+    def strikes_at(self, number: int) -> bool:
+        """Whether it strikes the matching request of this number."""
+        return number >= self.position and (self.times is None or number < self.position + self.times)
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A fault, how many requests have matched it, and how many it has struck."""
+
+    fault: Fault
+    matched: int = 0
+    hits: int = 0
+
+
+class FaultPlan:
+    """What was planned, in the order of planning. Of several faults that are due at once the first strikes."""
+
+    def __init__(self) -> None:
+        self._planned: list[_Planned] = []
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        return len(self._planned)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (asdict(each.fault) | {"hits": each.hits} for each in self._planned)
+
+    def has(self, identifier: str) -> bool:
+        """Whether a fault of this ID is planned."""
+        return any(each.fault.id == identifier for each in self._planned)
+
+    def new_id(self) -> str:
+        """An ID that no fault of the plan has."""
+        return next(made for number in self._numbers if not self.has(made := f"fault-{number}"))
+
+    def add(self, fault: Fault) -> dict[str, Any]:
+        """Plan a fault and tell it as the plan lists it."""
+        self._planned.append(_Planned(fault))
+        return asdict(fault) | {"hits": 0}
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        self._planned.clear()
+
+    def for_request(self, path: str) -> Fault | None:
+        """The fault that a request to this path meets with. Each request is asked about once: it is counted."""
+        return self._struck(*operation_of(path)) if self._planned else None
+
+    def for_message(self, activity: str, kind: str) -> Fault | None:
+        """The fault of this kind that a message of an import meets with. It is counted as well."""
+        return self._struck(PROCESSING, activity, kind) if self._planned else None
+
+    def _struck(self, operation: str, activity: str | None, kind: str | None = None) -> Fault | None:
+        due: _Planned | None = None
+        for each in self._planned:
+            if each.fault.matches(operation, activity) and kind in {None, each.fault.kind}:
+                each.matched += 1
+                if due is None and each.fault.strikes_at(each.matched):
+                    due = each
+        if due is None:
+            return None
+        due.hits += 1
+        return due.fault
+
+
+def struck(fault: Fault, path: str, answer: Response | None) -> Response:
+    """What leaves instead of the answer to a request (None where nothing took effect, so that there is none)."""
+    if fault.kind == STATUS:
+        return _replaced(fault, path)
+    seconds = fault.seconds if fault.seconds is not None else 0.0
+    if answer is None or fault.kind in {RESET, TIMEOUT}:
+        return Response(0, interruption=Interruption(TIMEOUT if fault.kind == TIMEOUT else RESET, seconds=seconds))
+    if fault.kind == SLOW:
+        return replace(answer, interruption=Interruption(SLOW, seconds=seconds))
+    if not answer.body:
+        # There is nothing that could be cut short but the head, and half a head is no answer.
+        return Response(0, interruption=Interruption(RESET))
+    length = len(answer.body)
+    kept = length // 2 if fault.after_bytes is None else min(fault.after_bytes, length - 1)
+    headers = (*(each for each in answer.headers if each[0] != "content-length"), ("content-length", str(length)))
+    return replace(answer, headers=headers, interruption=Interruption(TRUNCATED, after_bytes=kept))
+
+
+def _replaced(fault: Fault, path: str) -> Response:
+    status = fault.status or 500
+    headers = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
+    operation, _ = operation_of(path)
+    if operation == TOKEN:
+        said = {"error": "temporarily_unavailable", "error_description": problems.OCCURRED}
+        return Response.of_json(status, said, *headers)
+    refuse = problems.odata if operation in ACTIONS.values() else problems.connector
+    return refuse(status, problems.OCCURRED, *headers)
