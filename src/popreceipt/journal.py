@@ -141,6 +141,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 class Header(msgspec.Struct, frozen=True):
     """A journal's first line. The two periods are filled only where somebody shortened them on purpose.
 
+    `clock_error_seconds` is how far the recorder's idea of the target's time may be off, by the same amount throughout.
     `concurrent` says that several callers called at once: then the order of the lines tells nothing about what stands
     at one instant. Whoever records from several threads on a clock that stands still has to say so.
     """
@@ -155,6 +156,7 @@ class Header(msgspec.Struct, frozen=True):
     retention_seconds: float | None = None
     dialect: str | None = None
     concurrent: bool = False
+    clock_error_seconds: float = 0.0
 
 
 Entry = Exchange | ClockMovement | Observation
@@ -205,10 +207,11 @@ def instant_text(instant: datetime) -> str:
 
 
 def header_line(header: Header) -> bytes:
-    """The header as a journal's first line; that callers were concurrent is only said where they were."""
+    """The header as a journal's first line; its last two members stand there only where they say something."""
     members = msgspec.structs.asdict(header)
-    if not header.concurrent:
-        del members["concurrent"]
+    for name in ("concurrent", "clock_error_seconds"):
+        if not members[name]:
+            del members[name]
     return _encode(members)
 
 

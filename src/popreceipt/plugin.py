@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest the mark."""
-    config.addinivalue_line("markers", "shows(*rules, needs=(), only=()): the rules that a scenario shows")
+    config.addinivalue_line("markers", "shows(*rules, needs=()): the rules that a scenario shows")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def playing(request: pytest.FixtureRequest) -> Iterator[Playing]:
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest, playing: Playing) -> "Stage":
+def stage(request: pytest.FixtureRequest, playing: Playing) -> "Iterator[Stage]":
     """The target, set for one scenario; skips where it lacks an ability that the scenario needs."""
     from popreceipt.stage import Stage
 
@@ -72,7 +72,9 @@ def stage(request: pytest.FixtureRequest, playing: Playing) -> "Stage":
     if missing:
         pytest.skip(f"{target.name} lacks {', '.join(missing)}")
     request.node.stash[_MARK] = target.journal_mark()
-    return Stage(target, f"{playing.seed}:{request.node.nodeid}")
+    made = Stage(target, f"{playing.seed}:{request.node.nodeid}")
+    yield made
+    made.leave()
 
 
 _MARK = pytest.StashKey[int]()
@@ -89,9 +91,8 @@ def needs_of(item: pytest.Item) -> frozenset[str]:
 
     needs: set[str] = set()
     for mark in item.iter_markers("shows"):
-        only = mark.kwargs.get("only") or None
         for rule in mark.args:
-            needs |= {each for each in find(rule).needs if only is None or each in only}
+            needs |= find(rule).needs
         needs |= set(mark.kwargs.get("needs", ()))
     return frozenset(needs)
 

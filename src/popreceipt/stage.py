@@ -33,6 +33,9 @@ FINAL = frozenset(
 
 AUTHORISED = "authorised"
 
+SHARED_ATTEMPTS = 60
+"""How often a dequeue is tried on a job that scenarios share, until something new is there."""
+
 
 class Stage:
     """The target, set for one scenario.
@@ -45,6 +48,13 @@ class Stage:
     def __init__(self, target: Target, seed: str) -> None:
         self.target = target
         self.random = random.Random(seed)  # noqa: S311 - contents of test files, not secrets
+        self.taken: dict[tuple[str, str], tuple[Export, Delivery]] = {}
+
+    def leave(self) -> None:
+        """Acknowledge what the scenario took from a job that others share, so that it does not come back to them."""
+        if not self.target.can("create-activity"):
+            for queue, delivery in self.taken.values():
+                queue.ack(delivery)
 
     # Jobs
 
@@ -202,22 +212,32 @@ class Export(Job):
         self, actor: str = AUTHORISED, *, spelling: Spelling = PLAIN, token: str | None = None
     ) -> Delivery | None:
         """Dequeue once; None where no message was handed out."""
-        return wire.delivery(self.stage.send(wire.dequeue(self.id, spelling), actor, token=token))
+        found = wire.delivery(self.stage.send(wire.dequeue(self.id, spelling), actor, token=token))
+        if found is not None:
+            self.stage.taken[(self.id, found.correlation or found.location or "")] = (self, found)
+        return found
 
-    def obtain(self, *, attempts: int = 40) -> Delivery:
-        """A delivery with a file: the next one, or (where exports run by themselves) the first that turns up.
+    def obtain(self) -> Delivery:
+        """A delivery with a file: the next one; where exports run by themselves, the first new one that turns up.
+
+        On a job that scenarios share, a message that was delivered before is an earlier scenario's: it is acknowledged
+        and not used.
 
         Raises:
             NoDelivery: none came.
         """
-        if self.stage.target.can("produce"):
-            attempts = 2
-        for _ in range(attempts):
+        shared = not self.stage.target.can("produce")
+        found = None
+        for _ in range(SHARED_ATTEMPTS if shared else 2):
             found = self.dequeue()
             if found is not None and found.has_file:
-                return found
-            if found is None and not self.stage.target.can("produce"):
+                if not shared or not found.last_dequeue:
+                    return found
+                self.ack(found)
+            elif shared:
                 self.stage.advance(minutes=60)
+        if found is not None and found.has_file:
+            return found
         raise NoDelivery(f"no delivery with a file came from {self.settings.get('name', self.id)}")
 
     def take(self) -> Delivery:

@@ -14,7 +14,7 @@ import httpx
 from popreceipt.client.control import Control
 from popreceipt.client.recording import observe
 from popreceipt.client.session import Session, split_base
-from popreceipt.client.times import DateTimes, TargetClock
+from popreceipt.client.times import DateTimes, SteadyTimes, TargetClock
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
 from popreceipt.client.wire import Ask
@@ -257,8 +257,12 @@ def _controlled(
     journal_file: IO[bytes] | None,
 ) -> Target:
     journal = Journal(file=journal_file)
-    control = Control(url, transport=transport, key=control_key, journal=journal, patience=patience)
-    times = control.times
+    times = Control(url, transport=transport, key=control_key, patience=patience).times
+    error = 0.0
+    if times.kind != "manual":
+        times = SteadyTimes(times)
+        error = times.error.total_seconds()
+    control = Control(url, transport=transport, key=control_key, times=times, journal=journal, patience=patience)
     # The header goes into the file with the first entry, so the world is asked for before anything is written.
     asked = Control(url, transport=transport, key=control_key, times=times, patience=patience).world()
     abilities = set(asked.abilities)
@@ -271,6 +275,7 @@ def _controlled(
         seed=seed,
         clock=times.kind,
         rate=times.rate,
+        clock_error_seconds=error,
     )
     world = control.world()
     session = Session(url, times, journal, transport=transport)
@@ -329,7 +334,7 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     rate = _rate(str(tenant.get("clock", "system")), where)
     authority = ca or (Path(tenant["ca"]) if "ca" in tenant else None)
     transport = Transport(None, authority)
-    times = DateTimes(rate, target=f"tenant:{name}", patience=patience)
+    times = SteadyTimes(_dated(base_url, DateTimes(rate, target=f"tenant:{name}", patience=patience), transport))
     abilities = {ADVANCE_TIME} if rate > 1 else set()
     identity = _identity(tenant, base_url, where)
     abilities |= _identities(identity)
@@ -342,17 +347,14 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
             seed=seed,
             clock=times.kind,
             rate=rate,
+            clock_error_seconds=times.error.total_seconds(),
         ),
         journal_file,
     )
     session = Session(base_url, times, journal, transport=transport)
-    # One harmless request sets the clock by the Date header of its answer, before anything is judged by it.
-    reply = Session(base_url, times, Journal(), transport=transport).send(Ask("GET", "/"))
-    if reply.failure is not None:
-        raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
     for job in activities.values():
-        known = {member: value for member, value in job.items() if member != "id"}
-        told: dict[str, Any] = {"activity": job["id"], "created": False, "settings": known}
+        described = {member: value for member, value in job.items() if member != "id"}
+        told: dict[str, Any] = {"activity": job["id"], "created": False, "settings": described}
         observe(journal, "activity", times.earliest(), times.latest(), told)
     return Target(
         name=f"tenant:{name}",
@@ -365,6 +367,19 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
         activities=activities,
     )
 
+
+def _dated(base_url: str, times: DateTimes, transport: Transport) -> DateTimes:
+    """The clock, set by the Date headers of a few harmless requests before anything is judged by it."""
+    session = Session(base_url, times, Journal(), transport=transport)
+    for _ in range(DATES_TAKEN):
+        reply = session.send(Ask("GET", "/"))
+        if reply.failure is not None:
+            raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
+    return times
+
+
+DATES_TAKEN = 8
+"""How many answers set the clock of a target that has no control plane."""
 
 ROLES: Mapping[str, Mapping[str, Any]] = {
     "import-file": {"direction": "import", "type": "file"},

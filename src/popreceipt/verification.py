@@ -131,7 +131,7 @@ def _run_pytest(player: _Player, arguments: Collection[str]) -> int:
             [
                 str(suites / "conformance"),
                 f"--rootdir={suites}",
-                f"--config-file={suites / 'pytest.ini'}",
+                f"--config-file={suites / 'conformance' / 'pytest.ini'}",
                 "--import-mode=importlib",
                 "--assert=plain",
                 "-p",

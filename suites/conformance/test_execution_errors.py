@@ -57,7 +57,9 @@ def test_the_summary_agrees_with_the_status(stage: Stage) -> None:
 def test_before_the_batch_took_the_message(stage: Stage) -> None:
     """Asks what stands for an execution that does not exist yet."""
     intake = stage.imports()
-    intake.execution_of(intake.enqueue(stage.file()))
+    message = intake.enqueue(stage.file())
+    intake.execution_of(message)
+    intake.status(message)
 
 
 @shows("execution-errors.unknown-execution")

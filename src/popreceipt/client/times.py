@@ -348,6 +348,59 @@ class DateTimes(_Running):
                 self._other_clock = True
 
 
+class SteadyTimes:
+    """A running clock, taken to be in the middle of its bounds and to keep its rate from there on.
+
+    Bounds for an instant are as wide as a round trip, those of two calls in a row overlap, and then nothing could be
+    said of their order. What is uncertain, though, is one constant: here it is settled once, so that calls keep their
+    order and their distances, and told as `error`, for whoever compares with an instant that the target names.
+
+    Args:
+        running: the clock, read as well as it can be.
+        real: real seconds, from any start; the same as the running clock's.
+    """
+
+    def __init__(self, running: TargetClock, *, real: Callable[[], float] = stopwatch) -> None:
+        self._running = running
+        self._real = real
+        self._began = real()
+        earliest, latest = running.earliest(), running.latest()
+        self.error = (latest - earliest) / 2
+        self._start = earliest + self.error
+        self.kind: ClockKind = running.kind
+        self.rate = running.rate
+
+    def earliest(self) -> datetime:
+        """What it is taken to be."""
+        return self._at(self._real())
+
+    def latest(self) -> datetime:
+        """What it is taken to be."""
+        return self._at(self._real())
+
+    def begin(self) -> Began:
+        """The moment, to be kept."""
+        real = self._real()
+        return Began(self._at(real), real)
+
+    def end(self, began: Began, date: str | None = None) -> Span:  # noqa: ARG002  the offset is settled
+        """From that moment to now."""
+        return began.earliest, self._at(self._real())
+
+    def advance(self, seconds: float) -> None:
+        """Wait until so many seconds have passed."""
+        self._running.advance(seconds)
+
+    def wait_until(self, instant: datetime, patience: timedelta | None = None) -> None:
+        """Wait until it is this instant."""
+        remaining = (instant - self.latest()).total_seconds()
+        if remaining > 0:
+            self._running.wait_until(self._running.latest() + timedelta(seconds=remaining), patience)
+
+    def _at(self, real: float) -> datetime:
+        return self._start + timedelta(seconds=(real - self._began) * self.rate)
+
+
 def reading_of(answer: Mapping[str, object], before: float, after: float) -> Reading | None:
     """What a clock said of itself (`{"now": …}`), as a reading; None where it said no instant."""
     text = answer.get("now")

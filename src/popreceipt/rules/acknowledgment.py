@@ -10,6 +10,7 @@ import msgspec
 from popreceipt import vocabulary
 from popreceipt.rules.exports import Message, asked, authorised, turned_away
 from popreceipt.rules.facts import Ack, Dequeue
+from popreceipt.rules.imports import gate_or_gateway
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
@@ -125,7 +126,7 @@ def word(ack: Ack) -> str | None:
     text="An acknowledgment whose body is the answer of the dequeue is accepted.",
     source=article(SECTION),
     reading="Byte for byte the same body, as JSON, within the half hour, after the file was downloaded. A fault of the "
-    "server counts as a refusal only when it happens twice and the message comes back.",
+    "server, not of a gateway before it, counts as a refusal when it happens twice and the message comes back.",
     level=MUST,
     statements=(37, 38),
 )
@@ -162,7 +163,9 @@ def _spelling(ack: Ack) -> str:
 def _failed_for_good(journal: Readings, sent: Sent) -> bool:
     """Whether the same was answered with a fault before, and neither was effective: the message came back."""
     before = [each for each in sent.earlier if each.receipt == sent.ack.receipt and each.digest == sent.ack.digest]
-    if not before or before[-1].status is None or sent.place + 1 >= len(sent.message.deliveries):
+    if not before or sent.place + 1 >= len(sent.message.deliveries):
+        return False
+    if any(each.status is None or gate_or_gateway(each.status) for each in (before[-1], sent.ack)):
         return False
     return sent.message.certain and journal.exports.precedes(before[-1], sent.ack)
 

@@ -46,8 +46,9 @@ def plain_downloads(journal: Readings) -> Iterator[tuple[Message, int, Download]
 
 
 def leased_at(journal: Readings, delivery: Dequeue, call: Call) -> bool:
-    """Whether a call was certainly over before the half hour of a delivery was."""
-    return call.answered < delivery.sent + journal.lease - journal.exports.precision
+    """Whether a call certainly came after a delivery, and was over before its half hour was."""
+    over = delivery.sent + journal.lease - journal.exports.precision
+    return call.answered < over and journal.exports.precedes(delivery, call)
 
 
 def settled_before(journal: Readings, message: Message, place: int, call: Call) -> bool:

@@ -372,7 +372,9 @@ class _Fate:
         self.failed = any(each.state == PREPROCESSING_ERROR for each in seen)
         final = any(each.state in FAILURES or each.state == PROCESSED for each in seen)
         working = [each.since for each in seen if each.state in (PROCESSING, PREPROCESSING)]
-        self.in_process_at = max(working) if working and not final else None
+        known = journal.imports.by_id.get(enqueue.message or "")
+        disturbed = known is not None and known.disturbed
+        self.in_process_at = max(working) if working and not final and not disturbed else None
 
 
 class _Spellings:
@@ -469,7 +471,7 @@ def _with_plus(journal: Readings) -> Iterator[tuple[Enqueue, Enqueue | None]]:
             if (
                 stuck is None
                 or done is None
-                or stuck >= done + LONG
+                or stuck >= max(done, enqueue.answered) + LONG
                 or (enqueue.answered <= twin.sent and stuck >= done)
             ):
                 yield enqueue, twin

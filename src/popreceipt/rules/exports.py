@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Production
@@ -394,9 +395,10 @@ class Exports:
         return min(timedelta(minutes=1), self.lease)
 
     def touches(self, message: Message) -> list[datetime]:
-        """For each delivery of a message the last instant at which its lease may have begun anew.
+        """For each delivery of a message the last instant at which its lease may have begun anew until the next one.
 
-        Downloads are let extend the lease: whether they do is open.
+        Downloads are let extend the lease: whether they do is open. Deliveries may have come in another order than they
+        were asked for, so none is earlier than those before.
         """
         known = self._touches.get(id(message))
         if known is not None:
@@ -406,6 +408,7 @@ class Exports:
             place = message.latest_before(download)
             if place >= 0:
                 latest[place] = max(latest[place], download.answered)
+        latest = list(accumulate(latest, max))
         self._touches[id(message)] = latest
         return latest
 
@@ -416,6 +419,18 @@ class Exports:
             place = message.latest_before(ack)
             if place >= 0:
                 found[place].append(ack)
+        return found
+
+    def acks_across(self, message: Message) -> dict[int, Ack]:
+        """Acknowledgments that may have been effective after a later delivery than they were sent after, by its place."""
+        found: dict[int, Ack] = {}
+        for ack in (*message.acks, *message.loose):
+            if not (ack.ok or ack.in_doubt):
+                continue
+            for place in range(message.latest_before(ack) + 1, len(message.deliveries)):
+                if self.precedes(ack, message.deliveries[place]):
+                    break
+                found.setdefault(place, ack)
         return found
 
 

@@ -88,9 +88,10 @@ class Dequeue(Call, gc=False):
     """A dequeue and what it gave.
 
     `kind` is `message` (a file is there), `no-file` (a message that says it has none), `empty`, `malformed` (success,
-    but neither of these), `refused` or `failed`. `location` is path and query of the DownloadLocation;
-    `location_root` what stands before (scheme and authority). `blank` says how a LastDequeueDateTime without an instant was written (`null`,
-    `absent`, `empty`, `0001`, `1900`, `other`), None where there is an instant: `last_dequeue`, in `instant_form`.
+    but neither of these), `refused` or `failed`. `location` is path and query of the DownloadLocation, `location_root`
+    what stands before (scheme and authority). `blank` says how a LastDequeueDateTime without an instant was written
+    (`null`, `absent`, `empty`, `0001`, `1900`, `other`), None where there is an instant: `last_dequeue`, in
+    `instant_form`.
     """
 
     kind: str = "failed"

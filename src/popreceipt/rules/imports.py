@@ -142,12 +142,14 @@ class Import:
     """One file that was handed in and accepted, and what was seen of its message afterwards.
 
     `file` is what a right service reads in it, None where anything about it, or about its processing, is open.
+    `disturbed` says that its processing may have been made to fail on purpose.
     `asked` is what GetMessageStatus said, `jobs` what jobstatus said, `rows` what Manage messages showed. `seen` joins
     the first and the last in order of time: jobstatus is not documented, so nothing but its own rules rests on it.
     """
 
     __slots__ = (
         "asked",
+        "disturbed",
         "enqueue",
         "file",
         "id",
@@ -176,6 +178,7 @@ class Import:
         self.recurrence = recurrence
         self.file = file
         self.in_line = in_line
+        self.disturbed = False
         self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
         self.asked: list[Sighting] = []
         self.jobs: list[Sighting] = []
@@ -244,7 +247,7 @@ class Imports:
         self._see()
         for made in self.by_id.values() if journal.disturbances else ():
             if self._was_disturbed(made):
-                made.file = None
+                made.disturbed, made.file = True, None
 
     def __iter__(self) -> Iterator[Import]:
         return iter(self.by_id.values())
@@ -303,6 +306,18 @@ class Imports:
     def _only_plus_is_read(self) -> bool:
         queries = [each.enqueue.query for each in self if each.final is not None and each.final.state in COMPLETED]
         return any(plus_in_entity(each) for each in queries) and not any("%20" in each for each in queries)
+
+    def lost(self, activity: str, by: datetime) -> int:
+        """How many files were handed in by then of which nobody knows whether a message was made."""
+        return bisect_right(self._lost.get(activity, ()), by)
+
+    @cached_property
+    def _lost(self) -> dict[str, list[datetime]]:
+        found: dict[str, list[datetime]] = defaultdict(list)
+        for each in self._journal.enqueues:
+            if each.activity is not None and (each.in_doubt or (each.ok and each.message is None)):
+                found[each.activity].append(each.sent)
+        return dict(found)
 
     @cached_property
     def executions(self) -> dict[str, list[str]]:

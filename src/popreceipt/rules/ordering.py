@@ -105,11 +105,12 @@ def _calls(*calls: Call | None) -> tuple[Call, ...]:
 
 def _by_values(journal: Readings, messages: Sequence[Import]) -> Iterator[Finding]:
     """What stands in the target table under a key that several files had: the last file's record."""
-    look = max(journal.records.get(messages[0].activity, ()), key=lambda each: (each.since, each.place), default=None)
+    activity = messages[0].activity
+    look = max(journal.records.get(activity, ()), key=lambda each: (each.since, each.place), default=None)
     if look is None:
         return
     writers = [each for each in messages if each.file is not None]
-    if len(writers) < len(journal.imports.of_activity[messages[0].activity]):
+    if len(writers) < len(journal.imports.of_activity[activity]) or journal.imports.lost(activity, look.at):
         return  # somebody else's record may stand there
     last: dict[str, tuple[Import, Record]] = {}
     earlier: dict[str, tuple[Import, Record]] = {}

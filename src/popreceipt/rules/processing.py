@@ -35,7 +35,18 @@ from popreceipt.rules.imports import (
     trusted,
 )
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.rule import ADVANCE_TIME, ASK, CLIENT_OBSERVED, INFERRED, MUST, RECORDS, article, client, rule
+from popreceipt.rules.rule import (
+    ADVANCE_TIME,
+    ASK,
+    CLIENT_OBSERVED,
+    CREATE_ACTIVITY,
+    INFERRED,
+    MUST,
+    RECORDS,
+    article,
+    client,
+    rule,
+)
 from popreceipt.rules.tables import as_written, row_of
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
@@ -115,7 +126,7 @@ def _too_early(message: Import) -> Finding | None:
     "that is not the harness's own, one recurrence more is granted.",
     level=MUST,
     statements=(20, 60),
-    needs=(ADVANCE_TIME,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
 )
 def runs_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
     """Whether each import was taken by the recurrence that came first after it."""
@@ -123,16 +134,19 @@ def runs_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
     for messages in journal.imports.of_activity.values():
         line = _Line(messages)
         for place, message in enumerate(messages):
-            if message.file is None or (message.in_order and line.unfinished_before(place)):
-                continue
             recurrence, handed_in = message.recurrence, message.enqueue.answered
+            if message.file is None or (
+                message.in_order
+                and (line.unfinished_before(place) or journal.imports.lost(message.activity, handed_in))
+            ):
+                continue
             late = next(
                 (each for each in reversed(message.seen) if each.state == vocabulary.ENQUEUED),
                 None,
             )
             missed = 0 if late is None else recurrence.ticks_between(handed_in, late.since)
             if late is not None and missed:
-                others = line.others(message, late)
+                others = line.others(message, late) + journal.imports.lost(message.activity, late.by)
                 if missed > grace + others and not line.busy(message, late):
                     yield violated(f"still Enqueued {missed} recurrences later", *_calls(message, late))
                 else:
@@ -158,7 +172,7 @@ class _Line:
         self._unfinished = [0]
         for each in messages:
             final = each.final
-            unfinished += final is None or final.state not in COMPLETED
+            unfinished += final is None or final.state != vocabulary.PROCESSED
             self._unfinished.append(unfinished)
         in_process = [
             (sighting.by, message.enqueue.sent)
@@ -173,7 +187,7 @@ class _Line:
             self._eldest[place] = min(self._eldest[place], self._eldest[place + 1])
 
     def unfinished_before(self, place: int) -> bool:
-        """Whether a message before this one failed, or was never seen at its end."""
+        """Whether a message before this one failed, if only in part, or was never seen at its end."""
         return self._unfinished[place] > 0
 
     def others(self, message: Import, late: Sighting) -> int:
@@ -200,7 +214,7 @@ class _Line:
     level=ASK,
     provenance=INFERRED,
     statements=(20,),
-    needs=(ADVANCE_TIME,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
     answers=("next-tick", "this-tick"),
 )
 def at_the_tick(journal: Readings) -> Iterator[Finding]:

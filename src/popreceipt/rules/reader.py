@@ -269,7 +269,9 @@ class Reader:
         if location:
             key = location_key(location)
             call.location = key
-            call.location_root = self._same(location[: len(location) - len(key)] if location.endswith(key) else location)
+            call.location_root = self._same(
+                location[: len(location) - len(key)] if location.endswith(key) else location
+            )
         last = _member(answer, vocabulary.LAST_DEQUEUE)
         if last is None:
             named = any(name.lower() == vocabulary.LAST_DEQUEUE.lower() for name in call.members)
@@ -475,7 +477,6 @@ class Reader:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         processed = int(seen.facts.get("processed", 0))
         self.runs[activity].append(ProcessRun(activity, _since(seen), seen.at, processed, self._place))
-
 
     def _fault_planned(self, seen: Observation) -> None:
         planned = seen.facts.get("planned")

@@ -127,7 +127,12 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
         shown = first.last_dequeue if first.last_dequeue is not None else "something that is no instant"
         if first.blank is not None:
             yield undecided("neither blank nor an instant that can be read", first)
-        elif taken or exports.doubts_between(message.activity, since, first.answered) or not message.certain:
+        elif (
+            taken
+            or not message.certain
+            or exports.doubts_between(message.activity, since, first.answered)
+            or (len(message.deliveries) > 1 and not exports.precedes(first, message.deliveries[1]))
+        ):
             yield undecided(f"{shown}, and an earlier delivery may have been missed", first)
         elif not exports.known(message.activity):
             yield undecided(f"{shown}, unless somebody else had it first", first)
@@ -159,6 +164,7 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
     unsure = _sent_by_activity(journal)
     clocks_agree = journal.header.clock == "manual"
     slack = SHOWN_PRECISION if clocks_agree else max(SHOWN_PRECISION, min(timedelta(minutes=1), journal.lease / 30))
+    slack += timedelta(seconds=journal.header.clock_error_seconds)
     for message, first, again in redeliveries(journal):
         if not message.certain:
             continue
@@ -232,7 +238,7 @@ def same_payload(journal: Readings) -> Iterator[Finding]:
     reading="The article says nothing of it; messages are told apart by their files.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME,),
+    needs=(ADVANCE_TIME, PRODUCE),
     answers=("stable", "fresh"),
 )
 def correlation(journal: Readings) -> Iterator[Finding]:

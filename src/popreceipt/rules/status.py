@@ -346,7 +346,8 @@ def final_stays_final(journal: Readings) -> Iterator[Finding]:
     "status.jobstatus-agrees",
     text="jobstatus tells the same state of an import as GetMessageStatus.",
     source=client(SCHEDULER, "polls jobstatus for the end of an import"),
-    reading="Compared where GetMessageStatus leaves no doubt what the state was meanwhile. Each has its own spellings.",
+    reading="Compared where GetMessageStatus leaves no doubt what the state was meanwhile. Each has its own spellings, "
+    "and the states of a job know no Preprocessing: it is InProcess.",
     level=SHOULD,
     provenance=CLIENT_OBSERVED,
 )
@@ -358,7 +359,8 @@ def jobstatus_agrees(journal: Readings) -> Iterator[Finding]:
             expected = _expected(message, job, places)
             if expected is None or expected.call is None or job.call is None:
                 continue
-            if job.state == expected.state:
+            prepared = expected.state == vocabulary.PREPROCESSING and job.state == vocabulary.PROCESSING
+            if job.state == expected.state or prepared:
                 yield held("both tell the same", expected.call, job.call)
             else:
                 yield violated(

@@ -193,6 +193,7 @@ class Waiting:
             return
         touches = exports.touches(message)
         acks = exports.acks_by_delivery(message)
+        across = exports.acks_across(message)
         for place, delivery in enumerate(message.deliveries):
             following = message.deliveries[place + 1] if place + 1 < len(message.deliveries) else None
             last = self._began(following) if following is not None else (_forever(delivery.sent), 0.0)
@@ -200,6 +201,8 @@ class Waiting:
             harmless, ends = self._sorted_out(message, place, acks)
             if ends is not None:
                 end = min(end, self._began(ends))
+            if place in across:
+                end = min(end, self._began(across[place]))
             if delivery.kind == "message":
                 start = (touches[place] + exports.lease + exports.precision, LAST_OF_ALL)
                 yield from self._after(message, delivery, place + 1, start, end, harmless)

@@ -62,10 +62,12 @@ class _PacksAnew(Serving):
 
 class _ChangesAtRedelivery(OwnDeliveries):
     def download(self, activity: Activity, correlation: str, blob_name: str, now: datetime) -> bytes | Missing:
-        """The file; from the second delivery on the zip has a comment."""
-        content = super().download(activity, correlation, blob_name, now)
+        """The file; once a delivery of it was fetched, the zip has a comment at the later ones."""
         message = self.message_of(correlation)
-        if isinstance(content, Missing) or message is None or message.deliveries < 2:
+        content = super().download(activity, correlation, blob_name, now)
+        if isinstance(content, Missing) or message is None or message.last_dequeued is None:
+            return content
+        if message.last_downloaded is None or message.last_downloaded >= message.last_dequeued:
             return content
         made = io.BytesIO(content)
         with zipfile.ZipFile(made, "a") as archive:
@@ -300,11 +302,12 @@ GONE = "retention.gone-after-seven-days"
 MUTANTS = (
     mutant("last-byte-cut", "Cuts the last byte off every download.", BYTES, PACKAGE, deliveries=_CutsTheLastByte),
     mutant("first-byte-cut", "Cuts the first byte off every download.", BYTES, PACKAGE, deliveries=_CutsTheFirstByte),
-    mutant("large-files-cut", "Hands out the first 8 KiB of a file.", BYTES, PACKAGE, deliveries=_CutsLargeOnes),
+    mutant("large-files-cut", "Hands out the first 8 KiB of a file.", BYTES, deliveries=_CutsLargeOnes),
     mutant(
         "second-download-refused",
         "Hands out the file of a delivery once.",
         "download.repeatable",
+        KEPT,
         deliveries=_OncePerDelivery,
     ),
     mutant(

@@ -427,8 +427,6 @@ MUTANTS = (
         "percent-20-not-decoded",
         "Takes the %20 in an entity's name for part of the name.",
         "enqueue.entity-with-percent-20",
-        "status.processed-when-all-records-are-good",
-        "status.with-errors-when-records-fail",
         routes=_with_literal_blanks,
     ),
     mutant("processed-at-once", "Processes a file as soon as it is handed in.", WAITS, ENQUEUED, batch=_AtOnce),
@@ -488,6 +486,7 @@ MUTANTS = (
         "utf-16-packages-only",
         "Cannot read a manifest in UTF-8.",
         "packages.utf-8-and-utf-16",
+        "status.processed-when-all-records-are-good",
         batch=_KnowsUtf16Only,
     ),
     mutant(
