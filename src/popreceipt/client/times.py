@@ -294,10 +294,10 @@ class DateTimes(_Running):
 
     The truth is later than the header says, by up to a second that was cut off and, on a real clock, another: many
     servers write the header anew only once a second. A server whose clock runs at another rate has to write it for
-    each answer, or its time cannot be known from it. Each answer narrows the offset between the target's time and the stopwatch. Where answers contradict each other the clock was
-    set, and counting starts anew; with another rate than 1 the header then follows another clock (most servers write
-    real time there) and is no longer listened to. Until a first answer came the computer's own time of day stands in,
-    for want of anything better.
+    each answer, or its time cannot be known from it. Each answer narrows the offset between the target's time and the
+    stopwatch. Where answers contradict each other the clock was set, and counting starts anew; with another rate than
+    1 the header then follows another clock (most servers write real time there) and is no longer listened to. Until a
+    first answer came the computer's own time of day stands in, for want of anything better.
 
     Args:
         rate: seconds of the target's clock to one real second.

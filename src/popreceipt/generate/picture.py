@@ -1,4 +1,4 @@
-"""Writes specs/verify.svg, the picture of a verification in the README: a real run, rendered as its terminal shows it."""
+"""Writes specs/verify.svg, the picture in the README: a real verification, rendered as its terminal shows it."""
 
 import re
 import sys

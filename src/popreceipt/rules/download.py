@@ -393,7 +393,7 @@ def _first_touch_end(message: Message, delivery: Dequeue, lease: timedelta) -> d
     reading="The article does not bind the location to the half hour.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME,),
+    needs=(ADVANCE_TIME, PRODUCE),
     answers=("200", "404"),
 )
 def after_lease(journal: Readings) -> Iterator[Finding]:
@@ -424,6 +424,7 @@ def in_time(journal: Readings, message: Message, call: Call) -> bool:
     reading="The article says that the file stays in blob storage for seven days.",
     level=ASK,
     provenance=INFERRED,
+    needs=(PRODUCE,),
     answers=("200", "404"),
 )
 def after_acknowledgment(journal: Readings) -> Iterator[Finding]:

@@ -97,11 +97,19 @@ class Exports:
         return at < call.sent or (at == call.sent and place < call.seq and self.in_line(call.activity or ""))
 
     @cached_property
-    def _resets(self) -> list[Moment]:
-        return sorted(zip(self.reader.resets, self.reader.reset_places, strict=True))
+    def _resets(self) -> tuple[list[Moment], list[Moment]]:
+        """When each reset was begun, and when it was over."""
+        places = self.reader.reset_places
+        begun = sorted((since, place) for (since, _), place in zip(self.reader.reset_spans, places, strict=True))
+        return begun, sorted(zip(self.reader.resets, places, strict=True))
 
-    def _epoch(self, instant: datetime, place: float) -> int:
-        return bisect_right(self._resets, (instant, place)) if self._resets else 0
+    def _epoch(self, call: Call) -> tuple[int, bool]:
+        """How many resets were over before a call, and whether that is sure: none was under way."""
+        begun, over = self._resets
+        if not begun:
+            return 0, True
+        epoch = bisect_right(over, asked(call))
+        return epoch, bisect_right(begun, (call.answered, call.seq)) == epoch
 
     # What is known of a recurring data job
 
@@ -237,7 +245,7 @@ class Exports:
         found: dict[tuple[str, int, str], list[str]] = defaultdict(list)
         for each in self.reader.dequeues:
             if each.delivered and each.correlation is not None and (digest := self.digest_of(each)) is not None:
-                found[(each.activity or "", self._epoch(each.sent, each.seq), each.correlation)].append(digest)
+                found[(each.activity or "", self._epoch(each)[0], each.correlation)].append(digest)
         return dict(found)
 
     @cached_property
@@ -290,7 +298,7 @@ class Exports:
             if not each.delivered:
                 continue
             activity = each.activity or ""
-            epoch = self._epoch(each.sent, each.seq)
+            epoch, settled = self._epoch(each)
             key, sure = self._key(each, activity, epoch)
             message = found.get((activity, epoch, key))
             if message is None:
@@ -299,7 +307,7 @@ class Exports:
                 message.digest = message.production.sha256 if message.production is not None else None
             if message.digest is None:
                 message.digest = self.digest_of(each)
-            message.certain = message.certain and sure
+            message.certain = message.certain and sure and settled
             message.deliveries.append(each)
             self._of_delivery[each.seq] = message
         self._attach(found.values())
@@ -422,7 +430,7 @@ class Exports:
         return found
 
     def acks_across(self, message: Message) -> dict[int, Ack]:
-        """Acknowledgments that may have been effective after a later delivery than they were sent after, by its place."""
+        """Acknowledgments that may have been effective after a later delivery than the one before them, by place."""
         found: dict[int, Ack] = {}
         for ack in (*message.acks, *message.loose):
             if not (ack.ok or ack.in_doubt):

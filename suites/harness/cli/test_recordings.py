@@ -74,5 +74,5 @@ def test_a_har_file_that_is_none(content: str, tmp_path: Path) -> None:
     """One sentence that names the file."""
     path = tmp_path / "broken.har"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(UsageError, match="broken.har"):
+    with pytest.raises(UsageError, match=r"broken\.har"):
         open_recording(path)

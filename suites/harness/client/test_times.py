@@ -247,7 +247,7 @@ def test_a_running_clock_never_goes_back() -> None:
     seed=st.integers(0, 1000),
 )
 def test_dates_of_answers_bound_the_time(rate: float, off: float, seed: int) -> None:
-    """Whole seconds are enough to know the time and never to be wrong; at a rate of 1 also when renewed once a second."""
+    """Whole seconds are enough to know the time and never to be wrong."""
     chance = random.Random(seed)
     target = _Target(rate, off)
     times = DateTimes(rate, real=target.stopwatch)

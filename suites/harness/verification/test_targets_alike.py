@@ -65,7 +65,7 @@ def test_known_by_its_wire_alone(tmp_path: Path) -> None:
     from popreceipt.rules import catalogue
 
     told = tmp_path / "world.json"
-    options = ("--clock", "scaled:7200", "--export-every", "60", "--export-records", "3", "--world-file", str(told))
+    options = ("--clock", "scaled:3600", "--export-every", "60", "--export-records", "3", "--world-file", str(told))
     with served("--no-control", *options) as ready:
         world = json.loads(told.read_text())
         config = tmp_path / "popreceipt.toml"
@@ -91,7 +91,7 @@ def tenant(world: dict[str, Any], base_url: str) -> str:
         f'base_url = "{base_url}"',
         f'token_url = "{base_url}/{path}"',
         f'token_url_v1 = "{base_url}/{path_v1}"',
-        'clock = "scaled:7200"',
+        'clock = "scaled:3600"',
         f'client_id = "{identity["clients"]["authorised"]["client_id"]}"',
         'client_secret_env = "SECRET_AUTHORISED"',
     ]
