@@ -338,6 +338,9 @@ class JournalFile:
             raise UsageError(f"Cannot read the journal {path}: {error.strerror or error}.") from error
         try:
             self.header = _decode_header(first)
+            # Every member but this one may be left out.
+            if "format" not in msgspec.json.decode(first):
+                raise msgspec.ValidationError("it names no format")
         except msgspec.MsgspecError as error:
             raise UsageError(
                 f"{path} is not a journal: its first line should be a header of format {FORMAT!r} ({error})."

@@ -4,16 +4,16 @@ import re
 from pathlib import Path
 
 from popreceipt import resources
-from popreceipt.cli.explain import tests_of
+from popreceipt.cli.explain import scenarios_of
 from popreceipt.emulator.profile import DIALECTS
-from popreceipt.generate.catalogue import statements, tests_of_statements
+from popreceipt.generate.catalogue import statements, rules_by_statement
 from popreceipt.rules import CHAPTERS, catalogue
 from popreceipt.verdict import Level
 
 
 def test_every_statement_of_the_documentation_is_accounted_for() -> None:
     """Each line is tested by a rule, comes with a later part, or cannot be observed, and says why."""
-    tested = tests_of_statements(catalogue(None))
+    tested = rules_by_statement(catalogue(None))
     listed = statements()
     assert [each["number"] for each in listed] == list(range(1, 73))
     for each in listed:
@@ -25,7 +25,7 @@ def test_every_statement_of_the_documentation_is_accounted_for() -> None:
 
 def test_every_rule_is_shown_by_a_scenario() -> None:
     """A rule that no scenario declares could stay unexercised unnoticed."""
-    missing = [each.id for each in catalogue() if not tests_of(each)]
+    missing = [each.id for each in catalogue() if not scenarios_of(each)]
     assert not missing
 
 

@@ -29,7 +29,7 @@ def explain(
     """Tell all about one rule: text, source, how it is read, its code, tests, journals and mutants."""
     found = find(rule)
     code = inspect.getsource(found.check)
-    tests, journals, mutants = tests_of(found), journals_of(found), mutants_of(found)
+    tests, journals, mutants = scenarios_of(found), journals_of(found), mutants_of(found)
     if json_output:
         more = {"code": code, "tests": tests, "journals": journals, "mutants": mutants}
         print(json.dumps(as_json(found) | more, indent=1, ensure_ascii=False))
@@ -55,7 +55,7 @@ def explain(
     console.print(Syntax(code, "python", background_color="default"))
 
 
-def tests_of(rule: Rule) -> list[str]:
+def scenarios_of(rule: Rule) -> list[str]:
     """The scenarios that show a rule, as file and name."""
     found = []
     for path in sorted(resources.suites().joinpath("conformance").glob("test_*.py")):

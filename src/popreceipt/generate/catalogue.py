@@ -78,7 +78,7 @@ def _chapter(chapter: str, rules: Sequence[Rule]) -> str:
 
 
 def _statements(rules: Sequence[Rule]) -> str:
-    tested = tests_of_statements(rules)
+    tested = rules_by_statement(rules)
     rows = []
     for each in statements():
         number = each["number"]
@@ -94,7 +94,7 @@ def _statements(rules: Sequence[Rule]) -> str:
     return "\n".join(["| no. | section | statement | tested by |", "|---|---|---|---|", *rows])
 
 
-def tests_of_statements(rules: Iterable[Rule]) -> Mapping[int, list[str]]:
+def rules_by_statement(rules: Iterable[Rule]) -> Mapping[int, list[str]]:
     """The rules that test each statement, by its number."""
     tested: dict[int, list[str]] = {}
     for each in rules:

@@ -193,7 +193,7 @@ def test_a_taken_port():
         (["--profile", "no-such-profile"], "There is no profile 'no-such-profile'"),
         (["--dialect", "dequeue.empty-queue"], "dequeue.empty-queue"),
         (["--dialect", "no.such-point=1"], "no.such-point"),
-        (["--mutant", "no-such-mutant"], "no mutant 'no-such-mutant'"),
+        (["--mutant", "no-such-mutant"], "No mutant is called 'no-such-mutant'"),
         (["--data", "store"], "--data is not in this version"),
         (["--database", "postgresql://"], "--database is not in this version"),
         (["--export-every", "0"], "whole minutes"),
