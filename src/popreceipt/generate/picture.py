@@ -19,7 +19,7 @@ CHAPTER = "redelivery"
 
 def picture() -> str:
     """One chapter, judged on an emulator that hides a message too briefly."""
-    console = Console(record=True, width=118, file=StringIO(), force_terminal=True)
+    console = Console(record=True, width=132, file=StringIO(), force_terminal=True)
     target = f"emulator:{MUTANT}"
     console.print(Text(f"$ popreceipt verify --target {target} --chapter {CHAPTER}", style="bold"))
     with open_target(target) as opened:

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from popreceipt.journal import Body, Exchange, instant_text
@@ -36,13 +36,19 @@ def line(exchange: Exchange) -> str:
     return f"#{exchange.seq} {_time(exchange.sent)}{took}  {exchange.request.method} {asked}{who} → {answer}"
 
 
-def curl(exchanges: Iterable[Exchange]) -> Iterator[str]:
-    """Command lines that repeat the exchanges, the clock moved between them; $BASE_URL and $TOKEN are the reader's."""
+def curl(exchanges: Iterable[Exchange], *, movable: bool) -> Iterator[str]:
+    """Command lines that repeat the exchanges; $BASE_URL and $TOKEN are the reader's.
+
+    Between them the target's clock is moved where it is `movable`, else a comment says how long to wait.
+    """
     before: datetime | None = None
     for each in exchanges:
         if before is not None and (seconds := (each.sent - before).total_seconds()) > 0:
             step = json.dumps({"advance_seconds": round(seconds, 6)})
-            yield f'curl -s -X POST "$BASE_URL/_control/v1/clock" -d {shlex.quote(step)}'
+            if movable:
+                yield f'curl -s -X POST "$BASE_URL/_control/v1/clock" -d {shlex.quote(step)}'
+            elif seconds >= 1:
+                yield f"# {timedelta(seconds=round(seconds))} later"
         before = each.sent
         parts = urlsplit(each.request.url)
         asked = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -63,10 +69,12 @@ def curl(exchanges: Iterable[Exchange]) -> Iterator[str]:
         yield " ".join(words)
 
 
-def lines_for(numbers: Iterable[int], exchanges: Mapping[int, Exchange]) -> tuple[list[str], list[str]]:
+def lines_for(
+    numbers: Iterable[int], exchanges: Mapping[int, Exchange], *, movable: bool
+) -> tuple[list[str], list[str]]:
     """The evidence of one finding: lines for people, and curl lines."""
     shown = [exchanges[number] for number in numbers if number in exchanges]
-    return [line(each) for each in shown], list(curl(shown))
+    return [line(each) for each in shown], list(curl(shown, movable=movable))
 
 
 def _body(body: Body) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,7 @@ SYMBOLS = {
     Outcome.UNEXERCISED: ("·", "dim"),
 }
 
-_FINDINGS_SHOWN = 3
+_FINDINGS_SHOWN = 1
 
 
 def print_verdicts(
@@ -30,7 +29,9 @@ def print_verdicts(
     console.print(table(verdicts))
     for verdict in verdicts.with_outcome(Outcome.VIOLATED, Outcome.UNDECIDED):
         if verdict.id in rules:
-            console.print(details(verdict, rules[verdict.id], exchanges))
+            movable = verdicts.target.get("clock") == "manual"
+            # Not wrapped: a command line is there to be copied.
+            console.print(details(verdict, rules[verdict.id], exchanges, movable=movable), soft_wrap=True)
     for note in verdicts.notes:
         console.print(Text(note, style="yellow"))
     console.print(summary(verdicts))
@@ -60,10 +61,11 @@ def table(verdicts: Verdicts) -> Table:
     return made
 
 
-def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange]) -> Panel:
+def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange], *, movable: bool) -> Text:
     """Why a rule is violated or undecided: its text, its place, the exchanges that show it, and how to repeat them."""
     symbol, style = SYMBOLS[verdict.outcome]
     body = Text()
+    body.append(f"\n{symbol} {verdict.id} {verdict.outcome}\n", style=style)
     body.append(f"{rule.text}\n")
     body.append(f"{rule.source} ({rule.provenance})\n", style="dim")
     if verdict.reason:
@@ -71,7 +73,7 @@ def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange])
     findings = [each for each in verdict.findings if each.outcome is verdict.outcome]
     for finding in findings[:_FINDINGS_SHOWN]:
         body.append(f"\n{finding.message}\n", style="bold")
-        lines, commands = lines_for(finding.exchanges, exchanges)
+        lines, commands = lines_for(finding.exchanges, exchanges, movable=movable)
         for each in lines:
             body.append(f"  {each}\n")
         if commands and verdict.outcome is Outcome.VIOLATED:
@@ -79,9 +81,8 @@ def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange])
             for each in commands:
                 body.append(f"  {each}\n", style="dim")
     if len(findings) > _FINDINGS_SHOWN:
-        body.append("\n… and more; all of them are in verdicts.json\n", style="dim")
-    body.rstrip()
-    return Panel(body, title=f"{symbol} {verdict.id} {verdict.outcome}", title_align="left", border_style=style)
+        body.append(f"\n… and {len(findings) - _FINDINGS_SHOWN} more like it, in verdicts.json\n", style="dim")
+    return body
 
 
 def summary(verdicts: Verdicts) -> Text:
@@ -97,8 +98,8 @@ def summary(verdicts: Verdicts) -> Text:
         number = counts[outcome.value]
         made.append(", " if place else "")
         made.append(f"{number} {outcome}", style=style if number else "dim")
-    if counts["violated"]:
-        made.append(f" ({must} MUST)", style="bold red" if must else "yellow")
+        if outcome is Outcome.VIOLATED and number:
+            made.append(f" ({must} MUST)", style="bold red" if must else "yellow")
     made.append(f" in {verdicts.duration_seconds:.1f} s")
     if verdicts.seed is not None:
         made.append(f", seed {verdicts.seed}", style="dim")

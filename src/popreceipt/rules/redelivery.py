@@ -109,7 +109,6 @@ def after_half_an_hour(journal: Readings) -> Iterator[Finding]:
 def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
     """The first delivery of each message whose export run the journal knows."""
     exports = journal.exports
-    unsure = _sent_by_activity(journal)
     for message in journal.messages:
         run, first = message.production, message.deliveries[0]
         if run is None or first.kind != "message":
@@ -121,9 +120,7 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
         said = first.last_dequeue
         if said is not None and since <= said and _was_lost(exports, message.activity, said, SHOWN_PRECISION):
             continue  # not the first delivery: that one reached nobody
-        others = unsure.get(message.activity, ())
-        place = bisect_left(others, since)
-        taken = place < len(others) and others[place] <= first.answered
+        taken = journal.waiting.unknown_between(message.activity, since, first.answered)
         shown = first.last_dequeue if first.last_dequeue is not None else "something that is no instant"
         if first.blank is not None:
             yield undecided("neither blank nor an instant that can be read", first)
@@ -140,14 +137,6 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
             yield violated(f"a first delivery that says it was last dequeued at {shown}", first)
 
 
-def _sent_by_activity(journal: Readings) -> dict[str, list[datetime]]:
-    """When deliveries were asked for of which nobody knows the message, by activity, in order."""
-    return {
-        activity: sorted(each.sent for message in messages for each in message.deliveries)
-        for activity, messages in journal.waiting.unknown.items()
-    }
-
-
 @rule(
     "redelivery.says-when-last-dequeued",
     text="A message that is delivered again says when it was last dequeued.",
@@ -161,7 +150,6 @@ def _sent_by_activity(journal: Readings) -> dict[str, list[datetime]]:
 def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
     """Compare what a redelivery says with the delivery before it."""
     exports = journal.exports
-    unsure = _sent_by_activity(journal)
     clocks_agree = journal.header.clock == "manual"
     slack = SHOWN_PRECISION if clocks_agree else max(SHOWN_PRECISION, min(timedelta(minutes=1), journal.lease / 30))
     slack += timedelta(seconds=journal.header.clock_error_seconds)
@@ -181,10 +169,8 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         if first.sent <= said <= again.answered and _was_lost(exports, message.activity, said, slack):
             yield held("says when a dequeue was asked for whose answer was lost", first, again)
             continue
-        others = unsure.get(message.activity, ())
-        place = bisect_left(others, first.sent)
         hidden = (
-            (place < len(others) and others[place] <= again.answered)
+            journal.waiting.unknown_between(message.activity, first.sent, again.answered)
             or exports.doubts_between(message.activity, first.sent, again.answered)
             or not exports.known(message.activity)
         )

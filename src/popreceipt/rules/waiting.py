@@ -155,6 +155,19 @@ class Waiting:
                 found[each.activity].append(each)
         return dict(found)
 
+    def unknown_between(self, activity: str, since: datetime, until: datetime) -> bool:
+        """Whether a message may have been a delivery that nobody can tell, within a stretch of time."""
+        starts, ends = self._unknown_spans.get(activity, ((), ()))
+        return bisect_right(starts, until) > bisect_left(ends, since)
+
+    @cached_property
+    def _unknown_spans(self) -> dict[str, tuple[list[datetime], list[datetime]]]:
+        found: dict[str, tuple[list[datetime], list[datetime]]] = {}
+        for activity, messages in self.unknown.items():
+            deliveries = [each for message in messages for each in message.deliveries]
+            found[activity] = (sorted(each.sent for each in deliveries), sorted(each.answered for each in deliveries))
+        return found
+
     @cached_property
     def _lost(self) -> dict[str, int]:
         """How many deliveries a message may have had that nobody can count as its own, by activity."""
@@ -189,7 +202,8 @@ class Waiting:
             end = self._ended(activity, run.since, start, self._began(first))
             why = Why.WEARY if self._crowd.get(activity, 0) > MOST_CROWD else Why.FIRST
             yield from self._aged(why, start, end, message, run, None, 0, ())
-        elif self._birth(message) is None:
+        elif activity in exports.productions or self._birth(message) is None:
+            # It may be the message of a run that is counted as never delivered.
             return
         touches = exports.touches(message)
         acks = exports.acks_by_delivery(message)
