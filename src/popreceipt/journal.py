@@ -245,6 +245,7 @@ class Journal:
         self.header = header if header is not None else Header()
         self.entries: list[Entry] = []
         self.complete = False
+        self._count = 0
         self._next = 1
         self._file = file
         self._headed = False
@@ -255,7 +256,8 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Append one entry; an exchange brings its own number."""
-        self.entries.append(entry)
+        self._keep(entry)
+        self._count += 1
         if isinstance(entry, Exchange):
             self._next = max(self._next, entry.seq + 1)
         self._write(lambda: entry_line(entry))
@@ -299,7 +301,13 @@ class Journal:
     def seal(self) -> None:
         """Write the footer: nothing follows."""
         self.complete = True
-        self._write(lambda: _encode({"footer": True, "lines": len(self.entries) + 2}))
+        self._write(self._footer)
+
+    def _keep(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def _footer(self) -> bytes:
+        return _encode({"footer": True, "lines": self._count + 2})
 
     def _write(self, line: Callable[[], bytes]) -> None:
         """Write a line to the file, if there is one; the header goes before the first."""
@@ -317,7 +325,34 @@ class Journal:
         for entry in self.entries:
             yield entry_line(entry)
         if self.complete:
-            yield _encode({"footer": True, "lines": len(self.entries) + 2})
+            yield self._footer()
+
+
+class SpooledJournal(Journal):
+    """A journal that lives in its file alone, for a service that runs for days: `entries` stays empty.
+
+    Args:
+        header: its first line.
+        file: open for writing and reading.
+    """
+
+    def __init__(self, header: Header, file: IO[bytes]) -> None:
+        super().__init__(header, file)
+        self._spool = file
+
+    def _keep(self, entry: Entry) -> None:
+        """Nothing is kept but what the file holds."""
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the file so far."""
+        if not self._headed:
+            yield header_line(self.header)
+        end = self._spool.tell()
+        self._spool.seek(0)
+        try:
+            yield from iter([line.rstrip(b"\n") for line in self._spool])
+        finally:
+            self._spool.seek(end)
 
 
 class JournalFile:

@@ -25,7 +25,7 @@ from popreceipt.emulator.profile import dialect as with_dialect
 from popreceipt.emulator.profile import load_profile
 from popreceipt.emulator.server import HttpServer, is_loopback_host
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import Journal
+from popreceipt.journal import Journal, SpooledJournal
 
 CONTROL = "/_control/v1"
 _MUTANTS = "popreceipt.emulator.mutants"
@@ -82,7 +82,7 @@ def serve(
         for file in (ready_file, world_file):
             if file is not None:
                 closing.enter_context(_announcement(file))
-        journal_file = closing.enter_context(_journal_file(journal)) if journal is not None else None
+        journal_file = closing.enter_context(_journal_file(journal))
         emulator: Emulator = _maker(mutant)(
             time,
             chosen,
@@ -91,8 +91,7 @@ def serve(
             control_key=control_key,
             world=world,
         )
-        if journal_file is not None:
-            emulator.journal = _continued(emulator, journal_file, dialect)
+        emulator.journal = _continued(emulator, journal_file, dialect)
         server = HttpServer(emulator, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
         closing.callback(server.close)
         closing.callback(emulator.journal.seal)  # before the file is closed, whatever ends the server
@@ -147,9 +146,10 @@ def _maker(mutant: str | None) -> Callable[..., Emulator]:
 
 
 @contextlib.contextmanager
-def _journal_file(path: Path) -> Iterator[IO[bytes]]:
+def _journal_file(path: Path | None) -> Iterator[IO[bytes]]:
+    """The journal's file; one without a name where nobody asked for it, so that days of exchanges fill no memory."""
     try:
-        file = path.open("wb")
+        file: IO[bytes] = path.open("w+b") if path is not None else tempfile.TemporaryFile()  # noqa: SIM115 - below
     except OSError as error:
         raise UsageError(f"Cannot write the journal {path}: {error.strerror or error}.") from error
     with file:
@@ -158,7 +158,7 @@ def _journal_file(path: Path) -> Iterator[IO[bytes]]:
 
 def _continued(emulator: Emulator, file: IO[bytes], dialect: str | None) -> Journal:
     """The emulator's journal in a file: what it has written so far, and all that follows."""
-    journal = Journal(msgspec.structs.replace(emulator.journal.header, dialect=dialect), file)
+    journal = SpooledJournal(msgspec.structs.replace(emulator.journal.header, dialect=dialect), file)
     for entry in emulator.journal.entries:
         journal.add(entry)
     return journal
