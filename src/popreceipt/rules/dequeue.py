@@ -71,20 +71,16 @@ def all_have_files(journal: Readings, call: Dequeue) -> bool:
     """Whether every message that the queue may hold has a file that has not expired."""
     exports = journal.exports
     activity = call.activity or ""
-    runs = exports.productions.get(activity)
-    if not runs or not exports.closed(activity):
+    past = exports.past(activity, call.answered)
+    if past is None or not past.all_uploaded or not exports.closed(activity):
         return False
-    return all(
-        each.uploaded and call.answered < each.since + exports.retention - exports.precision
-        for each in runs
-        if each.since <= call.answered
-    )
+    return call.answered < past.oldest + exports.retention - exports.precision
 
 
 def all_young(journal: Readings, call: Dequeue) -> bool:
     """Whether every message that the queue may hold is less than a day old (a seventh of its time)."""
-    runs = journal.exports.productions.get(call.activity or "", ())
-    return all(call.answered < each.since + journal.retention / 7 for each in runs if each.since <= call.answered)
+    past = journal.exports.past(call.activity or "", call.answered)
+    return past is None or call.answered < past.oldest + journal.retention / 7
 
 
 @rule(

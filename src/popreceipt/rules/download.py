@@ -133,16 +133,15 @@ def fetched_before(journal: Readings, message: Message, download: Download) -> b
 
 def _young(journal: Readings, message: Message, call: Call) -> bool:
     """Whether the file was certainly less than a day old (a seventh of its time)."""
-    runs = journal.exports.productions.get(message.activity, ())
-    known = [message.production] if message.production is not None else runs
-    return all(call.answered < each.since + journal.retention / FIRST_DAY for each in known if each.uploaded)
+    past = journal.exports.past(message.activity, call.answered)
+    born = message.production.since if message.production is not None else past.oldest if past is not None else None
+    return born is not None and call.answered < born + journal.retention / FIRST_DAY
 
 
 def _all_known(journal: Readings, activity: str, call: Call) -> bool:
     """Whether everything that the queue may hold is a file whose digest is known, and there is some."""
-    exports = journal.exports
-    runs = [each for each in exports.productions.get(activity, ()) if each.since <= call.answered]
-    return bool(runs) and exports.closed(activity) and all(each.sha256 and each.uploaded for each in runs)
+    past = journal.exports.past(activity, call.answered)
+    return past is not None and past.all_known and journal.exports.closed(activity)
 
 
 @rule(

@@ -7,13 +7,15 @@ tells apart stays uncertain, and whoever judges must then be lenient.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
-from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Production
+import msgspec
+
+from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Production, extended
 from popreceipt.rules.reader import Reader
 
 Moment = tuple[datetime, float]
@@ -26,6 +28,10 @@ PRECISION: Final = timedelta(milliseconds=999)
 """Services may keep their times in whole seconds; a second to either side is what scenarios probe."""
 
 EXPORT_RECURRENCE: Final = "export-recurrence"
+
+
+CHEAP: Final = 3
+"""Up to so many deliveries of a message, what follows from them is found again rather than kept."""
 
 
 class Message:
@@ -44,14 +50,39 @@ class Message:
         self.digest: str | None = None
         self.certain = True
         self.deliveries: list[Dequeue] = []
-        self.downloads: list[Download] = []
-        self.acks: list[Ack] = []
-        self.loose: list[Ack] = []
+        self.downloads: Sequence[Download] = ()
+        self.acks: Sequence[Ack] = ()
+        self.loose: Sequence[Ack] = ()
         self.production: Production | None = None
 
     def latest_before(self, call: Call) -> int:
         """The place of the last delivery that was asked for before a call was; -1 where there is none."""
         return bisect_left(self.deliveries, asked(call), key=asked) - 1
+
+
+class Past(msgspec.Struct, frozen=True, gc=False):
+    """Export runs in sum: whether all, or any, uploaded a file; whether all files are known; the first and the last."""
+
+    all_uploaded: bool
+    any_uploaded: bool
+    all_known: bool
+    oldest: datetime
+    newest: datetime
+
+    @classmethod
+    def of(cls, run: Production) -> "Past":
+        """One run."""
+        return cls(run.uploaded, run.uploaded, run.uploaded and run.sha256 is not None, run.since, run.at)
+
+    def joined(self, other: "Past") -> "Past":
+        """Both."""
+        return Past(
+            self.all_uploaded and other.all_uploaded,
+            self.any_uploaded or other.any_uploaded,
+            self.all_known and other.all_known,
+            min(self.oldest, other.oldest),
+            max(self.newest, other.newest),
+        )
 
 
 class Exports:
@@ -148,6 +179,24 @@ class Exports:
         for each in sorted(self.reader.productions, key=lambda each: (each.at, each.place)):
             found[each.activity].append(each)
         return dict(found)
+
+    def past(self, activity: str, by: datetime) -> "Past | None":
+        """The export runs of a job that may have begun by an instant, in sum; None where there are none."""
+        history = self._pasts.get(activity)
+        if history is None:
+            return None
+        since, pasts = history
+        place = bisect_right(since, by)
+        return pasts[place - 1] if place else None
+
+    @cached_property
+    def _pasts(self) -> dict[str, tuple[list[datetime], list["Past"]]]:
+        found: dict[str, tuple[list[datetime], list[Past]]] = {}
+        for activity, runs in self.productions.items():
+            ordered = sorted(runs, key=lambda each: each.since)
+            pasts = list(accumulate((Past.of(each) for each in ordered), Past.joined))
+            found[activity] = ([each.since for each in ordered], pasts)
+        return found
 
     @cached_property
     def produced(self) -> dict[tuple[str, str], list[Production]]:
@@ -310,37 +359,51 @@ class Exports:
             message.certain = message.certain and sure and settled
             message.deliveries.append(each)
             self._of_delivery[each.seq] = message
-        self._attach(found.values())
-        return list(found.values())
+        messages = list(found.values())
+        del found
+        _ = self.correlation_clashes, self.keeps_correlation
+        # What they rest on is asked for nowhere else, and large.
+        del self._by_correlation
+        self._attach(messages)
+        return messages
 
     def _attach(self, messages: Iterable[Message]) -> None:
         """Hang downloads and acknowledgments on the messages that they concern."""
         by_location: dict[str, list[Message]] = defaultdict(list)
-        by_receipt: dict[tuple[str | None, str | None], list[Message]] = defaultdict(list)
-        by_correlation: dict[str, list[Message]] = defaultdict(list)
         for message in messages:
             for each in message.deliveries:
-                owners = [by_receipt[(each.correlation, each.receipt)]]
                 if each.location is not None:
-                    owners.append(by_location[each.location])
-                if each.correlation is not None:
-                    owners.append(by_correlation[each.correlation])
-                for listed in owners:
+                    listed = by_location[each.location]
                     if not listed or listed[-1] is not message:
                         listed.append(message)
         for download in self.reader.downloads:
             for message in by_location.get(download.location, ()):
-                message.downloads.append(download)
+                message.downloads = extended(message.downloads, download)
+        del by_location
+        unknown: list[Ack] = []
         for ack in self.reader.acks:
-            if exact := by_receipt.get((ack.correlation, ack.receipt)):
-                for message in exact:
-                    message.acks.append(ack)
-                named = self.deliveries_by_receipt[(ack.correlation, ack.receipt)]
-                if any(each.digest == ack.digest for each in named):
-                    ack.form = "echo"
-            elif ack.correlation in by_correlation:
-                for message in by_correlation[ack.correlation]:
-                    message.loose.append(ack)
+            named = self.deliveries_by_receipt.get((ack.correlation, ack.receipt))
+            if named is None:
+                unknown.append(ack)
+                continue
+            for message in {id(owner): owner for each in named if (owner := self._of_delivery[each.seq])}.values():
+                message.acks = extended(message.acks, ack)
+            if any(each.digest == ack.digest for each in named):
+                ack.form = "echo"
+        if unknown:
+            self._attach_loosely(unknown, messages)
+
+    def _attach_loosely(self, acks: Iterable[Ack], messages: Iterable[Message]) -> None:
+        """Hang acknowledgments with a receipt that no delivery had on the messages that their CorrelationId names."""
+        by_correlation: dict[str, dict[int, Message]] = defaultdict(dict)
+        for message in messages:
+            for each in message.deliveries:
+                if each.correlation is not None:
+                    by_correlation[each.correlation][id(message)] = message
+        for ack in acks:
+            if ack.correlation in by_correlation:
+                for message in by_correlation[ack.correlation].values():
+                    message.loose = extended(message.loose, ack)
             else:
                 self._strangers.append(ack)
 
@@ -417,7 +480,8 @@ class Exports:
             if place >= 0:
                 latest[place] = max(latest[place], download.answered)
         latest = list(accumulate(latest, max))
-        self._touches[id(message)] = latest
+        if len(latest) > CHEAP:
+            self._touches[id(message)] = latest
         return latest
 
     def acks_by_delivery(self, message: Message) -> list[list[Ack]]:

@@ -4,13 +4,15 @@ A fact keeps what some rule asks for and drops the rest, so that a million excha
 nothing. Receipts, locations and ids stay opaque: they are only ever compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from popreceipt.journal import Body
+
+Fact = TypeVar("Fact")
 
 
 class Call(msgspec.Struct, gc=False):
@@ -285,6 +287,14 @@ class ProcessRun(msgspec.Struct, gc=False):
     at: datetime
     processed: int
     place: float = 0
+
+
+def extended(listed: Sequence[Fact], another: Fact) -> Sequence[Fact]:
+    """A sequence with one more. None takes no room while it is empty, as most of a million are."""
+    if isinstance(listed, list):
+        listed.append(another)
+        return listed
+    return [another]
 
 
 def between(first: Call, second: Call) -> tuple[timedelta, timedelta]:

@@ -6,7 +6,7 @@ took effect between two instants. Where a journal does not tell, the answers are
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from popreceipt import vocabulary
-from popreceipt.rules.facts import Activity, Call, Cleanup, Enqueue, ProcessRun, Records, Rows, StatusAnswer
+from popreceipt.rules.facts import Activity, Call, Cleanup, Enqueue, ProcessRun, Records, Rows, StatusAnswer, extended
 from popreceipt.rules.files import ENTITY, ParsedFile, records_of
 from popreceipt.rules.reader import instant_of
 
@@ -180,10 +180,10 @@ class Import:
         self.in_line = in_line
         self.disturbed = False
         self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
-        self.asked: list[Sighting] = []
-        self.jobs: list[Sighting] = []
-        self.rows: list[Row] = []
-        self.seen: list[Sighting] = []
+        self.asked: Sequence[Sighting] = ()
+        self.jobs: Sequence[Sighting] = ()
+        self.rows: Sequence[Row] = ()
+        self.seen: Sequence[Sighting] = ()
 
     @property
     def activity(self) -> str:
@@ -235,7 +235,7 @@ class Imports:
                 twice.add(each.message)
                 continue
             history = self._histories.get(each.activity or "")
-            settings = history.settings(each.seq) if history is not None else {}
+            settings = history.settings(each.seq) if history is not None else _NO_SETTINGS
             recurrence = history.recurrence(each.seq) if history is not None else _UNKNOWN
             in_line = self.in_line(each.activity or "")
             made = Import(each, each.message, settings, recurrence, _sound_file(each, settings), in_line=in_line)
@@ -342,9 +342,11 @@ class Imports:
                 if made is not None and call.ok and call.state is not None:
                     at = made.at(call)
                     sighting = Sighting(at.since, at.by, at.place, call.state, call)
-                    getattr(made, series).append(sighting)
                     if series == "asked":
-                        made.seen.append(sighting)
+                        made.asked = extended(made.asked, sighting)
+                        made.seen = extended(made.seen, sighting)
+                    else:
+                        made.jobs = extended(made.jobs, sighting)
         for activity, observed in self._journal.rows.items():
             for rows in observed:
                 for message, row in rows.by_id.items():
@@ -352,12 +354,13 @@ class Imports:
                     if made is None or made.activity != activity:
                         continue
                     seen = _row(row, made.at(rows))
-                    made.rows.append(seen)
+                    made.rows = extended(made.rows, seen)
                     if seen.state is not None:
-                        made.seen.append(Sighting(seen.since, seen.by, seen.place, seen.state, None))
+                        shown = Sighting(seen.since, seen.by, seen.place, seen.state, None)
+                        made.seen = extended(made.seen, shown)
         for made in self.by_id.values():
             if len(made.seen) > 1:
-                made.seen.sort(key=_when)
+                made.seen = sorted(made.seen, key=_when)
             end = self.reset_after(made.enqueue) if self._journal.resets else _NEVER
             if end < _NEVER:
                 made.asked = [each for each in made.asked if each.by <= end]
@@ -399,6 +402,8 @@ class _History:
 
 
 _UNTOLD: Final = -1.0
+_NO_SETTINGS: Final[Mapping[str, Any]] = {}
+
 _UNKNOWN: Final = Recurrence(None, told=False, origin=None, until=_NEVER, runs=[])
 
 _Span = tuple[datetime, datetime]

@@ -85,6 +85,7 @@ class Reader:
         self._paths: dict[str, tuple[str, str, str | None]] = {}
         self._tokens: dict[str, str | None] = {}
         self._words: dict[str, str] = {}
+        self._latest: datetime | None = None
         self._members: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._kept = 0
         self._observers: dict[str, Callable[[Observation], None]] = {
@@ -146,10 +147,13 @@ class Reader:
         path, operation, activity = known
         response = exchange.response
         whole = response is not None and exchange.failure is None
+        # A caller that does one thing after another is answered at the instant at which it sends the next.
+        sent = self._latest if exchange.sent == self._latest else exchange.sent
+        self._latest = sent if exchange.answered == sent else exchange.answered
         base = (
             exchange.seq,
-            exchange.sent,
-            exchange.answered,
+            sent,
+            self._latest,
             operation,
             activity,
             self._same(exchange.request.method),
@@ -217,6 +221,7 @@ class Reader:
             call.length = body.length if body.length is not None else len(body.content() or b"")
             if len(self.enqueues) < BODIES_KEPT:
                 call.body = body
+        call.query = self._same(call.query)
         headers = exchange.request.headers
         call.content_type = self._word(headers, "content-type")
         call.encoding = _header(headers, "content-encoding")
@@ -224,7 +229,7 @@ class Reader:
         for part in call.query.split("&"):
             name, _, value = part.partition("=")
             if name.lower() == "entity":
-                call.entity = unquote_plus(value)
+                call.entity = self._same(unquote_plus(value))
             elif name.lower() == "company":
                 call.company = unquote_plus(value)
         response = exchange.response
@@ -346,7 +351,8 @@ class Reader:
             call.bare = call.message == name
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
-            call.value = _text(answer.get("value"))
+            value = _text(answer.get("value"))
+            call.value = self._same(value) if value is not None and len(value) < SHORT * 2 else value
             call.shaped = call.value is not None and "@odata.context" in answer
             call.state = vocabulary.SPELLINGS.get(call.value.lower()) if call.value else None
         self.statuses.append(call)

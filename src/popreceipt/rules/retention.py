@@ -163,13 +163,10 @@ def _all_expired(journal: Readings, call: Dequeue) -> bool:
     """Whether every message that the queue may hold had a file, and its seven days are over."""
     exports = journal.exports
     activity = call.activity or ""
-    runs = exports.productions.get(activity, ())
-    before = [each for each in runs if each.since <= call.answered]
-    return (
-        bool(before)
-        and exports.closed(activity)
-        and all(each.uploaded and each.at + journal.retention + exports.precision < call.sent for each in before)
-    )
+    past = exports.past(activity, call.answered)
+    if past is None or not past.all_uploaded or not exports.closed(activity):
+        return False
+    return past.newest + journal.retention + exports.precision < call.sent
 
 
 @rule(

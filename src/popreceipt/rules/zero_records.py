@@ -79,11 +79,8 @@ def prevention_uploads_nothing(journal: Readings) -> Iterator[Finding]:
 def _without_any_file(journal: Readings, call: Dequeue) -> bool:
     """Whether all that the queue may hold are messages of runs that uploaded nothing, and there are some."""
     activity = call.activity or ""
-    runs = journal.exports.productions.get(activity)
-    if not runs or runs[0].uploaded or not journal.exports.closed(activity):
-        return False
-    before = [each for each in runs if each.since <= call.answered]
-    return bool(before) and not any(each.uploaded for each in before)
+    past = journal.exports.past(activity, call.answered)
+    return past is not None and not past.any_uploaded and journal.exports.closed(activity)
 
 
 @rule(
