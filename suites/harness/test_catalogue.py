@@ -6,7 +6,7 @@ from pathlib import Path
 from popreceipt import resources
 from popreceipt.cli.explain import scenarios_of
 from popreceipt.emulator.profile import DIALECTS
-from popreceipt.generate.catalogue import statements, rules_by_statement
+from popreceipt.generate.catalogue import rules_by_statement, statements
 from popreceipt.rules import CHAPTERS, catalogue
 from popreceipt.verdict import Level
 
