@@ -276,12 +276,19 @@ class Journal:
         response_body: bytes = b"",
         failure: str | None = None,
         actor: str | None = None,
+        operation: str | None = None,
     ) -> Exchange:
-        """Write down one exchange, its secrets replaced, and give it back. No `status` means no response."""
-        operation, _ = vocabulary.operation_of(urlsplit(url).path)
+        """Write down one exchange, its secrets replaced, and give it back. No `status` means no response.
+
+        `operation` is what the caller means by the request; it counts where the path does not tell.
+        """
+        told, _ = vocabulary.operation_of(urlsplit(url).path)
         sent_headers = redacted_headers(request_headers)
         received_headers = redacted_headers(response_headers)
-        if operation == vocabulary.TOKEN or _looks_like_a_token_request(sent_headers, request_body):
+        token = told == vocabulary.TOKEN or _looks_like_a_token_request(sent_headers, request_body)
+        if told == vocabulary.OTHER:
+            told = vocabulary.TOKEN if token else operation or vocabulary.OTHER
+        if token:
             request_body = redacted_form(request_body)
             # Half an answer may hold half a token, and is no JSON that could be looked through.
             response_body = redacted_json(response_body) if failure is None else redacted_whole(response_body)
@@ -289,7 +296,7 @@ class Journal:
             seq=self._next,
             sent=sent,
             answered=answered,
-            operation=operation,
+            operation=told,
             request=Request(method, url, sent_headers, Body.of(request_body)),
             response=None if status is None else Response(status, received_headers, Body.of(response_body)),
             failure=failure,

@@ -129,6 +129,7 @@ class Session:
             response_body=answer.body,
             failure=answer.failure,
             actor=actor,
+            operation=ask.operation,
         )
         status = answer.status if answer.failure is None else None
         return Reply(exchange, status, answer.headers, answer.body, answer.failure)

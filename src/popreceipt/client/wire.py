@@ -24,13 +24,17 @@ JSON: Final = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request to make: path and query as they stand in the request line, already percent-encoded."""
+    """One request to make: path and query as they stand in the request line, already percent-encoded.
+
+    `operation` is what it is meant as, where its path is a server's word and need not tell.
+    """
 
     method: str
     path: str
     query: str = ""
     headers: Pairs = ()
     body: bytes = field(default=b"", repr=False)
+    operation: str | None = None
 
     @property
     def target(self) -> str:
@@ -132,7 +136,8 @@ def download(location: str) -> Ask:
     start = location.find("://")
     start = location.find("/", start + 3 if start >= 0 else 0)
     path, _, query = (location[start:] if start >= 0 else "/").partition("#")[0].partition("?")
-    return Ask("GET", quote(path, safe=_PRINTABLE), quote(query, safe=_PRINTABLE))
+    asked = quote(path, safe=_PRINTABLE), quote(query, safe=_PRINTABLE)
+    return Ask("GET", *asked, operation=vocabulary.DOWNLOAD)
 
 
 def ack(activity: str, body: bytes, spelling: Spelling = PLAIN, *, content_type: str | None = JSON) -> Ask:

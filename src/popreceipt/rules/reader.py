@@ -82,6 +82,7 @@ class Reader:
         self.reset_places: list[float] = []
         self._place = 0.0
         self._hops: dict[str, str] = {}
+        self._locations: set[str] = set()
         self._paths: dict[str, tuple[str, str, str | None]] = {}
         self._tokens: dict[str, str | None] = {}
         self._words: dict[str, str] = {}
@@ -145,6 +146,9 @@ class Reader:
             operation, activity = vocabulary.operation_of(path)
             known = self._paths[path] = (path, operation, activity)
         path, operation, activity = known
+        asked = f"{path}?{query}" if query else path
+        if operation == vocabulary.OTHER:
+            operation = vocabulary.DOWNLOAD if asked in self._locations else exchange.operation
         response = exchange.response
         whole = response is not None and exchange.failure is None
         # A caller that does one thing after another is answered at the instant at which it sends the next.
@@ -165,7 +169,7 @@ class Reader:
             self._bearer(exchange.request.headers),
         )
         reader = self._readers.get(operation)
-        if self._hops and exchange.request.method == "GET" and (f"{path}?{query}" if query else path) in self._hops:
+        if self._hops and exchange.request.method == "GET" and asked in self._hops:
             reader = self._download
         return reader(exchange, base) if reader is not None else Call(*base)
 
@@ -196,7 +200,7 @@ class Reader:
         call = Token(*base)
         body = exchange.request.body
         fields = dict(parse_qsl(body.text, keep_blank_values=True)) if body is not None and body.text else {}
-        call.version = 2 if "/v2.0/" in call.path.lower() else 1
+        call.version = 2 if "/v2.0/" in call.path.lower() or "scope" in fields else 1
         call.grant = fields.get("grant_type")
         call.client_id = fields.get("client_id")
         call.audience = fields.get("resource") or fields.get("scope")
@@ -274,6 +278,8 @@ class Reader:
         if location:
             key = location_key(location)
             call.location = key
+            if _CONNECTOR not in key:
+                self._locations.add(key)  # only this answer tells that asking there is a download
             call.location_root = self._same(
                 location[: len(location) - len(key)] if location.endswith(key) else location
             )
@@ -495,6 +501,9 @@ class Reader:
         for each in self.disturbances:
             if each.end_place == math.inf:
                 each.end_place = self._place
+
+
+_CONNECTOR = "/api/connector/"
 
 
 def _in_time(call: Call) -> tuple[datetime, int]:
