@@ -1,5 +1,6 @@
 """Whether files are processed one after another."""
 
+from popreceipt.client.packages import delimited
 from popreceipt.scenario import shows
 from popreceipt.stage import Stage
 
@@ -14,6 +15,21 @@ def test_in_order_one_after_another(stage: Stage) -> None:
         stage.advance(seconds=2)
     intake.run(*messages)
     intake.observe_messages()
+
+
+@shows("ordering.in-order-one-after-another", needs=("records",))
+def test_the_last_file_of_a_key_has_the_last_word(stage: Stage) -> None:
+    """Where files tell different things of one record, what the file that came last told is what stays."""
+    intake = stage.imports(in_order=True)
+    key = stage.key()
+    messages = []
+    for place in range(1, 5):
+        record = stage.record(CUSTOMERGROUPID=key, DESCRIPTION=f"Told {place} times")
+        messages.append(intake.enqueue(delimited([record, *stage.records(2)])))
+        stage.advance(seconds=2)
+    intake.run(*messages)
+    intake.observe_messages()
+    intake.observe_records()
 
 
 @shows("ordering.in-order-one-after-another")

@@ -255,7 +255,8 @@ def _scheme_of(origin: str) -> str:
     "download.location-activity",
     text="DownloadLocation spells the activity as the dequeue's caller did, always in braces, or always without.",
     source=client(POWERSHELL, "help of Get-DmfFile: braces; another client's log shows none"),
-    reading="Told only where both spellings were used for dequeues, or where the location differs from the caller's.",
+    reading="Told only where both spellings were used for dequeues, or where the location differs from the caller's. A "
+    "location of another shape may name no activity at all.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
     answers=("as-called", "braced", "bare"),
@@ -268,9 +269,12 @@ def location_activity(journal: Readings) -> Iterator[Finding]:
         if each.kind != "message" or each.location is None:
             continue
         asked, told = _spelling(each.path), _spelling(each.location.partition("?")[0])
-        if asked is None or told is None:
+        if asked is None:
             continue
-        if asked == told:
+        if told is None:
+            fixed = True
+            yield answered("not-named", each)
+        elif asked == told:
             matching.setdefault(told, each)
         else:
             fixed = True

@@ -52,9 +52,10 @@ def in_order_one_after_another(journal: Readings) -> Iterator[Finding]:
     for messages in _in_order(journal):
         findings = [*_by_times(messages), *_by_statuses(messages), *_by_values(journal, messages)]
         yield from findings
-        ended = [each.enqueue for each in messages if each.final is not None]
-        if not findings and len(ended) > 1:
-            yield undecided("nothing shows which file was begun first", *ended[:2])
+        ended = [each for each in messages if each.final is not None]
+        two = next((two for two in pairwise(ended) if _came_first(*two)), None)
+        if not findings and two is not None:
+            yield undecided("nothing shows which file was begun first", *(each.enqueue for each in two))
 
 
 def _by_times(messages: Sequence[Import]) -> Iterator[Finding]:

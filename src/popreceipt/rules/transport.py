@@ -44,7 +44,13 @@ NEVER_ASKED: Final = frozenset({"HEAD", "OPTIONS"})
 )
 def language_prefix(journal: Readings) -> Iterator[Finding]:
     """Calls with the segment, against those without."""
-    yield from _spelled(journal, in_english, lambda path: not in_english(path), braced, "with /en before the path")
+    yield from _spelled(
+        journal,
+        in_english,
+        lambda path: not in_english(path),
+        lambda path: (braced(path), in_another_case(path)),
+        "with /en before the path",
+    )
 
 
 @rule(
@@ -57,7 +63,7 @@ def language_prefix(journal: Readings) -> Iterator[Finding]:
 )
 def braced_activity_id(journal: Readings) -> Iterator[Finding]:
     """Calls with braces, against those with the bare ID."""
-    yield from _spelled(journal, braced, bare, in_english, "with the activity ID in braces")
+    yield from _spelled(journal, braced, bare, _rest_of, "with the activity ID in braces")
 
 
 @rule(
@@ -71,7 +77,7 @@ def braced_activity_id(journal: Readings) -> Iterator[Finding]:
 )
 def bare_activity_id(journal: Readings) -> Iterator[Finding]:
     """Calls with the bare ID, against those with braces."""
-    yield from _spelled(journal, bare, braced, in_english, "with the bare activity ID")
+    yield from _spelled(journal, bare, braced, _rest_of, "with the bare activity ID")
 
 
 @rule(
@@ -177,11 +183,16 @@ def wrong_verb(journal: Readings) -> Iterator[Finding]:
             yield answered(str(call.status), call)
 
 
+def _rest_of(path: str) -> Hashable:
+    """How a path is spelled apart from its activity ID."""
+    return in_english(path), in_another_case(path)
+
+
 def _spelled(
     journal: Readings,
     spelling: Callable[[str], bool],
     other: Callable[[str], bool],
-    besides: Callable[[str], bool],
+    besides: Callable[[str], Hashable],
     how: str,
 ) -> Iterator[Finding]:
     """Judge the calls of one spelling against the same calls in another that differ in nothing `besides`.
