@@ -334,13 +334,14 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     rate = _rate(str(tenant.get("clock", "system")), where)
     authority = ca or (Path(tenant["ca"]) if "ca" in tenant else None)
     transport = Transport(None, authority)
-    times = SteadyTimes(_dated(base_url, DateTimes(rate, target=f"tenant:{name}", patience=patience), transport))
     abilities = {ADVANCE_TIME} if rate > 1 else set()
     identity = _identity(tenant, base_url, where)
     abilities |= _identities(identity)
     activities = {role: _described(role, each, where) for role, each in dict(tenant.get("activities", {})).items()}
     if not activities:
         raise UsageError(f'{where} names no activities: add a table [tenant.{name}.activities] with ROLE = "GUID".')
+    # Nothing is sent before the description is known to be in order.
+    times = SteadyTimes(_dated(base_url, DateTimes(rate, target=f"tenant:{name}", patience=patience), transport))
     journal = Journal(
         Header(
             target=JournalTarget(name=f"tenant:{name}", clock=times.kind, abilities=tuple(sorted(abilities))),

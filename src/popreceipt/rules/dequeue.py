@@ -7,6 +7,7 @@ from popreceipt import vocabulary
 from popreceipt.rules.exports import authorised
 from popreceipt.rules.facts import Dequeue
 from popreceipt.rules.readings import Readings
+from popreceipt.rules.requests import right_side
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
     ASK,
@@ -149,6 +150,8 @@ def empty_queue(journal: Readings) -> Iterator[Finding]:
     """Each empty answer."""
     for empties in journal.waiting.empties.values():
         for each in empties:
+            if right_side(journal, each) is False:
+                continue  # not an empty queue but another job's direction
             yield answered("200-empty" if each.status == 200 else str(each.status), each)
 
 

@@ -5,6 +5,7 @@ the target table. Two files have an order only where a second or more lies betwe
 the time of an enqueue no better than that.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -114,27 +115,30 @@ def _by_values(journal: Readings, messages: Sequence[Import]) -> Iterator[Findin
     if len(writers) < len(journal.imports.of_activity[activity]) or journal.imports.lost(activity, look.at):
         return  # somebody else's record may stand there
     last: dict[str, tuple[Import, Record]] = {}
-    earlier: dict[str, tuple[Import, Record]] = {}
+    earlier: dict[str, list[tuple[Import, Record]]] = defaultdict(list)
     for message in writers:
         end = message.ended_before(message.at(look))
         if end is None or end.state != vocabulary.PROCESSED or message.file is None or not message.file.all_good:
             return
         for record in message.file.good:
             if record.identity in last:
-                earlier[record.identity] = last[record.identity]
+                earlier[record.identity].append(last[record.identity])
             last[record.identity] = (message, record)
     rows = {row.identity: row for row in map(row_of, look.records)}
-    for identity, (before, replaced) in earlier.items():
+    for identity, replaced in earlier.items():
         message, record = last[identity]
         row = rows.get(identity)
-        if row is None or not _came_first(before, message) or as_written(replaced, record):
+        others = [each for each, old in replaced if _came_first(each, message) and not as_written(old, record)]
+        if row is None or not others:
             continue
         if as_written(record, row):
-            yield held("the last file's record stands there", before.enqueue, message.enqueue)
-        elif as_written(replaced, row):
+            yield held("the last file's record stands there", others[-1].enqueue, message.enqueue)
+            continue
+        stale = next((each for each, old in replaced if each in others and as_written(old, row)), None)
+        if stale is not None:
             yield violated(
-                f"{record.key!r} has the description {row.description!r} of the file before the last",
-                before.enqueue,
+                f"{record.key!r} has the description {row.description!r} of a file before the last",
+                stale.enqueue,
                 message.enqueue,
             )
 

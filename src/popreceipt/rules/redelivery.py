@@ -48,6 +48,9 @@ def not_before_half_an_hour(journal: Readings) -> Iterator[Finding]:
     earliest = journal.lease - journal.exports.precision
     for message, first, again in redeliveries(journal):
         shortest, longest = between(first, again)
+        if not journal.exports.precedes(first, again):
+            # Calls that overlap may have been served in the other order.
+            longest = max(longest, between(again, first)[1])
         if shortest >= journal.lease:
             if message.certain:
                 yield held("hidden for at least half an hour", first, again)
@@ -157,7 +160,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         if not message.certain:
             continue
         if again.last_dequeue is None:
-            if again.blank == "other":
+            if not exports.precedes(first, again):
+                yield undecided("the calls overlapped: this may be the first delivery", first, again)
+            elif again.blank == "other":
                 yield undecided("LastDequeueDateTime is nothing that can be read as an instant", first, again)
             else:
                 yield violated(f"delivered again with a LastDequeueDateTime that is {again.blank}", first, again)
@@ -165,6 +170,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         said = again.last_dequeue
         if first.sent - slack <= said <= first.answered + slack:
             yield held("says when", first, again)
+            continue
+        if _overtaken(journal, message, first, again, said, slack):
+            yield undecided(f"{said} may be right: calls for the message overlapped", first, again)
             continue
         if first.sent <= said <= again.answered and _was_lost(exports, message.activity, said, slack):
             yield held("says when a dequeue was asked for whose answer was lost", first, again)
@@ -181,6 +189,18 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"{text}: perhaps in a time zone of its own", first, again)
         else:
             yield violated(text, first, again)
+
+
+def _overtaken(
+    journal: Readings, message: Message, first: Dequeue, again: Dequeue, said: datetime, slack: timedelta
+) -> bool:
+    """Whether an instant may be that of another delivery, which overlapped with one of two in order."""
+    precedes = journal.exports.precedes
+    return any(
+        each.sent - slack <= said <= each.answered + slack and not precedes(each, first) and not precedes(again, each)
+        for each in message.deliveries
+        if each is not first and each is not again
+    )
 
 
 def _was_lost(exports: Exports, activity: str, said: datetime, slack: timedelta) -> bool:

@@ -280,13 +280,23 @@ class _Plain:
         return call.operation, besides
 
     def _fresh(self, ack: Ack) -> bool:
-        """It repeats what a dequeue of this very job said, in time and for the first time."""
+        """It repeats what a dequeue of this very job said, in time and for the first time.
+
+        Whether an acknowledgment without a download is taken is open; where it is not, it fails.
+        """
         journal = self._journal
         _ = journal.messages  # it tells an echo from other bodies
         delivery = journal.delivery_of(ack)
         if delivery is None or ack.form != "echo" or delivery.activity != ack.activity:
             return False
         message = journal.exports.message_of(delivery)
+        fetched = (
+            journal.exports.precedes(delivery, each) and journal.exports.precedes(each, ack)
+            for each in message.downloads
+            if each.digest is not None
+        )
+        if ack.status == CRASHED and delivery.kind == "message" and not any(fetched):
+            return False
         return (
             ack.answered < delivery.sent + journal.lease
             and all((each.sent, each.seq) >= (ack.sent, ack.seq) for each in message.acks)

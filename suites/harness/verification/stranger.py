@@ -32,6 +32,7 @@ DEFECTS = {
     "early-after-download": "a message that was downloaded comes back after twenty minutes",
     "loses-a-waiting-message": "a second dequeue within the same second drops one of three waiting messages",
     "stale-receipt-effective": "a receipt replaced by a later dequeue still acknowledges",
+    "refused-receipt-effective": "the same, and the answer is a refusal",
     "bad-record-ends-file": "the records after a bad one are not imported",
     "in-order-reversed": "a job that processes in order takes the newest message first",
 }
@@ -146,9 +147,11 @@ class Job:
 
     @property
     def exports(self) -> bool:
+        """Files go out of the application."""
         return self.settings["direction"] == "export"
 
     def described(self) -> dict[str, object]:
+        """The activity, as the control plane shows it."""
         return {"id": self.id, **self.settings, "remark": "made by another hand"}
 
 
@@ -171,11 +174,13 @@ class World:
         self.reset()
 
     def reset(self) -> None:
+        """First state again; the clock, the clients and their tokens stay."""
         self.jobs = {}
         for identity, wanted in zip(self.first_ids, FIRST_WORLD, strict=True):
             self.add(wanted, identity)
 
     def add(self, wanted: dict[str, object], identity: str | None = None) -> Job:
+        """Create a recurring data job."""
         settings = {
             "name": f"job-{next(self.numbers)}",
             "direction": None,
@@ -204,6 +209,7 @@ class World:
     # Time
 
     def advance(self, seconds: float) -> None:
+        """Let time pass; every run that falls due on the way is started at its own instant."""
         goal = self.now + timedelta(seconds=seconds)
         due: list[tuple[datetime, Job]] = []
         for job in self.jobs.values():
@@ -223,6 +229,7 @@ class World:
     # Imports
 
     def run_import(self, job: Job) -> int:
+        """Let the batch take what waits; how many files it took."""
         waiting = [one for one in job.messages if one.status == "Enqueued"]
         in_order = job.settings["in_order"] and job.settings["type"] == "file"
         if in_order and self.defect == "in-order-reversed":
@@ -236,6 +243,7 @@ class World:
         return taken
 
     def import_one(self, job: Job, message: Message) -> None:
+        """Process one file. It takes no time."""
         message.started = self.now
         if job.settings["type"] == "file" and message.entity.casefold() != ENTITY.casefold():
             message.status = "Processing"  # nobody ever finds that entity
@@ -261,6 +269,7 @@ class World:
         message.status = "ProcessedWithErrors" if message.errors else "Processed"
 
     def enqueue(self, job: Job, body: bytes, entity: str, external: str | None) -> Message:
+        """Put a file into the queue, whatever it is."""
         number = next(self.numbers)
         message = Message(number, str(uuid.uuid1()), self.now, body, entity=entity, external=external)
         job.messages.append(message)
@@ -269,6 +278,7 @@ class World:
     # Exports
 
     def produce(self, job: Job, count: int) -> Message:
+        """Export so many fresh records now."""
         number = next(self.numbers)
         job.table = {}
         for place in range(count):
@@ -296,6 +306,7 @@ class World:
         return message
 
     def deliver(self, job: Job) -> Message | None:
+        """Hand out the newest message that waits, and hide it."""
         ready = [one for one in job.messages if self.deliverable(one)]
         second = int(self.now.timestamp())
         if self.defect == "loses-a-waiting-message" and job.last_dequeue_second == second and len(ready) == 2:
@@ -317,6 +328,7 @@ class World:
         return message
 
     def deliverable(self, message: Message) -> bool:
+        """It waits: neither acknowledged nor hidden nor too old."""
         return (
             message.status != "Acked"
             and not message.gone
@@ -324,7 +336,8 @@ class World:
             and self.now < message.enqueued + BLOB_LIFE
         )
 
-    def download(self, job: Job, message: Message) -> bytes:
+    def download(self, message: Message) -> bytes:
+        """The file of a delivery, while the message is hidden; that begins the half hour anew."""
         if message.payload is None or message.status == "Acked" or self.now >= message.hidden_until:
             raise Refusal(404, {"Message": "There is no such file."})
         if self.now >= message.enqueued + BLOB_LIFE:
@@ -337,10 +350,13 @@ class World:
         return message.payload
 
     def acknowledge(self, job: Job, correlation: str, receipt: str) -> int:
+        """Let a message leave, or refuse; the status to answer with."""
         for message in job.messages:
             if receipt in message.old_receipts and receipt:
-                if self.defect == "stale-receipt-effective":
+                if self.defect in {"stale-receipt-effective", "refused-receipt-effective"}:
                     message.status, message.acked = "Acked", self.now
+                if self.defect == "refused-receipt-effective":
+                    return 409
                 return 200  # said politely; nothing changes
             if (message.receipt, message.correlation) != (receipt, correlation):
                 continue
@@ -357,11 +373,13 @@ class World:
     # Looking things up
 
     def message(self, identity: object) -> Message | None:
+        """The message of this id, in whatever spelling."""
         found = GUID.fullmatch(identity) if isinstance(identity, str) else None
         wanted = found[1].lower() if found else None
         return next((one for job in self.jobs.values() for one in job.messages if one.id == wanted), None)
 
     def clean(self, job: Job, days: float, statuses: list[str] | None) -> int:
+        """Delete old messages; how many."""
         oldest = self.now - timedelta(days=days)
         kept = [
             one
@@ -490,7 +508,7 @@ class Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
     def handle_any(self) -> None:
-        self.sent = False
+        """Answer one request, whatever its verb."""
         try:
             body = self.whole_body()
             with self.world.lock:
@@ -502,6 +520,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any  # noqa: N815
 
     def whole_body(self) -> bytes:
+        """The request's body, read to its end so that the connection can be kept."""
         if self.headers.get("Transfer-Encoding"):
             self.close_connection = True
             raise Refusal(411)
@@ -512,6 +531,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def reply(self, status: int, answer: object, headers: dict[str, str]) -> None:
+        """Write the answer."""
         kind = "application/json"
         if isinstance(answer, bytes):
             data, kind = answer, "application/octet-stream"
@@ -535,6 +555,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def route(self, body: bytes) -> tuple[int, object, dict[str, str]]:
+        """Who is to answer this path."""
         url = urlsplit(self.path)
         path = url.path
         if path.startswith("/_control/v1/"):
@@ -568,6 +589,7 @@ class Handler(BaseHTTPRequestHandler):
     # Who asks
 
     def client(self) -> str:
+        """The role of the application whose token the request carries."""
         scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
         name, until = self.world.tokens.get(token.strip(), (None, None))
         if scheme.lower() != "bearer" or name is None or self.world.now >= until:
@@ -577,10 +599,12 @@ class Handler(BaseHTTPRequestHandler):
         return name
 
     def check_policy(self, client: str, job: Job) -> None:
+        """Refuse an application that is not enabled on the job."""
         if client != "authorised" or not job.settings["enabled"]:
             raise Refusal(403, {"Message": "That application does not work with this job."})
 
     def token(self, path: str, body: bytes) -> tuple[int, object]:
+        """Issue a token of either version to an application with its secret."""
         world = self.world
         version = {f"/sign-in/{world.tenant}/v2": 2, f"/sign-in/{world.tenant}/v1": 1}.get(path)
         if version is None or self.command != "POST":
@@ -606,6 +630,7 @@ class Handler(BaseHTTPRequestHandler):
     # The connector
 
     def enqueue(self, job: Job, query: str, body: bytes) -> tuple[int, object, dict[str, str]]:
+        """Take a file in."""
         if job.exports:
             raise Refusal(500, {"Message": "That job exports."})
         if self.headers.get("Content-Encoding", "identity") != "identity":
@@ -619,6 +644,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, "{" + message.id.upper() + "}", {}
 
     def dequeue(self, job: Job, _query: str, _body: bytes) -> tuple[int, object, dict[str, str]]:
+        """Offer a message."""
         if not job.exports:
             return 204, None, {}
         message = self.world.deliver(job)
@@ -639,6 +665,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, answer, {"Content-Type": "text/json; charset=UTF-8"}
 
     def file(self, path: str, query: str) -> tuple[int, object, dict[str, str]]:
+        """Send a file to whom its location was given."""
         if self.command != "GET":
             raise Refusal(404)
         client = self.client()
@@ -648,10 +675,11 @@ class Handler(BaseHTTPRequestHandler):
                 if key and message.location_key == key and path == f"/files/{message.number:x}":
                     self.check_policy(client, job)
                     kind = "application/zip" if job.settings["type"] == "package" else "text/csv"
-                    return 200, self.world.download(job, message), {"Content-Type": kind}
+                    return 200, self.world.download(message), {"Content-Type": kind}
         raise Refusal(404, {"Message": "There is no such file."})
 
     def ack(self, job: Job, _query: str, body: bytes) -> tuple[int, object, dict[str, str]]:
+        """Take the whole of what dequeue answered as an acknowledgment."""
         if not job.exports:
             raise Refusal(500, {"Message": "That job imports."})
         try:
@@ -668,6 +696,7 @@ class Handler(BaseHTTPRequestHandler):
         return status, None, {}
 
     def jobstatus(self, job: Job, query: str, _body: bytes) -> tuple[int, object, dict[str, str]]:
+        """The state of a message, as a number."""
         asked = {name.lower(): values[-1] for name, values in parse_qs(query).items()}.get("jobid", "").strip('"')
         message = self.world.message(asked)
         if message is None or message not in job.messages:
@@ -686,6 +715,7 @@ class Handler(BaseHTTPRequestHandler):
     # The actions
 
     def action(self, path: str, body: bytes) -> tuple[int, object]:
+        """Answer the OData actions."""
         prefix = "/data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities."
         if self.command != "POST" or not path.startswith(prefix):
             raise Refusal(404, {"error": {"code": "", "message": "Nothing here."}})
@@ -718,6 +748,7 @@ class Handler(BaseHTTPRequestHandler):
     # The control plane
 
     def control(self, path: str, body: bytes) -> tuple[int, object]:
+        """Answer the calls that concern no activity."""
         try:
             given = json.loads(body) if body else {}
         except ValueError as fault:
@@ -743,6 +774,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.control_activity(path, given)
 
     def control_activity(self, path: str, given: dict[str, object]) -> tuple[int, object]:
+        """Answer the calls that concern one activity."""
         found = re.fullmatch(r"activities/([^/]+)(?:/(\w+))?", path)
         activity = GUID.fullmatch(unquote(found[1])) if found else None
         job = self.world.jobs.get(activity[1].lower()) if activity else None
@@ -777,6 +809,7 @@ class Handler(BaseHTTPRequestHandler):
         raise Refusal(404, {"error": "no such call"})
 
     def described(self) -> dict[str, object]:
+        """The world, as the control plane shows it."""
         world = self.world
         fields = [
             {"name": name, "type": "text", "length": width, "key": place == 0, "mandatory": place == 0}
@@ -800,6 +833,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
     daemon_threads = True
     request_queue_size = 64
 

@@ -1,0 +1,103 @@
+"""A server that shares nothing with the emulator is judged by what was promised: right while it is right."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STRANGER = Path(__file__).with_name("stranger.py")
+VERIFY = [sys.executable, "-m", "popreceipt", "verify"]
+
+CANNOT_SHOW = {
+    "authorization.foreign-audience-refused": "its token endpoint issues none for another resource",
+    "status.ninth-spelling": "its processing takes no time, so no message is seen being pre-processed",
+    "status.seventh-spelling": "no message of it fails after its processing without planned faults",
+}
+"""What a right server of its kind leaves unexercised, and why."""
+
+OTHERWISE = {
+    "enqueue.entity-with-plus": "only %20 is a blank",
+    "acknowledgment.three-members-suffice": "it wants the whole of what dequeue answered",
+}
+"""Where it differs on purpose from what public clients rely on and the documentation does not promise."""
+
+CONVICTED = {
+    "early-after-download": "redelivery.not-before-half-an-hour",
+    "loses-a-waiting-message": "dequeue.waiting-message-is-offered",
+    "refused-receipt-effective": "acknowledgment.refused-changes-nothing",
+    "bad-record-ends-file": "processing.good-records-land",
+    "in-order-reversed": "ordering.in-order-one-after-another",
+}
+"""Each defect that breaks a documented promise, and the rule that has to say so."""
+
+
+@contextmanager
+def stranger(*options: str) -> Iterator[str]:
+    """The server in a process of its own, on a free port; SIGTERM ends it well."""
+    process = subprocess.Popen([sys.executable, str(STRANGER), *options], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["base_url"]
+    finally:
+        process.terminate()
+        status = process.wait(timeout=30)
+        process.stdout.close()
+    assert status == 0 or sys.platform == "win32"
+
+
+def judged(folder: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit status of a run against it, and its verdicts by rule."""
+    with stranger(*options) as base_url:
+        command = [*VERIFY, "--target", base_url, "--out", str(folder)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = json.loads((folder / "verdicts.json").read_text())
+    assert result["complete"], run.stdout + run.stderr
+    return run.returncode, {each["id"]: each for each in result["rules"]}
+
+
+def named(rules: dict[str, dict[str, Any]], outcome: str) -> set[str]:
+    return {name for name, each in rules.items() if each["outcome"] == outcome}
+
+
+def test_a_right_server_is_found_right(tmp_path: Path) -> None:
+    """Nothing documented is violated, nothing stays undecided, and all that it can show is exercised."""
+    status, rules = judged(tmp_path)
+    assert status == 0
+    assert named(rules, "violated") == set(OTHERWISE)
+    assert named(rules, "undecided") == set()
+    assert named(rules, "unexercised") == set(CANNOT_SHOW)
+
+
+def test_its_own_choices_are_answers(tmp_path: Path) -> None:
+    """Where the documentation leaves a point open, what this server does is told, not held against it."""
+    _, rules = judged(tmp_path)
+    expected = {
+        "dequeue.empty-queue": "200-empty",
+        "redelivery.correlation": "fresh",
+        "download.extends-lease": "yes",
+        "download.location-activity": "not-named",
+        "download.file-payload": "raw",
+        "ordering.failed-message": "blocks",
+        "authorization.job-gate": "403",
+    }
+    assert {name: rules[name]["answer"] for name in expected} == expected
+
+
+@pytest.mark.parametrize("defect", CONVICTED)
+def test_a_defect_is_convicted(tmp_path: Path, defect: str) -> None:
+    """The rule whose promise the defect breaks is violated, and nothing that was well before is undecided."""
+    status, rules = judged(tmp_path, "--defect", defect)
+    assert status == 1
+    assert CONVICTED[defect] in named(rules, "violated")
+
+
+def test_a_promise_that_is_not_documented_convicts_nobody(tmp_path: Path) -> None:
+    """A replaced receipt that takes effect with a success breaks what should be, and is told as that."""
+    status, rules = judged(tmp_path, "--defect", "stale-receipt-effective")
+    assert status == 0
+    assert "acknowledgment.stale-receipt-changes-nothing" in named(rules, "violated")
