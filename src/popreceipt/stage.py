@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 from popreceipt import vocabulary
 from popreceipt.client import wire
 from popreceipt.client.packages import COLUMNS, ENTITY, data_package, delimited
-from popreceipt.client.session import Reply
+from popreceipt.client.session import Reply, split_base
 from popreceipt.client.wire import PLAIN, Delivery, Spelling
-from popreceipt.exceptions import NotAbleTo
+from popreceipt.exceptions import NotAbleTo, UsageError
 from popreceipt.targets import Target
 
 HALF_HOUR = timedelta(minutes=30)
@@ -32,6 +33,8 @@ FINAL = frozenset(
 )
 
 AUTHORISED = "authorised"
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 SHARED_ATTEMPTS = 60
 """How often a dequeue is tried on a job that scenarios share, until something new is there."""
@@ -79,6 +82,24 @@ class Stage:
         if token is None and actor != "anonymous":
             token = self.target.tokens.current(actor)
         return self.target.session.send(ask, actor=actor, token=token, **options)
+
+    def follow(self, reply: Reply, actor: str = AUTHORISED, *, token: str | None = None) -> Reply:
+        """The answer from where a reply redirects to; the reply itself where it redirects nowhere.
+
+        Another host gets no token: tokens are for the target only.
+        """
+        location = reply.header("location")
+        if reply.status not in REDIRECTS or not location:
+            return reply
+        url = urljoin(reply.exchange.request.url, location)
+        session = self.target.session
+        try:
+            origin = split_base(url.partition("?")[0].partition("#")[0])[0]
+        except UsageError:
+            return reply
+        if origin == session.origin:
+            return self.send(wire.download(url), actor, token=token)
+        return session.elsewhere(origin).send(wire.download(url), actor=actor)
 
     # Faults
 
@@ -246,10 +267,11 @@ class Export(Job):
         return self.obtain()
 
     def download(self, delivery: Delivery, actor: str = AUTHORISED, *, token: str | None = None) -> Reply:
-        """Download what a delivery names, at the target's own scheme and authority."""
+        """Download what a delivery names, at the target's own scheme and authority, or where that redirects to."""
         if delivery.location is None:
             raise NoDelivery("the delivery names no location")
-        return self.stage.send(wire.download(delivery.location), actor, token=token)
+        reply = self.stage.send(wire.download(delivery.location), actor, token=token)
+        return reply if actor == "anonymous" else self.stage.follow(reply, actor, token=token)
 
     def ack(self, delivery: Delivery, actor: str = AUTHORISED, *, token: str | None = None) -> Reply:
         """Acknowledge with the very body that the dequeue answered."""

@@ -1,0 +1,180 @@
+"""The journal: what is written can be read again, what is secret never enters, what was cut off says so."""
+
+import base64
+import io
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from popreceipt.exceptions import UsageError
+from popreceipt.journal import (
+    WRITTEN_OUT,
+    Body,
+    ClockMovement,
+    Exchange,
+    Header,
+    Journal,
+    JournalFile,
+    Observation,
+    SpooledJournal,
+    instant,
+    instant_text,
+    redacted,
+    redacted_form,
+    redacted_json,
+)
+
+NOW = datetime(2026, 1, 1, 12, 30, 15, 250_000, tzinfo=UTC)
+
+
+@given(st.binary(max_size=300))
+def test_bodies_come_back_byte_for_byte(content: bytes) -> None:
+    """Text as text, other bytes as base64, with digest and length."""
+    body = Body.of(content)
+    assert (body.content() if body is not None else b"") == content
+    assert body is None or (body.length == len(content) and body.digest() == body.sha256)
+
+
+def test_a_large_body_is_known_by_its_digest() -> None:
+    """Above 64 KiB only digest and length are kept."""
+    body = Body.of(b"x" * (WRITTEN_OUT + 1))
+    assert body is not None
+    assert (body.text, body.base64, body.content()) == (None, None, None)
+    assert body.length == WRITTEN_OUT + 1
+    assert Body(base64=base64.b64encode(b"\xff").decode()).digest() == Body.of(b"\xff").digest()  # type: ignore[union-attr]
+
+
+def journal_in(path: Path) -> Journal:
+    """A journal with one line of each kind, in a file."""
+    with path.open("wb") as file:
+        journal = Journal(Header(seed=3, concurrent=True), file)
+        journal.record(
+            sent=NOW,
+            answered=NOW + timedelta(seconds=1),
+            method="POST",
+            url="http://h/api/connector/ack/a?x=1",
+            request_headers=[("Authorization", "Bearer secret"), ("Content-Type", "application/json")],
+            request_body=b'{"a": 1}',
+            status=200,
+            response_headers=[("Set-Cookie", "session=1")],
+            response_body=b"\xff\xfe",
+            actor="authorised",
+        )
+        journal.record(sent=NOW, answered=NOW, method="GET", url="http://h/", failure="timeout")
+        journal.add(ClockMovement(NOW, 5.0))
+        journal.add(Observation("produced", NOW, {"activity": "a", "records": 3}))
+        journal.seal()
+    return journal
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Every entry, and that it is complete."""
+    journal = journal_in(tmp_path / "j.ndjson")
+    read = JournalFile(tmp_path / "j.ndjson")
+    assert list(read) == journal.entries
+    assert (read.complete, read.damage) == (True, None)
+    assert read.header.concurrent
+    assert b"\n".join(journal.lines()) + b"\n" == (tmp_path / "j.ndjson").read_bytes()
+    assert b"secret" not in (tmp_path / "j.ndjson").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda lines: lines[:-1], "without a footer"),
+        (lambda lines: [*lines[:2], b'{"seq": 3, "se'], "line 3 cannot be read"),
+        (lambda lines: [*lines, lines[1]], "after the footer"),
+        (lambda lines: [lines[0], *lines[2:]], "the footer counts"),
+        (lambda lines: [*lines[:2], b'{"surprise": 1}'], "neither an exchange"),
+        (lambda lines: [*lines[:2], b'{"seq": 3}'], "needs sent"),
+        (lambda lines: [*lines[:2], b'{"observation": "x"}'], "needs at"),
+    ],
+)
+def test_damage_is_told_and_read_up_to(damage: object, words: str, tmp_path: Path) -> None:
+    """A journal that was cut off or spoilt is read as far as it goes, and never complete."""
+    path = tmp_path / "j.ndjson"
+    journal_in(path)
+    assert callable(damage)
+    path.write_bytes(b"\n".join(damage(path.read_bytes().splitlines())) + b"\n")
+    read = JournalFile(path)
+    list(read)
+    assert not read.complete
+    assert words in str(read.damage)
+
+
+def test_empty_lines_do_not_count(tmp_path: Path) -> None:
+    """A journal that somebody opened in an editor is still whole."""
+    path = tmp_path / "j.ndjson"
+    journal_in(path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n\n"))
+    read = JournalFile(path)
+    list(read)
+    assert read.complete
+
+
+def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
+    """Said in one sentence that names it."""
+    with pytest.raises(UsageError, match=r"Cannot read the journal .*missing"):
+        JournalFile(tmp_path / "missing")
+    (tmp_path / "other").write_text('{"format": "popreceipt/journal@9"}\n')
+    with pytest.raises(UsageError, match="journal@9"):
+        JournalFile(tmp_path / "other")
+
+
+def test_tokens_and_passwords_never_enter() -> None:
+    """Two tokens can be told apart, and neither can be used."""
+    form = redacted_form(b"grant_type=password&client_secret=s3cret&username=u&password=p4ss").decode()
+    assert "s3cret" not in form
+    assert "p4ss" not in form
+    assert "username=u" in form
+    answer = json.loads(redacted_json(b'{"access_token": "abc", "expires_in": 3599}'))
+    assert answer["access_token"] == redacted("abc") != redacted("abd")
+    assert answer["expires_in"] == 3599
+    assert redacted(redacted("abc")) == redacted("abc")
+    assert redacted_json(b"<html>") == b"<html>"
+    assert redacted_json(b"[1]") == b"[1]"
+    assert b"s3cret" not in redacted_form(b"s3cret")
+    assert redacted_form(b"") == b""
+
+
+def test_a_token_request_is_known_by_its_form_too() -> None:
+    """Wherever the endpoint is, what it is sent and answers is kept secret."""
+    journal = Journal()
+    exchange = journal.record(
+        sent=NOW,
+        answered=NOW,
+        method="POST",
+        url="https://login.example/somewhere",
+        request_headers=[("content-type", "application/x-www-form-urlencoded")],
+        request_body=b"grant_type=client_credentials&client_secret=s3cret",
+        status=200,
+        response_body=b'{"access_token": "t0ken"}',
+    )
+    written = b"".join(journal.lines())
+    assert b"s3cret" not in written
+    assert b"t0ken" not in written
+    assert isinstance(exchange, Exchange)
+
+
+def test_instants_are_in_utc() -> None:
+    """Written with microseconds and a Z; read from any zone, or none."""
+    east = NOW.astimezone(timezone(timedelta(hours=2)))
+    assert instant_text(east) == "2026-01-01T12:30:15.250000Z"
+    assert instant("2026-01-01T14:30:15.25+02:00") == instant("2026-01-01T12:30:15.250") == NOW
+
+
+def test_a_spooled_journal_lives_in_its_file() -> None:
+    """Nothing stays in memory, and its lines can be asked for while it grows."""
+    file = io.BytesIO()
+    journal = SpooledJournal(Header(), file)
+    assert len(list(journal.lines())) == 1
+    for count in (1, 2):
+        journal.add(ClockMovement(NOW, 1.0))
+        assert len(list(journal.lines())) == count + 1
+    journal.seal()
+    assert journal.entries == []
+    assert json.loads(list(journal.lines())[-1]) == {"footer": True, "lines": 4}

@@ -1,0 +1,138 @@
+"""What people and machines read after a run: nothing is lost on the way, and evidence can be copied."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+from rich.console import Console
+
+from popreceipt.journal import Journal
+from popreceipt.reports import evidence, junit, terminal, verdict_file
+from popreceipt.rules import find
+from popreceipt.verdict import Binds, Finding, Level, Outcome, Provenance, RuleVerdict, Verdicts
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RULE = find("redelivery.not-before-half-an-hour")
+
+
+def verdict(outcome: Outcome, level: Level = Level.MUST, rule_id: str = RULE.id, **more: object) -> RuleVerdict:
+    """A verdict on a rule that exists."""
+    findings = (Finding(outcome, "back too early", (1, 2)),)
+    return RuleVerdict(
+        rule_id,
+        rule_id.partition(".")[0],
+        level,
+        Binds.SERVICE,
+        Provenance.DOCUMENTED,
+        outcome,
+        2,
+        findings=findings,
+        **more,
+    )  # type: ignore[arg-type]
+
+
+def recorded() -> Journal:
+    """Two dequeues within a minute, and an upload of bytes."""
+    journal = Journal()
+    for minute in (0, 1):
+        at = NOW + timedelta(minutes=minute)
+        journal.record(
+            sent=at,
+            answered=at + timedelta(seconds=minute),
+            method="GET",
+            url="http://h/api/connector/dequeue/a",
+            request_headers=[("authorization", "Bearer x"), ("accept", "*/*")],
+            status=200,
+            response_body=b'{"CorrelationId": "' + b"c" * 400 + b'"}',
+            actor="authorised",
+        )
+    journal.record(
+        sent=NOW,
+        answered=NOW,
+        method="POST",
+        url="http://h/api/connector/enqueue/a?entity=Customer%20groups",
+        request_headers=[("content-type", "text/csv")],
+        request_body=b"it's\xff",
+        failure="timeout",
+    )
+    return journal
+
+
+def printed(verdicts: Verdicts) -> str:
+    """What a terminal shows."""
+    console = Console(file=StringIO(), width=100)
+    terminal.print_verdicts(console, verdicts, {RULE.id: RULE}, evidence.by_number(recorded().exchanges()))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_violated_rule_shows_its_text_place_and_evidence() -> None:
+    """Text, source, exchanges with times, and lines to be copied; the clock is moved where it can be."""
+    text = printed(Verdicts((verdict(Outcome.VIOLATED),), {"name": "emulator:", "clock": "manual"}, 7, notes=("note",)))
+    for words in (RULE.text, "API for acknowledgment", "back too early", "#1 2026-01-01T00:00:00Z", "1 MUST", "note"):
+        assert words in text
+    assert 'curl -i -H "Authorization: Bearer $TOKEN" "$BASE_URL/api/connector/dequeue/a"' in text
+    assert """-d '{"advance_seconds": 60.0}'""" in text
+
+
+def test_where_the_clock_cannot_be_moved_the_wait_is_told() -> None:
+    """A comment instead of a control call."""
+    text = printed(Verdicts((verdict(Outcome.VIOLATED),), {"name": "tenant:qa", "clock": "system"}))
+    assert "# 0:01:00 later" in text
+    assert "_control" not in text
+
+
+def test_every_outcome_has_its_line() -> None:
+    """Answers and reasons stand in the table."""
+    answer = verdict(Outcome.ANSWERED, Level.ASK, "dequeue.empty-queue", answer="204")
+    text = printed(
+        Verdicts(
+            (
+                verdict(Outcome.HELD),
+                answer,
+                verdict(Outcome.UNEXERCISED, reason="lacks produce"),
+                verdict(Outcome.UNDECIDED),
+            ),
+            complete=False,
+        )
+    )
+    for words in ("held", "204", "unexercised: lacks produce", "undecided", "not complete"):
+        assert words in text
+
+
+def test_exchanges_as_lines() -> None:
+    """Long bodies are cut, failures are named, other bytes are a file."""
+    dequeue, _, upload = recorded().exchanges()
+    assert evidence.line(dequeue).endswith("…")
+    assert evidence.line(upload).endswith("→ timeout")
+    (command,) = evidence.curl([upload], movable=True)
+    assert "-X POST" in command
+    assert "content-type: text/csv" in command
+    assert "--data-binary @body-" in command
+
+
+def test_junit_tells_failures_from_what_is_only_told(tmp_path: Path) -> None:
+    """A violated MUST fails; a violated SHOULD, an undecided and an unexercised rule are skipped with a reason."""
+    verdicts = Verdicts(
+        (
+            verdict(Outcome.VIOLATED),
+            verdict(Outcome.VIOLATED, Level.SHOULD),
+            verdict(Outcome.UNDECIDED),
+            verdict(Outcome.UNEXERCISED, reason="lacks produce"),
+            verdict(Outcome.HELD),
+            verdict(Outcome.ANSWERED, Level.ASK, "dequeue.empty-queue", answer="204"),
+        )
+    )
+    junit.write(verdicts, tmp_path / "deep" / "junit.xml")
+    suites = {each.get("name"): each for each in ElementTree.parse(tmp_path / "deep" / "junit.xml").getroot()}
+    assert (suites["redelivery"].get("failures"), suites["redelivery"].get("skipped")) == ("1", "3")
+    assert suites["dequeue"].findtext("testcase/system-out") == "answered: 204"
+
+
+def test_a_verdict_file_is_complete_only_when_the_run_was(tmp_path: Path) -> None:
+    """A run that was cut off never writes complete."""
+    for complete in (True, False):
+        verdict_file.write(Verdicts((verdict(Outcome.HELD),), complete=complete), tmp_path / "verdicts.json")
+        assert json.loads((tmp_path / "verdicts.json").read_text())["complete"] is complete
