@@ -238,7 +238,7 @@ class Export(Job):
             self.stage.taken[(self.id, found.correlation or found.location or "")] = (self, found)
         return found
 
-    def obtain(self) -> Delivery:
+    def obtain(self, spelling: Spelling = PLAIN) -> Delivery:
         """A delivery with a file: the next one; where exports run by themselves, the first new one that turns up.
 
         On a job that scenarios share, a message that was delivered before is an earlier scenario's: it is acknowledged
@@ -250,7 +250,7 @@ class Export(Job):
         shared = not self.stage.target.can("produce")
         found = None
         for _ in range(SHARED_ATTEMPTS if shared else 2):
-            found = self.dequeue()
+            found = self.dequeue(spelling=spelling)
             if found is not None and found.has_file:
                 if not shared or not found.last_dequeue:
                     return found

@@ -182,14 +182,10 @@ def test_without_a_download(stage: Stage) -> None:
     queue.ack(queue.take())
 
 
-@shows(
-    "acknowledgment.other-activity",
-    "acknowledgment.other-activity-changes-nothing",
-    needs=("create-activity",),
-)
+@shows("acknowledgment.other-activity", "acknowledgment.other-activity-changes-nothing")
 def test_on_another_activity(stage: Stage) -> None:
     """Sent to another job, an acknowledgment ends nothing."""
-    queue, other = stage.export(), stage.export()
+    queue, other = stage.export("package"), stage.export("file")
     delivery = queue.receive()
     other.ack_with(delivery.body)
     stage.advance(minutes=31)

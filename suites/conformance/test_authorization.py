@@ -149,6 +149,14 @@ def test_an_application_that_is_not_listed_changes_nothing(stage: Stage) -> None
 
 
 @shows("authorization.disabled-entry-refused")
+def test_a_disabled_entry_is_refused(stage: Stage) -> None:
+    """Where its entry was never enabled, the application is refused."""
+    job = Import(stage, stage.target.activity("import-disabled"))
+    job.offer(stage.file())
+    job.jobstatus(stage.unknown_guid())
+
+
+@shows("authorization.disabled-entry-refused", needs=("change-activity",))
 def test_an_entry_must_be_enabled(stage: Stage) -> None:
     """While its entry is not enabled, the application is refused; enabled again, it is let in."""
     queue = stage.export()

@@ -1,5 +1,6 @@
 """What a download brings."""
 
+from popreceipt.client.wire import Spelling
 from popreceipt.scenario import shows
 from popreceipt.stage import Stage
 
@@ -23,14 +24,10 @@ def test_the_location_leads_somewhere(stage: Stage) -> None:
 @shows("download.location-activity")
 def test_the_activity_in_the_location(stage: Stage) -> None:
     """Asks how the location spells the activity, called bare and braced."""
-    from popreceipt.client.wire import Spelling
-
     queue = stage.export()
     queue.holds(2)
     for spelling in (Spelling(), Spelling(activity="braced")):
-        found = queue.dequeue(spelling=spelling)
-        if found is not None and found.has_file:
-            queue.download(found)
+        queue.download(queue.obtain(spelling))
 
 
 @shows("download.repeatable")

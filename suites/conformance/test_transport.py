@@ -54,7 +54,7 @@ def test_an_activity_that_is_none(stage: Stage) -> None:
         stage.send(wire.jobstatus(activity, stage.unknown_guid()))
 
 
-@shows("transport.wrong-direction", needs=("create-activity",))
+@shows("transport.wrong-direction")
 def test_the_wrong_direction(stage: Stage) -> None:
     """Asks what a job answers that works the other way."""
     queue, intake = stage.export(), stage.imports()

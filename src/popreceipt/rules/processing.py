@@ -79,6 +79,7 @@ def _calls(message: Import, *sightings: Sighting) -> tuple[Call, ...]:
     "A recurrence counts from the job's creation, or from a reset of the target.",
     level=MUST,
     statements=(20, 60),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
 )
 def waits_for_the_recurrence(journal: Readings) -> Iterator[Finding]:
     """Whether each import was seen to wait, or to have been processed, while no run can have come yet."""
@@ -214,8 +215,8 @@ class _Line:
     level=ASK,
     provenance=INFERRED,
     statements=(20,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
     answers=("next-tick", "this-tick"),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
 )
 def at_the_tick(journal: Readings) -> Iterator[Finding]:
     """What was seen of such a file before the next recurrence."""
@@ -552,6 +553,7 @@ def _names_another_entity(call: Enqueue, settings: Mapping[str, Any]) -> bool:
     level=ASK,
     provenance=INFERRED,
     answers=("preprocessing-error", "ignored"),
+    needs=(CREATE_ACTIVITY,),
 )
 def unknown_company(journal: Readings) -> Iterator[Finding]:
     """What became of a faultless file with a company on a job that heeds it."""

@@ -171,7 +171,7 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         if first.sent - slack <= said <= first.answered + slack:
             yield held("says when", first, again)
             continue
-        if _overtaken(journal, message, first, again, said, slack):
+        if not exports.precedes(first, again) or _overtaken(journal, message, first, again, said, slack):
             yield undecided(f"{said} may be right: calls for the message overlapped", first, again)
             continue
         if first.sent <= said <= again.answered and _was_lost(exports, message.activity, said, slack):

@@ -24,7 +24,19 @@ from popreceipt.rules.imports import (
 )
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.requests import names_a_guid
-from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, FAULTS, INFERRED, MUST, PRODUCE, SHOULD, article, client, rule
+from popreceipt.rules.rule import (
+    ASK,
+    CLIENT_OBSERVED,
+    FAULTS,
+    INFERRED,
+    MUST,
+    PROCESS,
+    PRODUCE,
+    SHOULD,
+    article,
+    client,
+    rule,
+)
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 STATUS_SECTION = "API for getting message status"
@@ -436,6 +448,7 @@ def jobstatus_members(journal: Readings) -> Iterator[Finding]:
     provenance=CLIENT_OBSERVED,
     statements=(52,),
     answers=("Preprocessing", "PreProcessing"),
+    needs=(PROCESS,),
 )
 def ninth_spelling(journal: Readings) -> Iterator[Finding]:
     """How GetMessageStatus writes it."""

@@ -88,6 +88,16 @@ def test_its_own_choices_are_answers(tmp_path: Path) -> None:
     assert {name: rules[name]["answer"] for name in expected} == expected
 
 
+def test_a_download_may_lead_elsewhere(tmp_path: Path) -> None:
+    """Where downloads redirect to another host, the file is fetched there, without a token, and all is judged."""
+    status, rules = judged(tmp_path, "--redirects")
+    assert status == 0
+    assert rules["download.answer"]["answer"] == "redirect"
+    assert rules["download.bytes-as-uploaded"]["outcome"] == "held"
+    assert named(rules, "violated") == set(OTHERWISE)
+    assert named(rules, "unexercised") == {*CANNOT_SHOW, "download.content-type"}
+
+
 @pytest.mark.parametrize("defect", CONVICTED)
 def test_a_defect_is_convicted(tmp_path: Path, defect: str) -> None:
     """The rule whose promise the defect breaks is violated, and nothing that was well before is undecided."""
