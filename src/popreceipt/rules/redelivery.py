@@ -331,7 +331,7 @@ def poison_limit(journal: Readings) -> Iterator[Finding]:
     reading="The article does not say to which side the instant belongs.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME,),
+    needs=(ADVANCE_TIME, PRODUCE),
     answers=("back", "hidden"),
 )
 def at_half_hour(journal: Readings) -> Iterator[Finding]:
