@@ -27,7 +27,7 @@ def test_in_order_one_after_another(stage: Stage) -> None:
     """With the setting on, each file is done before the next is begun, in the order in which they came."""
     intake = stage.imports(in_order=True)
     messages = []
-    for file in of_one_record(stage, 9, 3, 6, 1, 4):
+    for file in of_one_record(stage, 9, 3, 6, 2, 4):
         messages.append(intake.enqueue(file))
         stage.advance(seconds=2)
     intake.run(*messages)
@@ -38,7 +38,7 @@ def test_in_order_one_after_another(stage: Stage) -> None:
 def test_files_of_several_runs_keep_their_order(stage: Stage) -> None:
     """A file that comes while others are processed stands behind them."""
     intake = stage.imports(in_order=True)
-    files = list(of_one_record(stage, 40, 40, 40, 1, 1))
+    files = list(of_one_record(stage, 40, 40, 40, 2, 2))
     messages = [intake.enqueue(file) for file in files[:3]]
     intake.process()
     stage.advance(seconds=1)

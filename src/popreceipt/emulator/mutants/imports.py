@@ -463,7 +463,14 @@ MUTANTS = (
     ),
     mutant("line-break-ends-the-value", "Ends a value at a line break within it.", LAND, store=_EndsWithTheLine),
     mutant("later-file-replaces-all", "Empties the target table before each file.", LAND, store=_ReplacesTheTable),
-    mutant("later-file-updates-nothing", "Leaves records alone whose key is there already.", LAND, store=_NeverUpdates),
+    mutant(
+        # To the table it is as if the first file had come last.
+        "later-file-updates-nothing",
+        "Leaves records alone whose key is there already.",
+        LAND,
+        ORDER,
+        store=_NeverUpdates,
+    ),
     mutant("good-records-lost-after-a-bad-one", "Stops at the first bad record.", LAND, batch=_StopsAtTheFirstBadOne),
     mutant("one-bad-record-keeps-all-out", "Takes no record of a file that has a bad one.", LAND, batch=_AllOrNothing),
     mutant("bad-records-land", "Takes bad records too, and lists them as errors.", OUT, batch=_TakesAll),
