@@ -6,7 +6,7 @@ findings, one verdict a rule. It knows neither the rules nor what they read: bot
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -249,13 +249,3 @@ class Verdicts:
 def judge(readings: Readings, rules: Iterable[Judgeable[Readings]]) -> tuple[RuleVerdict, ...]:
     """One verdict for each of the rules, in their order."""
     return tuple(judge_rule(each, readings) for each in rules)
-
-
-def explained(verdict: RuleVerdict, needs: frozenset[str], abilities: frozenset[str], target: str) -> RuleVerdict:
-    """An unexercised verdict with the reason: the abilities that the target lacks, where it is that."""
-    if verdict.outcome is not Outcome.UNEXERCISED:
-        return verdict
-    missing = sorted(needs - abilities)
-    if not missing:
-        return verdict
-    return replace(verdict, reason=f"{target} lacks {', '.join(missing)}")

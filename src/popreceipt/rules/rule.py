@@ -15,7 +15,6 @@ DOCUMENTED, CLIENT_OBSERVED = Provenance.DOCUMENTED, Provenance.CLIENT_OBSERVED
 RECORDED, INFERRED = Provenance.RECORDED, Provenance.INFERRED
 
 # Abilities of a target, in the words of its control plane.
-RESET = "reset"
 ADVANCE_TIME = "advance-time"
 CREATE_ACTIVITY = "create-activity"
 PRODUCE = "produce"

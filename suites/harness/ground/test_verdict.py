@@ -16,7 +16,6 @@ from popreceipt.verdict import (
     RuleVerdict,
     Verdicts,
     answered,
-    explained,
     held,
     judge,
     judge_rule,
@@ -130,13 +129,3 @@ def test_as_json_has_what_others_read() -> None:
     assert told["format"] == "popreceipt/verdicts@1"
     assert told["summary"] == {"held": 1, "violated": 1, "undecided": 0, "unexercised": 0, "answered": 0}
     assert list(told)[-1] == "complete"
-
-
-def test_an_unexercised_verdict_says_what_was_lacking() -> None:
-    """The abilities that the target does not have; other verdicts stay as they are."""
-    verdict = judge_rule(finding(), None)
-    lacking = explained(verdict, frozenset({"produce", "reset"}), frozenset({"reset"}), "http://x")
-    assert lacking.reason == "http://x lacks produce"
-    assert explained(verdict, frozenset(), frozenset(), "http://x") is verdict
-    well = judge_rule(finding(held()), None)
-    assert explained(well, frozenset({"produce"}), frozenset(), "http://x") is well
