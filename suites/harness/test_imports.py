@@ -67,7 +67,7 @@ def test_imports_go_down_and_never_across() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-SANS_IO = ("message", "queue", "schedule", "receipts", "guids", "profile")
+SANS_IO = ("message", "queue", "agenda", "receipts", "guids", "profile")
 NO_IO = {"socket", "asyncio", "httpx", "uvicorn", "threading", "ssl", "time", "os", "subprocess"}
 
 

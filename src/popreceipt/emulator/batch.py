@@ -2,19 +2,19 @@
 
 Enqueue and dequeue start nothing; only a run does ("Viewing the status of the batch job for a recurring data job"). A
 recurrence counts from its activity's anchor. A moment is planned only while there is something to do at it, so an idle
-week costs nothing.
+week costs nothing. What is in process stands in the store, not here: another process may go on with it.
 """
 
 import hashlib
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from functools import partial
+from typing import Final
 
 import msgspec
 
 from popreceipt.emulator import message as life
 from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, Activity
+from popreceipt.emulator.agenda import Agenda
 from popreceipt.emulator.blobs import Blobs
 from popreceipt.emulator.dmf.delimited import UnknownEntity, Unreadable
 from popreceipt.emulator.dmf.entity import Entity, entity_named
@@ -24,8 +24,13 @@ from popreceipt.emulator.dmf.importing import Part, examine
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.profile import Profile
-from popreceipt.emulator.schedule import Schedule
 from popreceipt.emulator.store import Store
+from popreceipt.vocabulary import ENQUEUED
+
+TICK: Final = "processing-recurrence"
+PREPARED: Final = "pre-processing-ends"
+FINISHED: Final = "processing-ends"
+"""The moments of batch. The subject is an activity, and for the last two also a message."""
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -34,15 +39,6 @@ class Produced(msgspec.Struct, frozen=True):
     message: Message
     records: int
     sha256: str | None
-
-
-class _Lane:
-    """The imports of one activity that runs have taken: those in process, and those that wait for their turn."""
-
-    def __init__(self) -> None:
-        self.in_process: set[str] = set()
-        self.turns: deque[str] = deque()
-        self.blocked_by: str | None = None
 
 
 class Batch:
@@ -59,7 +55,7 @@ class Batch:
         self,
         store: Store,
         profile: Profile,
-        schedule: Schedule,
+        agenda: Agenda,
         blobs: Blobs,
         guids: Guids,
         *,
@@ -70,42 +66,41 @@ class Batch:
     ) -> None:
         self._store = store
         self._profile = profile
-        self._schedule = schedule
+        self._agenda = agenda
         self._blobs = blobs
         self._guids = guids
         self._fresh_records = fresh_records
         self._exported = exported
         self._fails_afterwards = fails_afterwards
         self._gets_stuck = gets_stuck
-        self._next_tick: dict[str, datetime] = {}
-        self._lanes: dict[str, _Lane] = defaultdict(_Lane)
+        self._staged: dict[str, list[Part]] = {}
+        agenda.on(TICK, self._tick)
+        agenda.on(PREPARED, self._on_prepared)
+        agenda.on(FINISHED, self._on_finished)
 
     def clear(self) -> None:
-        """Forget every run."""
-        self._next_tick.clear()
-        self._lanes.clear()
+        """Forget what is only here: files that were read and wait for their records to be written."""
+        self._staged.clear()
 
     # Recurrences
 
     def plan(self, activity: Activity, now: datetime) -> None:
         """Plan the activity's next tick if there will be something to do. What arrives on a tick waits for the next."""
         if activity.processing_recurrence_minutes is None or not self._has_work(activity):
-            self._next_tick.pop(activity.id, None)
+            self._agenda.cancel(TICK, activity.id)
             return
         period = timedelta(minutes=activity.processing_recurrence_minutes)
         tick = activity.anchor + ((now - activity.anchor) // period + 1) * period
-        if self._next_tick.get(activity.id) != tick:
-            self._next_tick[activity.id] = tick
-            self._schedule.at(tick, partial(self._tick, activity.id))
+        if self._agenda.planned(TICK, activity.id) != tick:
+            self._agenda.at(tick, TICK, activity.id)
 
     def _has_work(self, activity: Activity) -> bool:
         return activity.direction == EXPORT or bool(self._store.waiting(activity.id, None))
 
     def _tick(self, identifier: str, now: datetime) -> None:
         activity = self._store.activity(identifier)
-        if activity is None or self._next_tick.get(identifier) != now:
-            return  # The recurrence was changed in the meantime.
-        del self._next_tick[identifier]
+        if activity is None:
+            return
         if activity.direction == IMPORT:
             self._take(activity, self._store.waiting(activity.id, now), now)
         else:
@@ -140,7 +135,7 @@ class Batch:
             enqueued=now,
         )
         self._store.put_message(message)
-        if activity.id not in self._next_tick:
+        if self._agenda.planned(TICK, activity.id) is None:
             self.plan(activity, now)
         return message
 
@@ -151,34 +146,37 @@ class Batch:
         return len(messages)
 
     def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
-        lane = self._lanes[activity.id]
         in_order = _in_order(activity)
         for message in messages:
-            self._store.put_message(life.taken(message, now))
-            if in_order:
-                lane.turns.append(message.id)
-            else:
+            self._store.put_message(life.taken(message, self._store.next_number("turns")))
+            if not in_order:
                 self._start(message.id, now)
-        self._next_turn(lane, now)
+        self._next_turn(activity.id, now)
 
-    def _next_turn(self, lane: _Lane, now: datetime) -> None:
-        if lane.blocked_by is not None and self._store.message(lane.blocked_by) is not None:
-            return
-        lane.blocked_by = None
-        if lane.turns:
-            # One that was cleaned up in the middle of its processing no longer keeps others waiting.
-            lane.in_process = {one for one in lane.in_process if self._store.message(one) is not None}
-        while lane.turns and not lane.in_process:
-            self._start(lane.turns.popleft(), now)
+    def _next_turn(self, activity_id: str, now: datetime) -> None:
+        """Start the next file where nothing is in process and nothing blocks the way."""
+        turns = self._store.taken(activity_id)
+        if turns and not self._is_busy(turns) and not self._is_blocked(activity_id):
+            self._start(turns[0].id, now)
+
+    def _is_busy(self, turns: Iterable[Message]) -> bool:
+        return any(message.status != ENQUEUED for message in turns)
+
+    def _is_blocked(self, activity_id: str) -> bool:
+        """Whether a failed file stands in the way of the next; one that was cleaned up no longer does."""
+        failed = self._store.setting(_blocked(activity_id))
+        return failed is not None and self._store.message(failed) is not None
 
     def _start(self, identifier: str, now: datetime) -> None:
         message = self._store.message(identifier)
         if message is None:
-            return  # Cleaned up while it waited for its turn.
-        self._lanes[message.activity].in_process.add(message.id)
+            return
         self._store.put_message(life.started(message, now))
-        due = partial(self._preprocessed, message.activity, message.id)
-        self._schedule.at(now + self._profile.preprocessing, due)
+        self._agenda.at(now + self._profile.preprocessing, PREPARED, f"{message.activity}/{message.id}")
+
+    def _on_prepared(self, subject: str, now: datetime) -> None:
+        activity_id, identifier = subject.split("/")
+        self._preprocessed(activity_id, identifier, now)
 
     def _preprocessed(self, activity_id: str, identifier: str, now: datetime) -> None:
         message, activity = self._store.message(identifier), self._store.activity(activity_id)
@@ -198,9 +196,8 @@ class Batch:
         execution = self._begin(activity, company, message, now)
         if self._gets_stuck(message):
             return
-        self._schedule.at(
-            now + self._profile.processing, partial(self._processed, activity_id, identifier, execution, parts)
-        )
+        self._staged[execution.id] = parts
+        self._agenda.at(now + self._profile.processing, FINISHED, f"{activity_id}/{identifier}")
 
     def _company(self, activity: Activity, message: Message) -> str:
         """The legal entity that the records go to; the message's own counts only where the activity says so."""
@@ -226,6 +223,22 @@ class Batch:
         self._store.put_message(life.processing(message, execution.id))
         return execution
 
+    def _on_finished(self, subject: str, now: datetime) -> None:
+        activity_id, identifier = subject.split("/")
+        message, activity = self._store.message(identifier), self._store.activity(activity_id)
+        execution = None if message is None else self._store.execution(message.execution or "")
+        if message is None or activity is None or execution is None:
+            self._end(activity_id, identifier, now)
+            return
+        self._processed(activity_id, identifier, execution, self._parts(activity, message, execution), now)
+
+    def _parts(self, activity: Activity, message: Message, execution: Execution) -> list[Part]:
+        """What pre-processing found in the file; read anew where that was another process."""
+        parts = self._staged.pop(execution.id, None)
+        if parts is not None:
+            return parts
+        return examine(activity, message.entity, self._blobs.content(message.blob))
+
     def _processed(
         self, activity_id: str, identifier: str, execution: Execution, parts: list[Part], now: datetime
     ) -> None:
@@ -236,7 +249,7 @@ class Batch:
         good = 0
         errors: list[RecordError] = []
         for part in parts:
-            self._store.upsert(execution.company, part.entity.name, part.entity.key, part.reading.good)
+            self._store.upsert(execution.company, part.entity.name, (part.entity.key,), part.reading.good)
             good += len(part.reading.good)
             errors.extend(part.reading.errors)
         self._store.put_execution(msgspec.structs.replace(execution, completed=now, good=good, errors=tuple(errors)))
@@ -248,20 +261,18 @@ class Batch:
         self._end(activity_id, identifier, now)
 
     def _end(self, activity_id: str, identifier: str, now: datetime) -> None:
-        lane = self._lanes[activity_id]
-        lane.in_process.discard(identifier)
         if self._profile.ordering_failed_message == "blocks":
             message, activity = self._store.message(identifier), self._store.activity(activity_id)
             if message is not None and message.status in life.FAILED and activity is not None and _in_order(activity):
-                lane.blocked_by = identifier
-        self._next_turn(lane, now)
+                self._store.put_setting(_blocked(activity_id), identifier)
+        self._next_turn(activity_id, now)
 
     # Exports
 
     def produce(self, activity: Activity, records: int, now: datetime) -> Produced:
         """Replace the entity's records by so many synthetic ones and let the export's batch run now."""
         entity = _entity_of(activity)
-        self._store.replace(activity.company, entity.name, entity.key, synthetic(self._guids, records))
+        self._store.replace(activity.company, entity.name, (entity.key,), synthetic(self._guids, records))
         return self.export(activity, now)
 
     def export(self, activity: Activity, now: datetime) -> Produced:
@@ -310,6 +321,11 @@ class Batch:
 def _in_order(activity: Activity) -> bool:
     """Whether imports go one after another: a setting for files, not for packages ("Create a recurring data job")."""
     return activity.in_order and activity.type == FILE
+
+
+def _blocked(activity_id: str) -> str:
+    """The setting that names the failed file which blocks an activity."""
+    return f"blocked/{activity_id}"
 
 
 def _entity_of(activity: Activity) -> Entity:

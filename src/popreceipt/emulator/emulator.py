@@ -18,6 +18,7 @@ from popreceipt import __version__
 from popreceipt.clock import Clock, ManualClock
 from popreceipt.emulator import faults, problems
 from popreceipt.emulator.activity import EXPORT, FILE, FIRST_WORLD, IMPORT, PACKAGE, Activity
+from popreceipt.emulator.agenda import Agenda, Failed
 from popreceipt.emulator.batch import Batch, Produced
 from popreceipt.emulator.blobs import Blobs
 from popreceipt.emulator.deliveries import Deliveries
@@ -32,8 +33,7 @@ from popreceipt.emulator.queue import LeaseQueue
 from popreceipt.emulator.routes import actions, connector, control, download, gates
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.routes.throttle import Throttle
-from popreceipt.emulator.schedule import Schedule
-from popreceipt.emulator.store import Store
+from popreceipt.emulator.store import Query, Store
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.exceptions import UsageError
 from popreceipt.journal import (
@@ -121,14 +121,15 @@ class Emulator:
         self.faults: list[Exception] = []
         self.fault_plan = FaultPlan()
         self.throttle = Throttle()
-        self.schedule = Schedule()
-        self._guids = guids = Guids(seed)
-        self.blobs = Blobs(self.store, self.profile, self.schedule, guids)
+        self.agenda = Agenda(self.store)
+        generation = self.store.generation()
+        self._guids = guids = Guids(f"{seed}/{generation}" if generation else seed)
+        self.blobs = Blobs(self.store, self.profile, self.agenda, guids)
         self.deliveries = Deliveries(self.store, self.profile, self.blobs, guids)
         self.batch = Batch(
             self.store,
             self.profile,
-            self.schedule,
+            self.agenda,
             self.blobs,
             guids,
             fresh_records=self._fresh_records,
@@ -141,7 +142,9 @@ class Emulator:
         self._roles = {one.client_id: role for role, one in self.identity.clients.items()}
         self._lock = threading.RLock()
         with self.store.work():
-            self._begin()
+            self._assemble()
+            if not self.store.activities():
+                self._begin()
 
     # Requests
 
@@ -265,8 +268,8 @@ class Emulator:
         """Do what fell due by now, each thing at its own instant, and say what time it is."""
         with self._lock:
             now = self.clock.now()
-            while (due := self.schedule.next()) is not None and due <= now:
-                self._do_next()
+            while (due := self.agenda.next()) is not None and due <= now:
+                self._do_next(now)
             return now
 
     def advance(self, step: timedelta) -> datetime:
@@ -279,19 +282,22 @@ class Emulator:
             raise UsageError(f"Only a manual clock can be advanced, and only forward: {self.clock.kind} by {step}.")
         with self._lock:
             goal = self.clock.now() + step
-            while (due := self.schedule.next()) is not None and due <= goal:
+            while (due := self.agenda.next()) is not None and due <= goal:
                 self.clock.sleep_until(due)
-                self._do_next()
+                self._do_next(due)
             self.clock.sleep_until(goal)
             self.journal.add(ClockMovement(goal, step.total_seconds()))
             return goal
 
-    def _do_next(self) -> None:
+    def _do_next(self, now: datetime) -> None:
+        """Do what falls due first. A moment that fails must not hold up the others: it is given up, its fault kept."""
         try:
             with self.store.work():
-                self.schedule.run_next()
-        except Exception as fault:  # noqa: BLE001 - one moment that fails must not hold up the others; it is kept
-            self.faults.append(fault)
+                self.agenda.run_next(now)
+        except Failed as failure:
+            self.faults.append(failure.__cause__ if isinstance(failure.__cause__, Exception) else failure)
+            with self.store.work():
+                self.agenda.cancel(failure.due.kind, failure.due.subject)
 
     # The world
 
@@ -299,17 +305,18 @@ class Emulator:
         """Bring back the first world. The clock stays where it is, tokens stay valid, no identifier comes twice."""
         with self._lock:
             self.store.clear()
-            self.schedule.clear()
             self.batch.clear()
             self.throttle.clear()
             self.fault_plan.clear()
             self.note("reset")
             self._begin()
 
+    def _assemble(self) -> None:
+        """Put in other parts before anything happens: where wrong emulators are made."""
+
     def _begin(self) -> None:
         # The first activities have the same IDs after each reset; those created later get new ones.
         guids = Guids(f"{self.seed}/activities")
-        self._activities = 0
         every = self._world.export_every
         for name, settings in FIRST_WORLD.items():
             own: dict[str, Any] = {"name": name, **settings}
@@ -321,18 +328,17 @@ class Emulator:
         """A fresh recurring data job with a data project and a legal entity of its own; `direction` is needed."""
         is_import = settings["direction"] == IMPORT
         usual: dict[str, Any] = {
-            "name": f"{settings['direction']}-{self._activities + 1}",
+            "name": f"{settings['direction']}-{len(self.store.activities()) + 1}",
             "type": FILE if is_import else PACKAGE,
             "processing_recurrence_minutes": 5 if is_import else None,
         }
         return self._add(self._guids.new(), usual | settings, created=True)
 
     def _add(self, identifier: str, settings: Mapping[str, Any], *, created: bool) -> Activity:
-        self._activities += 1
         now = self.clock.now()
         activity = Activity(
             id=identifier,
-            company=f"u{self._activities:03d}",
+            company=f"u{self.store.next_number('companies'):03d}",
             anchor=now,
             **{"entity": CUSTOMER_GROUPS.name, **settings},
         )
@@ -365,7 +371,10 @@ class Emulator:
         """How many new records a recurring export finds: only for those that the world's options set going."""
         if self._world.export_every is None or activity.name not in FIRST_WORLD:
             return None
-        if activity.prevent_upload_when_zero_records and len(self.store.messages_of(activity.id)) % 2 == 0:
+        if (
+            activity.prevent_upload_when_zero_records
+            and self.store.find(Query(activity=activity.id, limit=0))[1] % 2 == 0
+        ):
             return 0
         return self._world.export_records
 

@@ -90,8 +90,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     completed: datetime | None = None
     batch_status: str | None = None
     execution: str | None = None
-    # Imports: when a run took the message; it still waits for its turn where files go in order.
-    taken: datetime | None = None
+    batch_run: str | None = None
+    # Imports: the place among those that runs have taken; where files go in order it still waits for its turn.
+    turn: int | None = None
+    retries: int = 0
     # Exports.
     total_records: int | None = None
     uploaded: bool = False
@@ -141,9 +143,9 @@ def acknowledged(message: Message, now: datetime) -> Message:
     return _step(message, Event.ACKNOWLEDGE, acknowledged=now, queued=False)
 
 
-def taken(message: Message, now: datetime) -> Message:
-    """The message once a run has taken it."""
-    return msgspec.structs.replace(message, taken=now)
+def taken(message: Message, turn: int) -> Message:
+    """The message once a run has taken it: whose turn it is when."""
+    return msgspec.structs.replace(message, turn=turn)
 
 
 def started(message: Message, now: datetime) -> Message:

@@ -6,6 +6,7 @@ anew are skipped when they surface.
 """
 
 import heapq
+from collections.abc import Iterator
 from datetime import datetime
 
 
@@ -24,6 +25,9 @@ class LeaseQueue:
 
     def __len__(self) -> int:
         return len(self._visible_from)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._visible_from)
 
     def offer(self, identifier: str, number: int, visible_from: datetime) -> None:
         """Put a message in, hidden until an instant; in the stead of its former entry if it has one."""

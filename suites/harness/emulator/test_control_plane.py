@@ -95,7 +95,8 @@ def test_another_clock_cannot_be_moved() -> None:
     with pytest.raises(UsageError):
         emulator.advance(timedelta(seconds=1))
     seen = []
-    emulator.schedule.at(clock.now(), seen.append)
+    emulator.agenda.on("look", lambda _, at: seen.append(at))
+    emulator.agenda.at(clock.now(), "look", "")
     emulator.settle()
     assert len(seen) == 1
 
@@ -196,7 +197,8 @@ def test_a_fault_of_its_own_is_told_to_nobody_but_kept() -> None:
     emulator = Emulator(ScaledClock(1.0), routes=(broken,))
     answer = emulator.handle(Request("GET", "/x"))
     assert (answer.status, json.loads(answer.body)) == (500, {"Message": "An error has occurred."})
-    emulator.schedule.at(emulator.clock.now(), broken)
+    emulator.agenda.on("broken", lambda _subject, _at: broken(None))
+    emulator.agenda.at(emulator.clock.now(), "broken", "")
     emulator.settle()
     assert [str(fault) for fault in emulator.faults] == ["secret detail"] * 2
 

@@ -47,8 +47,8 @@ def test_a_second_delivery_brings_a_downloaded_message_back_to_dequeued() -> Non
 
 def test_an_import_goes_through_its_stages() -> None:
     """Pre-processing, processing, an end."""
-    begun = life.started(life.taken(new(), NOW), NOW)
-    assert (begun.status, begun.taken, begun.started) == (PREPROCESSING, NOW, NOW)
+    begun = life.started(life.taken(new(), 7), NOW)
+    assert (begun.status, begun.turn, begun.started) == (PREPROCESSING, 7, NOW)
     assert life.refused(begun, LATER).status == PREPROCESSING_ERROR
     ended = life.completed(life.processing(begun, "e"), LATER, with_errors=True)
     assert (ended.status, ended.execution, ended.completed) == (PROCESSED_WITH_ERRORS, "e", LATER)

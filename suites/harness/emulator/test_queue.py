@@ -3,8 +3,11 @@
 import random
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from popreceipt.emulator.agenda import Agenda, Failed
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.schedule import Schedule
+from popreceipt.emulator.store.memory import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -80,14 +83,39 @@ def test_agrees_with_a_plain_list() -> None:
                 waiting.pop(expected or "", None)
 
 
-def test_a_schedule_goes_by_time_and_then_by_plan() -> None:
-    """Equal moments keep the order in which they were planned, and each action sees its own."""
-    schedule, seen = Schedule(), []
+def test_an_agenda_goes_by_time_and_then_by_plan() -> None:
+    """Equal moments keep the order in which they were planned, and each handler is told its own instant."""
+    agenda, seen = Agenda(MemoryStore()), []
+    agenda.on("note", lambda subject, at: seen.append((subject, at)))
     for name, minutes in (("late", 2), ("first", 1), ("second", 1)):
-        schedule.at(after(minutes), lambda at, name=name: seen.append((name, at)))
-    while schedule.next() is not None:
-        schedule.run_next()
+        agenda.at(after(minutes), "note", name)
+    assert agenda.run_next(NOW) is None
+    while agenda.next() is not None:
+        agenda.run_next(after(5))
     assert seen == [("first", after(1)), ("second", after(1)), ("late", after(2))]
-    schedule.at(NOW, lambda _: None)
-    schedule.clear()
-    assert len(schedule) == 0
+
+
+def test_there_is_one_moment_of_a_kind_and_subject() -> None:
+    """Planning it anew moves it, cancelling takes it away, and nobody plans what nobody can do."""
+    agenda, seen = Agenda(MemoryStore()), []
+    agenda.on("note", lambda subject, at: seen.append((subject, at)))
+    agenda.at(after(1), "note", "moved")
+    agenda.at(after(2), "note", "moved")
+    agenda.at(after(1), "note", "cancelled")
+    agenda.cancel("note", "cancelled")
+    assert agenda.planned("note", "moved") == agenda.next() == after(2)
+    agenda.run_next(after(9))
+    assert (seen, agenda.next()) == ([("moved", after(2))], None)
+    with pytest.raises(LookupError):
+        agenda.at(NOW, "unheard-of", "")
+
+
+def test_a_handler_that_raises_is_told_with_its_moment() -> None:
+    """Whoever drains the agenda can go on without it."""
+    agenda = Agenda(MemoryStore())
+    agenda.on("broken", lambda _subject, _at: 1 // 0)
+    agenda.at(NOW, "broken", "one")
+    with pytest.raises(Failed) as failure:
+        agenda.run_next(NOW)
+    assert (failure.value.due.kind, failure.value.due.subject) == ("broken", "one")
+    assert isinstance(failure.value.__cause__, ZeroDivisionError)

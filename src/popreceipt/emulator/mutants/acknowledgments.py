@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 import msgspec
 
@@ -103,12 +102,16 @@ class _OnlySaysSoAfterARedelivery(_OnlySaysSo):
 
 
 class _ForgetsAfterADay(OwnDeliveries):
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator)
+        emulator.agenda.on("bring-back", self._bring_back)
+
     def acknowledge(self, activity: Activity, correlation: str, receipt: str, now: datetime) -> Acknowledgment:
         """Accepted, for a day."""
         outcome = super().acknowledge(activity, correlation, receipt, now)
         message = self.message_of(correlation)
         if outcome is Acknowledgment.ACCEPTED and message is not None:
-            self.emulator.schedule.at(now + timedelta(days=1), partial(self._bring_back, message.id))
+            self.emulator.agenda.at(now + timedelta(days=1), "bring-back", message.id)
         return outcome
 
     def _bring_back(self, identifier: str, now: datetime) -> None:

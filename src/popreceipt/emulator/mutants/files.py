@@ -171,20 +171,11 @@ class _SevenMidnights(OwnBlobs):
 class _LivesOn(OwnBlobs):
     """Seven days from the last download on."""
 
-    def __init__(self, emulator: Mutated) -> None:
-        super().__init__(emulator)
-        self._until: dict[str, datetime] = {}
-
     def renew(self, identifier: str, now: datetime) -> None:
         """Count the seven days of a file from now."""
-        self._until[identifier] = now + self._life
-
-    def _expire(self, identifier: str, now: datetime) -> None:
-        until = self._until.get(identifier, now)
-        if until <= now:
-            super()._expire(identifier, now)
-        else:
-            self._schedule.at(until, lambda at: self._expire(identifier, at))
+        content = self.content(identifier)
+        if content is not None:
+            self.keep_until(identifier, content, now + self._life)
 
 
 class _RenewsWithTheDownload(OwnDeliveries):
@@ -210,7 +201,7 @@ class Packing(OwnBatch):
         if blob is None or content is None or not zipfile.is_zipfile(io.BytesIO(content)):
             return produced
         made = packed(self.packed(unpacked(content)))
-        self._store.put_blob(blob, made)
+        self._store.put_blob(blob, made, self._store.blob_expires(blob) or produced.message.enqueued)
         return msgspec.structs.replace(produced, sha256=hashlib.sha256(made).hexdigest())
 
     def packed(self, members: Mapping[str, bytes]) -> Mapping[str, bytes]:

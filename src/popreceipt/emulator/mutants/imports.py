@@ -6,7 +6,7 @@ import dataclasses
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from popreceipt.emulator.mutants.mutant import mutant
 from popreceipt.emulator.mutants.parts import Mutated, OwnBatch, Route, StoreAround, answers
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.store import Record, Store
-from popreceipt.vocabulary import ENQUEUE, PREPROCESSING_ERROR, PROCESSED
+from popreceipt.vocabulary import ENQUEUE, PREPROCESSING_ERROR, PROCESSED, PROCESSING
 
 # Handing in
 
@@ -166,9 +166,12 @@ class _Overlapping(OwnBatch):
 
     def _preprocessed(self, activity_id: str, identifier: str, now: datetime) -> None:
         super()._preprocessed(activity_id, identifier, now)
-        lane = self._lanes[activity_id]
-        lane.in_process.discard(identifier)
-        self._next_turn(lane, now)
+        self._next_turn(activity_id, now)
+
+    def _next_turn(self, activity_id: str, now: datetime) -> None:
+        turns = [one for one in self._store.taken(activity_id) if one.status != PROCESSING]
+        if turns and not self._is_busy(turns) and not self._is_blocked(activity_id):
+            self._start(turns[0].id, now)
 
 
 class _EachRunForItself(OwnBatch):
@@ -186,9 +189,9 @@ class _EachRunForItself(OwnBatch):
 class Landing(StoreAround):
     """Writes something else into the target table."""
 
-    def upsert(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+    def upsert(self, company: str, entity: str, keys: Sequence[str], records: Iterable[Record]) -> None:
         """Add or replace records, as they are landed."""
-        super().upsert(company, entity, key, self.landed(list(records)))
+        super().upsert(company, entity, keys, self.landed(list(records)))
 
     def landed(self, records: list[Record]) -> list[Record]:
         """The records that are written."""
@@ -238,16 +241,17 @@ class _EndsWithTheLine(_Changing):
 
 
 class _ReplacesTheTable(StoreAround):
-    def upsert(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+    def upsert(self, company: str, entity: str, keys: Sequence[str], records: Iterable[Record]) -> None:
         """Let the table hold these records only."""
-        self.store.replace(company, entity, key, records)
+        self.store.replace(company, entity, keys, records)
 
 
 class _NeverUpdates(StoreAround):
-    def upsert(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+    def upsert(self, company: str, entity: str, keys: Sequence[str], records: Iterable[Record]) -> None:
         """Add records whose keys are new."""
-        known = {each[key] for each in self.store.records(company, entity)}
-        super().upsert(company, entity, key, [each for each in records if each[key] not in known])
+        known = {tuple(each[key] for key in keys) for each in self.store.records(company, entity)}
+        new = [each for each in records if tuple(each[key] for key in keys) not in known]
+        super().upsert(company, entity, keys, new)
 
 
 class Sorting(OwnBatch):
@@ -294,7 +298,7 @@ class _TakesAll(OwnBatch):
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         bad = [{name: row.get(name) or "" for name in entity.columns} for row in rows]
         landed = [self.landed(each) for each in bad if entity.problem(each) is not None]
-        self._store.upsert(execution.company, entity.name, entity.key, [each for each in landed if each is not None])
+        self._store.upsert(execution.company, entity.name, (entity.key,), [each for each in landed if each is not None])
 
     def landed(self, record: dict[str, str]) -> dict[str, str] | None:
         """A bad record as it is written; None where it is not."""

@@ -16,6 +16,7 @@ from popreceipt.emulator.batch import Batch, Produced
 from popreceipt.emulator.blobs import Blobs
 from popreceipt.emulator.deliveries import Deliveries
 from popreceipt.emulator.dmf.execution import Execution
+from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.emulator import ROUTES, Emulator, Routes, queue_of
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.http import Response
@@ -23,7 +24,7 @@ from popreceipt.emulator.identity import Identity
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.routes.call import Call
-from popreceipt.emulator.store import Delivery, Record, Store
+from popreceipt.emulator.store import BatchRun, Delivery, Due, Load, Query, Record, Sample, Store
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.vocabulary import operation_of
 
@@ -54,7 +55,6 @@ class Mutated(Emulator):
         self.operation: str | None = None
         self.speaker: str | None = None
         self._parts = parts
-        self._is_whole = False
         profile = profile if profile is not None else Profile()
         if parts.identity is not None:
             identity = parts.identity(clock, profile, None, lambda: self.base_url, seed)
@@ -83,13 +83,10 @@ class Mutated(Emulator):
         """Who is told of each export run."""
         return self._note_export
 
-    def _begin(self) -> None:
-        if not self._is_whole:
-            self._is_whole = True
-            self.blobs = self._parts.blobs(self)
-            self.deliveries = self._parts.deliveries(self)
-            self.batch = self._parts.batch(self)
-        super()._begin()
+    def _assemble(self) -> None:
+        self.blobs = self._parts.blobs(self)
+        self.deliveries = self._parts.deliveries(self)
+        self.batch = self._parts.batch(self)
 
     def _listening(self, route: Route) -> Route:
         def answer(call: Call) -> Response | None:
@@ -107,7 +104,7 @@ class OwnBlobs(Blobs):
     """The files of a mutated emulator."""
 
     def __init__(self, emulator: Mutated) -> None:
-        super().__init__(emulator.store, self.profile(emulator.profile), emulator.schedule, emulator.guids)
+        super().__init__(emulator.store, self.profile(emulator.profile), emulator.agenda, emulator.guids)
 
     def profile(self, profile: Profile) -> Profile:
         """The profile that counts for files."""
@@ -138,7 +135,7 @@ class OwnBatch(Batch):
         super().__init__(
             emulator.store,
             emulator.profile,
-            emulator.schedule,
+            emulator.agenda,
             emulator.blobs,
             emulator.guids,
             fresh_records=emulator.exports_anew,
@@ -221,6 +218,34 @@ class StoreAround:
         """Forget everything."""
         self.store.clear()
 
+    def generation(self) -> int:
+        """How often it was opened before."""
+        return self.store.generation()
+
+    def next_number(self, counter: str = "messages") -> int:
+        """A number greater than all before."""
+        return self.store.next_number(counter)
+
+    def setting(self, name: str) -> str | None:
+        """What was noted under a name."""
+        return self.store.setting(name)
+
+    def put_setting(self, name: str, value: str | None) -> None:
+        """Note something under a name."""
+        self.store.put_setting(name, value)
+
+    def put_project(self, project: Project) -> None:
+        """Add or replace a data project."""
+        self.store.put_project(project)
+
+    def project(self, identifier: str) -> Project | None:
+        """The data project of this ID."""
+        return self.store.project(identifier)
+
+    def projects(self) -> Sequence[Project]:
+        """All of them."""
+        return self.store.projects()
+
     def put_activity(self, activity: Activity) -> None:
         """Add or replace an activity."""
         self.store.put_activity(activity)
@@ -232,10 +257,6 @@ class StoreAround:
     def activities(self) -> Sequence[Activity]:
         """All of them."""
         return self.store.activities()
-
-    def next_number(self) -> int:
-        """A number greater than all before."""
-        return self.store.next_number()
 
     def put_message(self, message: Message) -> None:
         """Add or replace a message."""
@@ -249,9 +270,25 @@ class StoreAround:
         """An activity's messages."""
         return self.store.messages_of(activity)
 
+    def find(self, query: Query) -> tuple[Sequence[Message], int]:
+        """A page of messages."""
+        return self.store.find(query)
+
     def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
         """Imports that no run has taken."""
         return self.store.waiting(activity, before)
+
+    def taken(self, activity: str) -> Sequence[Message]:
+        """Imports that a run has taken and that are not final."""
+        return self.store.taken(activity)
+
+    def load(self, activity: str, now: datetime) -> Load:
+        """How full the queue is."""
+        return self.store.load(activity, now)
+
+    def completed_between(self, activity: str, after: datetime, until: datetime) -> Sequence[Message]:
+        """What was completed meanwhile."""
+        return self.store.completed_between(activity, after, until)
 
     def lease(self, activity: str, now: datetime, deliver: Callable[[Message], Message]) -> Message | None:
         """Take the next visible message."""
@@ -269,29 +306,37 @@ class StoreAround:
         """The delivery with this CorrelationId."""
         return self.store.delivery(correlation)
 
-    def put_blob(self, identifier: str, content: bytes) -> None:
+    def put_blob(self, identifier: str, content: bytes, expires: datetime) -> None:
         """Keep a file."""
-        self.store.put_blob(identifier, content)
+        self.store.put_blob(identifier, content, expires)
 
     def blob(self, identifier: str) -> bytes | None:
         """The file of this ID."""
         return self.store.blob(identifier)
 
+    def blob_expires(self, identifier: str) -> datetime | None:
+        """Until when a file is kept."""
+        return self.store.blob_expires(identifier)
+
     def delete_blob(self, identifier: str) -> None:
         """Delete a file."""
         self.store.delete_blob(identifier)
+
+    def drop_blobs(self, now: datetime) -> datetime | None:
+        """Delete the files that have expired."""
+        return self.store.drop_blobs(now)
 
     def records(self, company: str, entity: str) -> Sequence[Record]:
         """A target table."""
         return self.store.records(company, entity)
 
-    def upsert(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+    def upsert(self, company: str, entity: str, keys: Sequence[str], records: Iterable[Record]) -> None:
         """Add or replace records."""
-        self.store.upsert(company, entity, key, records)
+        self.store.upsert(company, entity, keys, records)
 
-    def replace(self, company: str, entity: str, key: str, records: Iterable[Record]) -> None:
+    def replace(self, company: str, entity: str, keys: Sequence[str], records: Iterable[Record]) -> None:
         """Let a target table hold these records only."""
-        self.store.replace(company, entity, key, records)
+        self.store.replace(company, entity, keys, records)
 
     def put_execution(self, execution: Execution) -> None:
         """Add or replace an execution."""
@@ -300,3 +345,47 @@ class StoreAround:
     def execution(self, identifier: str) -> Execution | None:
         """The execution of this ID."""
         return self.store.execution(identifier)
+
+    def put_run(self, run: BatchRun) -> None:
+        """Add or replace a batch history record."""
+        self.store.put_run(run)
+
+    def run(self, identifier: str) -> BatchRun | None:
+        """The batch history record of this ID."""
+        return self.store.run(identifier)
+
+    def runs_of(self, activity: str) -> Sequence[BatchRun]:
+        """An activity's batch history."""
+        return self.store.runs_of(activity)
+
+    def delete_runs(self, activity: str) -> None:
+        """Delete an activity's batch history."""
+        self.store.delete_runs(activity)
+
+    def put_sample(self, sample: Sample) -> None:
+        """Add what a monitoring recurrence saw."""
+        self.store.put_sample(sample)
+
+    def samples_of(self, activity: str) -> Sequence[Sample]:
+        """What a monitoring recurrence saw."""
+        return self.store.samples_of(activity)
+
+    def plan(self, at: datetime, kind: str, subject: str) -> None:
+        """Plan a moment."""
+        self.store.plan(at, kind, subject)
+
+    def planned(self, kind: str, subject: str) -> datetime | None:
+        """When a moment is."""
+        return self.store.planned(kind, subject)
+
+    def cancel(self, kind: str, subject: str) -> None:
+        """Plan no such moment any more."""
+        self.store.cancel(kind, subject)
+
+    def next_due(self) -> datetime | None:
+        """The earliest moment."""
+        return self.store.next_due()
+
+    def take_due(self, now: datetime) -> Due | None:
+        """Take the earliest moment."""
+        return self.store.take_due(now)
