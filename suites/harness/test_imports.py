@@ -8,11 +8,10 @@ import popreceipt
 
 PACKAGE = Path(popreceipt.__file__).parent
 
-GROUND = {"vocabulary", "clock", "journal", "verdict", "exceptions"}
+GROUND = {"vocabulary", "clock", "journal", "verdict", "exceptions", "resources"}
 COLUMNS = {"client", "emulator", "rules"}
 # Those in whom columns meet, and those above them; each may import what stands before it, and its own.
 ABOVE = (
-    {"resources"},
     {"recordings"},
     {"targets", "reports", "scenario"},
     {"stage"},

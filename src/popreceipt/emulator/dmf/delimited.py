@@ -8,14 +8,9 @@ import msgspec
 
 from popreceipt.emulator.dmf.entity import Entity
 from popreceipt.emulator.dmf.execution import RecordError
+from popreceipt.emulator.dmf.problems import UnknownEntity, Unreadable
 
-
-class Unreadable(Exception):
-    """A file that pre-processing cannot make sense of; the text says why."""
-
-
-class UnknownEntity(Unreadable):
-    """A package that holds an entity which the project lacks."""
+__all__ = ["Reading", "UnknownEntity", "Unreadable", "read", "write"]
 
 
 class Reading(msgspec.Struct, frozen=True):
