@@ -101,6 +101,9 @@ def soundness(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the suites, judging and a virtual week on this machine."""
+    """Measure the suites, judging and a virtual week, and the emulator beside peers; `peers` alone with `-- peers`."""
     install(session, "-e", ".[suites]")
-    session.run("python", "-m", "popreceipt.generate.bench", *session.posargs)
+    if session.posargs[:1] != ["peers"]:
+        session.run("python", "-m", "popreceipt.generate.bench", *session.posargs)
+    if not session.posargs or session.posargs[0] == "peers":
+        session.run("python", "-m", "popreceipt.generate.peers", *session.posargs[1:])

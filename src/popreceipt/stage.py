@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urljoin
 
 from popreceipt import vocabulary
-from popreceipt.client import wire
-from popreceipt.client.packages import COLUMNS, ENTITY, data_package, delimited
+from popreceipt.client import formats, wire
+from popreceipt.client.packages import COLUMNS, ENTITY, Packed, data_package, delimited
 from popreceipt.client.session import Reply, split_base
 from popreceipt.client.wire import PLAIN, Delivery, Spelling
 from popreceipt.exceptions import NotAbleTo, UsageError
@@ -35,6 +35,9 @@ FINAL = frozenset(
 AUTHORISED = "authorised"
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+FETCHED = {"minutes": 1.5}
+"""So long a scenario waits for a status that is fetched asynchronously."""
 
 SHARED_ATTEMPTS = 60
 """How often a dequeue is tried on a job that scenarios share, until something new is there."""
@@ -68,12 +71,65 @@ class Stage:
         name = "export-no-zero" if settings.get("prevent_upload_when_zero_records") else f"export-{type}"
         return Export(self, self.target.activity(name))
 
+    def recurring(self, **recurrence: Any) -> Mapping[str, Any]:
+        """A recurrence beyond plain minutes, as the settings of a job take it: `every=2, unit="hours"`, ….
+
+        Raises:
+            NotAbleTo: the target's jobs know plain minutes only.
+        """
+        if not self.target.control_for("create-activity").knows_recurrences():
+            raise NotAbleTo(self.target.name, "processing_recurrence", "a target whose jobs tell this member")
+        return {"every": 1} | recurrence
+
     def imports(self, type: str = "file", **settings: Any) -> "Import":  # noqa: A002 - the setting's own name
         """An import's recurring data job: a fresh one where the target makes them, else the world's own."""
         if self.target.can("create-activity"):
             return Import(self, self.target.create(direction="import", type=type, **settings))
         name = "import-in-order" if settings.get("in_order") else f"import-{type}"
         return Import(self, self.target.activity(name))
+
+    # Data projects
+
+    def project(self, direction: str, *entities: Mapping[str, Any], **settings: Any) -> "Project":
+        """A fresh data project of these entities (`entity`, `format`, `map`, `xslt`, …)."""
+        made = self.target.control_for("projects").create_project(
+            direction=direction, entities=list(entities), **settings
+        )
+        return Project(self, made)
+
+    def formats(self) -> list[str]:
+        """The source data formats that the target has and scenarios can write.
+
+        Raises:
+            NotAbleTo: it has none of them.
+        """
+        listed = {each.casefold() for each in self.target.control_for("projects").formats()}
+        found = [each for each in formats.FORMATS if each.casefold() in listed]
+        if not found:
+            raise NotAbleTo(self.target.name, "a source data format that is known", "a target whose world lists one")
+        return found
+
+    def format(self, name: str) -> str:
+        """A source data format by its name.
+
+        Raises:
+            NotAbleTo: the target lacks it.
+        """
+        if name not in self.formats():
+            raise NotAbleTo(self.target.name, f"the source data format {name}", "a target whose world lists it")
+        return name
+
+    def other_entity(self) -> "OtherEntity":
+        """An entity beside Customer groups whose records can be made up from what the world tells of its fields.
+
+        Raises:
+            NotAbleTo: the target has none.
+        """
+        told = [each for each in self.target.control_for("projects").entities() if each.get("name") != ENTITY]
+        usable = [entity for each in told if (entity := OtherEntity(self, each)).usable]
+        if not usable:
+            raise NotAbleTo(self.target.name, "a second entity of texts and numbers", "a target whose world has one")
+        return min(usable, key=lambda each: each.strangeness)
 
     # Calls
 
@@ -116,6 +172,17 @@ class Stage:
         finally:
             control.clear_faults()
 
+    @contextmanager
+    def parameters(self, **parameters: Any) -> Iterator[None]:
+        """Let the framework have these parameters for as long as the block lasts, then those it had before."""
+        control = self.target.control_for("parameters")
+        before = control.parameters()
+        control.set_parameters(**parameters)
+        try:
+            yield
+        finally:
+            control.set_parameters(**{name: before.get(name) for name in parameters})
+
     # Time
 
     def now(self) -> datetime:
@@ -139,6 +206,12 @@ class Stage:
         if self.target.times.kind != "manual":
             raise NotAbleTo(self.target.name, "advance-time", "a target with a manual clock: the exact instant matters")
         self._until(instant)
+
+    def until_the_hour(self, hour: int) -> None:
+        """Let time pass until it is this hour (UTC) for the next time."""
+        now = self.now()
+        goal = now.replace(hour=hour, minute=0, second=0, microsecond=0)
+        self._until(goal if goal > now else goal + timedelta(days=1))
 
     def margin(self) -> timedelta:
         """How far from a boundary a probe stays: one second, or a few round trips of a clock that runs."""
@@ -172,7 +245,7 @@ class Stage:
         """A delimited file of such records."""
         return delimited(self.records(good, bad))
 
-    def package(self, good: int = 3, bad: int = 0, **options: str) -> bytes:
+    def package(self, good: int = 3, bad: int = 0, **options: Any) -> bytes:
         """A data package of such a file."""
         return data_package(self.file(good, bad), **options)
 
@@ -198,9 +271,23 @@ class Job:
         """Look at Manage messages: the rows go into the journal."""
         return list(self.stage.target.control_for("messages").messages(self.id))
 
-    def observe_records(self) -> list[Mapping[str, Any]]:
-        """Look at the target table: its records go into the journal."""
-        return list(self.stage.target.control_for("records").records(self.id))
+    def observe_records(self, entity: str | None = None) -> list[Mapping[str, Any]]:
+        """Look at the target table (of the project's first entity, unless one is named): it goes into the journal."""
+        return list(self.stage.target.control_for("records").records(self.id, entity))
+
+    def get_batch_status(self, *, wait: bool = True) -> None:
+        """Have the newest status of the job's batch jobs fetched, and wait until it must be there."""
+        self.stage.target.control_for("batch").batch(self.id, "get-status")
+        if wait:
+            self.stage.advance(**FETCHED)
+
+    def delete_batch_history(self) -> None:
+        """Delete the records of the job's batch history."""
+        self.stage.target.control_for("batch").batch(self.id, "delete-history")
+
+    def observe_load(self) -> list[Mapping[str, Any]]:
+        """Look at what the monitoring recurrence has sampled: the samples go into the journal."""
+        return list(self.stage.target.control_for("monitoring").load(self.id))
 
     def clean_up(self, older_than_days: float = 0, statuses: tuple[str, ...] = ()) -> int:
         """Run the message clean-up."""
@@ -214,6 +301,66 @@ class Job:
     def jobstatus(self, message: str) -> Reply:
         """Ask jobstatus."""
         return self.stage.send(wire.jobstatus(self.id, message))
+
+
+class Project:
+    """A data project, and what hangs off it."""
+
+    def __init__(self, stage: Stage, settings: Mapping[str, Any]) -> None:
+        self.stage = stage
+        self.id = str(settings["id"])
+
+    def change(self, **settings: Any) -> None:
+        """Change the project: its `entities` or its `filter`."""
+        self.stage.target.control_for("projects").change_project(self.id, **settings)
+
+    def imports(self, type: str = "file", **settings: Any) -> "Import":  # noqa: A002 - the setting's own name
+        """A fresh import of this project."""
+        made = self.stage.target.create(direction="import", type=type, project=self.id, **settings)
+        return Import(self.stage, made)
+
+    def export(self, type: str = "package", **settings: Any) -> "Export":  # noqa: A002 - the setting's own name
+        """A fresh export of this project."""
+        made = self.stage.target.create(direction="export", type=type, project=self.id, **settings)
+        return Export(self.stage, made)
+
+
+class OtherEntity:
+    """An entity that a target has beside Customer groups, as the target describes it."""
+
+    def __init__(self, stage: Stage, told: Mapping[str, Any]) -> None:
+        self._stage = stage
+        self.name = str(told.get("name"))
+        fields = [each for each in told.get("fields", ()) if isinstance(each, Mapping)]
+        self._needed = [each for each in fields if each.get("key") or each.get("mandatory")]
+        self.columns = tuple(str(each.get("name")) for each in self._needed)
+
+    @property
+    def usable(self) -> bool:
+        """Its key and its mandatory fields are of types that anybody can fill, and its key has a text."""
+        return all(each.get("type") in ("text", "integer", "real", "date") for each in self._needed) and any(
+            each.get("key") and each.get("type") == "text" for each in self._needed
+        )
+
+    @property
+    def strangeness(self) -> int:
+        """The more of its fields are no texts, and the more there are, the more may be wrong with a record."""
+        return len(self._needed) + 10 * sum(each.get("type") != "text" for each in self._needed)
+
+    def records(self, good: int = 3, bad: int = 0) -> list[dict[str, str]]:
+        """Good records, then bad ones, whose key is blank."""
+        made = [{str(each["name"]): self._value(each) for each in self._needed} for _ in range(good + bad)]
+        for record in made[good:]:
+            record.update({str(each["name"]): "" for each in self._needed if each.get("key")})
+        return made
+
+    def _value(self, field: Mapping[str, Any]) -> str:
+        filled = {"integer": "1", "real": "1.5", "date": "2026-01-01"}.get(str(field.get("type")))
+        return filled or self._stage.key()[-int(field.get("length") or 10) :]
+
+    def packed(self, records: list[dict[str, str]], **place: int) -> Packed:
+        """These records as a file of a package."""
+        return Packed(self.name, f"{self.name}.csv", delimited(records, self.columns), self.columns, **place)
 
 
 class Export(Job):

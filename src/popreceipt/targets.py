@@ -108,7 +108,9 @@ class Target:
 def _is_told_once(entry: Entry) -> bool:
     if isinstance(entry, Exchange):
         return entry.operation == TOKEN
-    return isinstance(entry, Observation) and entry.observation == "activity" and not entry.facts.get("created")
+    if not isinstance(entry, Observation):
+        return False
+    return entry.observation == "entities" or (entry.observation == "activity" and not entry.facts.get("created"))
 
 
 @contextmanager

@@ -110,3 +110,31 @@ def test_failed_after_its_processing(stage: Stage) -> None:
     intake = stage.imports()
     with stage.fault("processing", "post-processing-failed", activity=intake.id):
         intake.run(intake.enqueue(stage.file()))
+
+
+@shows("status.failed-after-processing")
+def test_the_stage_after_processing_fails(stage: Stage) -> None:
+    """The next file, and a package, are struck; what follows is not."""
+    for kind, content, entity in (
+        ("file", stage.file(), "Customer groups"),
+        ("package", stage.package(), None),
+    ):
+        intake = stage.imports(kind)
+        with stage.fault("processing", "post-processing-failed", activity=intake.id):
+            intake.run(intake.enqueue(content, entity=entity))
+
+
+@shows("status.listed-in-manage-messages", needs=("process", "produce"))
+def test_manage_messages_goes_on_listing(stage: Stage) -> None:
+    """Whatever became of a message, it stays on the page for days."""
+    intake, queue = stage.imports(), stage.export(prevent_upload_when_zero_records=True)
+    messages = [intake.enqueue(content) for content in (stage.file(), stage.file(1, 1), b"\x00\xff not a file")]
+    intake.run(*messages)
+    for records in (2, 0):
+        queue.produce(records)
+    for delivery in queue.drain():
+        queue.ack(delivery)
+    for days in (0, 3, 3):
+        stage.advance(days=days)
+        intake.observe_messages()
+        queue.observe_messages()

@@ -65,3 +65,16 @@ def test_the_setting_can_be_changed_later(stage: Stage) -> None:
         queue.produce(0)
         list(queue.drain())
     queue.observe_messages()
+
+
+@shows("zero-records.obeyed-at-the-recurrence", needs=("produce", "change-activity"))
+def test_exports_that_run_by_themselves(stage: Stage) -> None:
+    """At its recurrence an empty export obeys the setting as well, and a later change of it."""
+    queue = stage.export(prevent_upload_when_zero_records=True, processing_recurrence_minutes=30)
+    stage.advance(minutes=1)
+    queue.produce(0)
+    stage.advance(minutes=35)
+    queue.change(prevent_upload_when_zero_records=False)
+    stage.advance(minutes=40)
+    list(queue.drain())
+    queue.observe_messages()

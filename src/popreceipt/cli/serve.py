@@ -19,16 +19,22 @@ from typing import IO, Annotated, Any
 import msgspec
 import typer
 
-from popreceipt.clock import clock_from
+from popreceipt.clock import Clock, clock_from
+from popreceipt.emulator import continuity, pages
+from popreceipt.emulator.durable import Durable, DurableStore
 from popreceipt.emulator.emulator import Emulator, World
+from popreceipt.emulator.profile import Profile, load_profile
 from popreceipt.emulator.profile import dialect as with_dialect
-from popreceipt.emulator.profile import load_profile
 from popreceipt.emulator.server import HttpServer, is_loopback_host
+from popreceipt.emulator.store.sqlite import SqliteStore, Sync
 from popreceipt.exceptions import UsageError
 from popreceipt.journal import Journal, SpooledJournal
 
 CONTROL = "/_control/v1"
 _MUTANTS = "popreceipt.emulator.mutants"
+
+_BUFFER = 1 << 18
+"""Bytes of a journal without a name that wait before they are written: nobody but this process can read it."""
 
 app = typer.Typer()
 
@@ -46,7 +52,12 @@ def serve(
     base_url: Annotated[
         str | None, typer.Option(help="What clients call this server by, behind a proxy or in a container.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder for durable storage (not in this version).")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep everything in this folder, over restarts and crashes.")
+    ] = None,
+    sync: Annotated[
+        Sync, typer.Option(help="Whether every answer waits until the disk has what it says (full), or not (normal).")
+    ] = "full",
     database: Annotated[str | None, typer.Option(help="Database for durable storage (not in this version).")] = None,
     clock: Annotated[str, typer.Option(help="system, manual or scaled:RATE.")] = "system",
     profile: Annotated[
@@ -54,7 +65,9 @@ def serve(
     ] = "default",
     dialect: Annotated[str | None, typer.Option(help="One open point answered otherwise: POINT=VALUE.")] = None,
     mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
-    seed: Annotated[int, typer.Option(help="Ids, secrets and records follow from it.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Ids, secrets and records follow from it; 0, or what --data DIR was made with.")
+    ] = None,
     export_every: Annotated[
         int | None,
         typer.Option(metavar="MINUTES", max=1_000_000, help="Let the exports of the first world run by themselves."),
@@ -69,10 +82,10 @@ def serve(
 ) -> None:
     """Run the emulator until interrupted.
 
-    When it accepts requests it writes one line of JSON: base_url, control_url, ca_file, control_key and pid.
+    When it accepts requests it writes one line of JSON: base_url, control_url, pages_url, ca_file, control_key and pid.
     """
-    _refuse_durable_storage(data, database)
-    time = clock_from(clock)
+    if database is not None:
+        raise UsageError("--database is not in this version: leave it out, or name a folder with --data.")
     chosen = load_profile(profile)
     if dialect is not None:
         chosen = with_dialect(dialect, chosen)
@@ -82,19 +95,31 @@ def serve(
         for file in (ready_file, world_file):
             if file is not None:
                 closing.enter_context(_announcement(file))
+        made_for: dict[str, Any] = {"seed": seed if seed is not None else 0}
+        store: DurableStore | None = None
+        if data is not None:
+            store = closing.enter_context(_opened(data, sync, chosen))
+            time, made_for = _resumed(store, clock, seed)
+        else:
+            time = clock_from(clock)
         journal_file = closing.enter_context(_journal_file(journal))
         emulator: Emulator = _maker(mutant)(
             time,
             chosen,
-            seed=seed,
             control=not no_control,
             control_key=control_key,
             world=world,
+            **made_for,
         )
-        emulator.journal = _continued(emulator, journal_file, dialect)
-        server = HttpServer(emulator, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
+        emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
+        service = emulator if store is None else Durable(emulator, store)
+        keep = service.keep if isinstance(service, Durable) else None
+        mounts = {} if no_control else {pages.ROOT: pages.Pages(emulator, keep)}
+        server = HttpServer(service, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url, mounts=mounts)
         closing.callback(server.close)
         closing.callback(emulator.journal.seal)  # before the file is closed, whatever ends the server
+        if isinstance(service, Durable):
+            closing.callback(service.keep)  # a request whose connection was cut may still have done something
 
         def announce() -> None:
             if world_file is not None:
@@ -119,19 +144,24 @@ def _ready_line(server: HttpServer, control_key: str | None, *, no_control: bool
         "ready": True,
         "base_url": server.base_url,
         "control_url": None if no_control else f"{server.base_url}{CONTROL}",
-        "pages_url": None,  # this version has no pages
+        "pages_url": f"{server.base_url}{pages.ROOT}/" if pages.are_installed() and not no_control else None,
         "ca_file": None if server.ca_file is None else str(server.ca_file),
         "control_key": control_key,
         "pid": os.getpid(),
     }
 
 
-def _refuse_durable_storage(data: Path | None, database: str | None) -> None:
-    for option, value in (("--data", data), ("--database", database)):
-        if value is not None:
-            raise UsageError(
-                f"{option} is not in this version: the emulator keeps everything in memory. Leave it out to run."
-            )
+def _opened(data: Path, sync: Sync, profile: Profile) -> SqliteStore:
+    """The store in a folder."""
+    return SqliteStore(data, sync=sync, original_place=profile.redelivery_order == "original-place")
+
+
+def _resumed(store: DurableStore, clock: str, seed: int | None) -> tuple[Clock, dict[str, Any]]:
+    """The clock of an environment that outlives its process, and what else its emulator has from its store."""
+    with store.work():
+        time = continuity.resumed_clock(store, clock)
+        kept = {"seed": continuity.settled_seed(store, seed), "signing_key": continuity.settled_key(store)}
+    return time, {"store": store, **kept}
 
 
 def _maker(mutant: str | None) -> Callable[..., Emulator]:
@@ -149,16 +179,19 @@ def _maker(mutant: str | None) -> Callable[..., Emulator]:
 def _journal_file(path: Path | None) -> Iterator[IO[bytes]]:
     """The journal's file; one without a name where nobody asked for it, so that days of exchanges fill no memory."""
     try:
-        file: IO[bytes] = path.open("w+b") if path is not None else tempfile.TemporaryFile()  # noqa: SIM115 - below
+        file: IO[bytes] = (
+            path.open("w+b") if path is not None else tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - below
+        )
     except OSError as error:
         raise UsageError(f"Cannot write the journal {path}: {error.strerror or error}.") from error
     with file:
         yield file
 
 
-def _continued(emulator: Emulator, file: IO[bytes], dialect: str | None) -> Journal:
+def _continued(emulator: Emulator, file: IO[bytes], dialect: str | None, *, at_once: bool) -> Journal:
     """The emulator's journal in a file: what it has written so far, and all that follows."""
-    journal = SpooledJournal(msgspec.structs.replace(emulator.journal.header, dialect=dialect), file)
+    header = msgspec.structs.replace(emulator.journal.header, dialect=dialect)
+    journal = SpooledJournal(header, file, at_once=at_once)
     for entry in emulator.journal.entries:
         journal.add(entry)
     return journal

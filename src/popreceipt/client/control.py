@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -33,6 +34,9 @@ from popreceipt.journal import Journal
 from popreceipt.vocabulary import bare_guid
 
 ROOT: Final = "/_control/v1"
+
+RECURRENCES: Final = ("processing_recurrence", "monitoring_recurrence")
+"""Settings that a job tells in two forms: whole, and (with `_minutes` behind) as a number of minutes."""
 
 READINGS_TAKEN: Final = 5
 """How often a clock that runs is read at first: the quickest round trips give the tightest bounds."""
@@ -59,6 +63,7 @@ class World:
     identity: Mapping[str, Any] = field(repr=False)
     activities: tuple[Activity, ...] = ()
     entities: tuple[Mapping[str, Any], ...] = ()
+    formats: tuple[str, ...] = ()
 
     def activity(self, name: str) -> Activity | None:
         """The recurring data job of this name."""
@@ -116,6 +121,7 @@ class Control:
         self._times = times
         self._world: World | None = None
         self._known: dict[str, Activity] = {}
+        self._told_entities = False
         self._lock = threading.RLock()
         self._headers = [
             ("host", self._origin.partition("://")[2]),
@@ -147,9 +153,13 @@ class Control:
             identity=identity if isinstance(identity, dict) else {},
             activities=tuple(_activity(each) for each in _listed(told.get("activities")) if isinstance(each, dict)),
             entities=tuple(each for each in _listed(told.get("entities")) if isinstance(each, dict)),
+            formats=tuple(str(each) for each in _listed(told.get("formats"))),
         )
         with self._lock:
             self._world = world
+            if world.entities and not self._told_entities:
+                self._told_entities = True
+                self._observe("entities", since, {"entities": list(world.entities)})
             for each in world.activities:
                 self._seen(each, since, at, created=False)
         return world
@@ -157,6 +167,14 @@ class Control:
     def able_to(self, ability: str) -> bool:
         """The target lists this ability."""
         return ability in self._known_world().abilities
+
+    def entities(self) -> tuple[Mapping[str, Any], ...]:
+        """The entities that the target has, each with its fields."""
+        return self._known_world().entities
+
+    def formats(self) -> tuple[str, ...]:
+        """The names of the source data formats that the target has; none where it does not tell."""
+        return self._known_world().formats
 
     def reset(self) -> None:
         """Back to the first state; the clock stays. Ask for the `world` afterwards."""
@@ -248,10 +266,50 @@ class Control:
         since = self.times.earliest()
         told = self._object("PATCH", f"/activities/{activity}", settings)
         with self._lock:
-            known = self._known.get(bare_guid(activity), {})
+            known = dict(self._known.get(bare_guid(activity), {}))
+            for name in RECURRENCES:
+                # Whichever of its two forms is set, the other is no longer what it was.
+                if name in settings or f"{name}_minutes" in settings:
+                    known.pop(name, None)
+                    known.pop(f"{name}_minutes", None)
             changed = _activity({"id": activity, **known, **settings, **told})
             self._seen(changed, since, self.times.latest(), created=False)
         return changed
+
+    # Data projects
+
+    def create_project(self, **settings: Any) -> dict[str, Any]:
+        """A fresh data project; `direction` and `entities` are needed, whatever else is left out takes its default."""
+        self._needs("projects")
+        since = self.times.earliest()
+        told = self._object("POST", "/projects", settings)
+        return self._project({**settings, **told}, since, created=True)
+
+    def project(self, project: str) -> dict[str, Any]:
+        """A data project as it is now."""
+        self._needs("projects")
+        since = self.times.earliest()
+        return self._project(self._object("GET", f"/projects/{project}"), since, created=False)
+
+    def projects(self) -> list[dict[str, Any]]:
+        """All data projects."""
+        self._needs("projects")
+        return _rows(self._call("GET", "/projects"), "projects")
+
+    def change_project(self, project: str, **settings: Any) -> dict[str, Any]:
+        """Change a data project (`name`, `description`, `entities`, `filter`): it counts from the next run on."""
+        self._needs("projects")
+        since = self.times.earliest()
+        told = self._object("PATCH", f"/projects/{project}", settings)
+        return self._project({"id": project, **settings, **told}, since, created=False)
+
+    def _project(self, told: Mapping[str, Any], since: datetime, *, created: bool) -> dict[str, Any]:
+        project = {**told, "id": bare_guid(str(told.get("id") or ""))}
+        settings = {name: value for name, value in project.items() if name != "id"}
+        self._observe("project", since, {"project": project["id"], "created": created, "settings": settings})
+        return project
+
+    # The back office
 
     def produce(self, activity: str, records: int) -> dict[str, Any]:
         """Run an export now, with so many fresh records.
@@ -292,13 +350,14 @@ class Control:
         self._observe("messages", since, {"activity": bare_guid(activity), "rows": rows})
         return rows
 
-    def records(self, activity: str) -> list[dict[str, Any]]:
-        """What the job's entity holds in its target table."""
+    def records(self, activity: str, entity: str | None = None) -> list[dict[str, Any]]:
+        """What the job's entity holds in its target table; of a project with several, the first unless one is named."""
         self._needs("records")
         since = self.times.earliest()
-        told = self._object("GET", f"/activities/{activity}/records")
+        query = f"?entity={quote(entity)}" if entity is not None else ""
+        told = self._object("GET", f"/activities/{activity}/records{query}")
         records = [each for each in _listed(told.get("records")) if isinstance(each, dict)]
-        facts = {"activity": bare_guid(activity), "entity": told.get("entity"), "records": records}
+        facts = {"activity": bare_guid(activity), "entity": told.get("entity", entity), "records": records}
         self._observe("records", since, facts)
         return records
 
@@ -319,6 +378,49 @@ class Control:
         }
         self._observe("cleanup", since, facts)
         return deleted
+
+    # Batch and monitoring
+
+    def knows_recurrences(self) -> bool:
+        """Whether the target's jobs have recurrences beyond plain minutes: it then tells a `processing_recurrence`."""
+        return any("processing_recurrence" in each for each in self._known_world().activities)
+
+    def batch(self, activity: str, action: str) -> None:
+        """Do something with a job's batch history.
+
+        Args:
+            activity: the recurring data job.
+            action: `get-status` to have the newest status of its batch jobs fetched into Manage messages (it is there
+                a moment later), `delete-history` to delete the history's records.
+        """
+        self._needs("batch")
+        since = self.times.earliest()
+        self._call("POST", f"/activities/{activity}/batch", {"action": action})
+        self._observe("batch", since, {"activity": bare_guid(activity), "action": action})
+
+    def load(self, activity: str) -> list[dict[str, Any]]:
+        """What the job's monitoring recurrence has sampled, oldest first."""
+        self._needs("monitoring")
+        since = self.times.earliest()
+        samples = _rows(self._call("GET", f"/activities/{activity}/load"), "samples")
+        self._observe("load", since, {"activity": bare_guid(activity), "samples": samples})
+        return samples
+
+    def parameters(self) -> dict[str, Any]:
+        """The framework's parameters."""
+        self._needs("parameters")
+        since = self.times.earliest()
+        told = self._object("GET", "/parameters")
+        self._observe("parameters", since, told)
+        return told
+
+    def set_parameters(self, **parameters: Any) -> dict[str, Any]:
+        """Change parameters of the framework, such as `skip_reprocessing`; all of them as they are then."""
+        self._needs("parameters")
+        since = self.times.earliest()
+        told = {**parameters, **self._object("PATCH", "/parameters", parameters)}
+        self._observe("parameters", since, told)
+        return told
 
     # Planned faults
 
@@ -345,11 +447,12 @@ class Control:
 
         Args:
             operation: one of the journal's words, `*` for any request, or `processing`.
-            kind: of a request status, reset, timeout, truncated or slow; of a message post-processing-failed or stuck.
+            kind: of a request status, reset, timeout, truncated or slow; of a message post-processing-failed, stuck, or
+                dies (its batch job does, while the message is in process).
             activity: only requests (messages) of this recurring data job count.
             position: strikes the so-many-th of them, counted from now on, from 1.
             times: so many in a row; None for all that follow.
-            phase: `before` for no effect, `after` for an effect whose answer is lost.
+            phase: `before` for no effect, `after` for an effect whose answer is lost (dies: records that have landed).
             status: the answer's, with the kind status.
             retry_after: seconds or an HTTP date, with the kind status.
             after_bytes: how much of the body arrives, with the kind truncated.

@@ -6,7 +6,7 @@ So a process that opens a store does what the one before had planned.
 from collections.abc import Callable
 from datetime import datetime
 
-from popreceipt.emulator.store import Due, Store
+from popreceipt.emulator.store import Due, NotKept, Store
 
 Handler = Callable[[str, datetime], None]
 """From a moment's subject and instant to what is done. It is told its own instant, however late it runs."""
@@ -44,13 +44,16 @@ class Agenda:
     def run_next(self, now: datetime) -> Due | None:
         """Do what falls due first, if anything does by now, and say what it was.
 
-        Whatever a handler raises passes through, as `Failed` with the moment it failed at.
+        Whatever a handler raises passes through, as `Failed` with the moment it failed at. It has not failed where
+        only the store could not keep what it did: then the moment is as it was.
         """
         due = self._store.take_due(now)
         if due is None:
             return None
         try:
             self._handlers[due.kind](due.subject, due.at)
+        except NotKept:
+            raise
         except Exception as error:
             raise Failed(due) from error
         return due

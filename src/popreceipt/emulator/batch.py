@@ -1,36 +1,54 @@
 """Batch: recurrences as due moments, and what a run does with imports and exports.
 
 Enqueue and dequeue start nothing; only a run does ("Viewing the status of the batch job for a recurring data job"). A
-recurrence counts from its activity's anchor. A moment is planned only while there is something to do at it, so an idle
-week costs nothing. What is in process stands in the store, not here: another process may go on with it.
+moment is planned only while there is something to do at it, so an idle week costs nothing. What is in process stands in
+the store, not here: another process may go on with it.
+
+A batch job may die over a message, which then stays in process. The next run puts it back to Enqueued and processes it
+again, unless the framework is told to skip that ("Data import/export framework parameters", on recurring integration
+messages that are in process). Only what is known to be abandoned is put back, never what merely takes long.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from enum import Enum
 from typing import Final
 
 import msgspec
 
+from popreceipt.emulator import batch_history
 from popreceipt.emulator import message as life
-from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, Activity
+from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, PACKAGE, Activity
 from popreceipt.emulator.agenda import Agenda
+from popreceipt.emulator.batch_history import BatchHistory
 from popreceipt.emulator.blobs import Blobs
-from popreceipt.emulator.dmf.delimited import UnknownEntity, Unreadable
-from popreceipt.emulator.dmf.entity import Entity, entity_named
-from popreceipt.emulator.dmf.execution import Execution, RecordError
-from popreceipt.emulator.dmf.exporting import payload, synthetic
-from popreceipt.emulator.dmf.importing import Part, examine
+from popreceipt.emulator.dmf.entity import ENTITIES, Entities
+from popreceipt.emulator.dmf.execution import Execution
+from popreceipt.emulator.dmf.exporting import Export, counted, export, fresh, select
+from popreceipt.emulator.dmf.importing import Examiner, Inbound
+from popreceipt.emulator.dmf.problems import UnknownEntity, Unreadable
+from popreceipt.emulator.dmf.project import Project
+from popreceipt.emulator.dmf.staging import Part, failed, land, staged
+from popreceipt.emulator.dmf.xslt import Transformer
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import Message
+from popreceipt.emulator.parameters import parameters_of
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.store import Store
-from popreceipt.vocabulary import ENQUEUED
+from popreceipt.vocabulary import ENQUEUED, POSTPROCESSING_FAILED
 
 TICK: Final = "processing-recurrence"
 PREPARED: Final = "pre-processing-ends"
 FINISHED: Final = "processing-ends"
 """The moments of batch. The subject is an activity, and for the last two also a message."""
+
+
+class Death(Enum):
+    """When a batch job dies over a message: before its records have landed, or after."""
+
+    BEFORE = "before"
+    AFTER = "after"
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -49,6 +67,8 @@ class Batch:
         exported: told of every export run, for the journal.
         fails_afterwards: whether the stage after processing fails for a message. Nothing makes it fail by itself.
         gets_stuck: whether the processing of a message never ends. Nothing makes it stick by itself.
+        dies: whether the batch job dies over a message. Nothing makes it die by itself.
+        entities: those of the world; by default the ones that come along.
     """
 
     def __init__(
@@ -58,22 +78,31 @@ class Batch:
         agenda: Agenda,
         blobs: Blobs,
         guids: Guids,
+        history: BatchHistory,
         *,
         fresh_records: Callable[[Activity], int | None] = lambda _: None,
         exported: Callable[[Activity, Produced, datetime], None] = lambda *_: None,
         fails_afterwards: Callable[[Message], bool] = lambda _: False,
         gets_stuck: Callable[[Message], bool] = lambda _: False,
+        dies: Callable[[Message], Death | None] = lambda _: None,
+        entities: Entities | None = None,
     ) -> None:
         self._store = store
         self._profile = profile
         self._agenda = agenda
         self._blobs = blobs
         self._guids = guids
+        self._history = history
         self._fresh_records = fresh_records
         self._exported = exported
         self._fails_afterwards = fails_afterwards
         self._gets_stuck = gets_stuck
-        self._staged: dict[str, list[Part]] = {}
+        self._dies = dies
+        self._entities = entities if entities is not None else Entities(ENTITIES)
+        self._examiner = Examiner(
+            self._entities, Transformer(profile.xslt_limit), strict=profile.packages_element_order == "strict"
+        )
+        self._staged: dict[str, tuple[datetime, list[Part]]] = {}
         agenda.on(TICK, self._tick)
         agenda.on(PREPARED, self._on_prepared)
         agenda.on(FINISHED, self._on_finished)
@@ -86,23 +115,32 @@ class Batch:
 
     def plan(self, activity: Activity, now: datetime) -> None:
         """Plan the activity's next tick if there will be something to do. What arrives on a tick waits for the next."""
-        if activity.processing_recurrence_minutes is None or not self._has_work(activity):
+        tick = None
+        if activity.processing_recurrence is not None and self._has_work(activity):
+            tick = activity.processing_recurrence.next_after(now, activity.anchor)
+        if tick is None:
             self._agenda.cancel(TICK, activity.id)
-            return
-        period = timedelta(minutes=activity.processing_recurrence_minutes)
-        tick = activity.anchor + ((now - activity.anchor) // period + 1) * period
-        if self._agenda.planned(TICK, activity.id) != tick:
+        elif self._agenda.planned(TICK, activity.id) != tick:
             self._agenda.at(tick, TICK, activity.id)
 
+    def plan_all(self, now: datetime) -> None:
+        """Plan the next ticks of all activities anew, where what there is to do may have changed for all."""
+        for activity in self._store.activities():
+            self.plan(activity, now)
+
     def _has_work(self, activity: Activity) -> bool:
-        return activity.direction == EXPORT or bool(self._store.waiting(activity.id, None))
+        return (
+            activity.direction == EXPORT
+            or bool(self._store.waiting(activity.id, None))
+            or self._may_requeue(activity.id)
+        )
 
     def _tick(self, identifier: str, now: datetime) -> None:
         activity = self._store.activity(identifier)
         if activity is None:
             return
         if activity.direction == IMPORT:
-            self._take(activity, self._store.waiting(activity.id, now), now)
+            self._run(activity, self._store.waiting(activity.id, now), now)
         else:
             fresh = self._fresh_records(activity)
             if fresh is None:
@@ -141,23 +179,33 @@ class Batch:
 
     def process(self, activity: Activity, now: datetime) -> int:
         """Let the import's batch run now: how many messages the run took, good or bad."""
-        messages = self._store.waiting(activity.id, None)
+        return self._run(activity, self._store.waiting(activity.id, None), now)
+
+    def _run(self, activity: Activity, messages: Sequence[Message], now: datetime) -> int:
+        put_back = self._requeue(activity, now)
         self._take(activity, messages, now)
-        return len(messages)
+        return put_back + len(messages)
 
     def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
         in_order = _in_order(activity)
         for message in messages:
-            self._store.put_message(life.taken(message, self._store.next_number("turns")))
+            message = life.taken(message, self._store.next_number("turns"))
+            if in_order:
+                message = self._history.opened(message, batch_history.WAITING, now)
+            self._store.put_message(message)
             if not in_order:
                 self._start(message.id, now)
         self._next_turn(activity.id, now)
 
     def _next_turn(self, activity_id: str, now: datetime) -> None:
-        """Start the next file where nothing is in process and nothing blocks the way."""
-        turns = self._store.taken(activity_id)
-        if turns and not self._is_busy(turns) and not self._is_blocked(activity_id):
-            self._start(turns[0].id, now)
+        """Start the next file where nothing is in process and nothing blocks the way.
+
+        Turns are given in order, so what is in process stands first. A file that was taken in order keeps its turn,
+        though the setting be changed.
+        """
+        first = self._store.first_taken(activity_id)
+        if first is not None and not self._is_busy((first,)) and not self._is_blocked(activity_id):
+            self._start(first.id, now)
 
     def _is_busy(self, turns: Iterable[Message]) -> bool:
         return any(message.status != ENQUEUED for message in turns)
@@ -171,7 +219,7 @@ class Batch:
         message = self._store.message(identifier)
         if message is None:
             return
-        self._store.put_message(life.started(message, now))
+        self._store.put_message(self._history.started(life.started(message, now), now))
         self._agenda.at(now + self._profile.preprocessing, PREPARED, f"{message.activity}/{message.id}")
 
     def _on_prepared(self, subject: str, now: datetime) -> None:
@@ -185,19 +233,42 @@ class Batch:
             return
         try:
             company = self._company(activity, message)
-            parts = examine(activity, message.entity, self._blobs.content(message.blob))
+            parts = self._examine(activity, message)
         except Unreadable as problem:
             if isinstance(problem, UnknownEntity) and self._sticks(message):
-                self._begin(activity, activity.company, message, now)
+                self._begin(activity, activity.company, message, (), now)
                 return
-            self._store.put_message(life.refused(message, now))
+            self._store.put_message(life.refused(message, now, str(problem)))
             self._end(activity_id, identifier, now)
             return
-        execution = self._begin(activity, company, message, now)
+        self._begin(activity, company, message, parts, now)
         if self._gets_stuck(message):
             return
-        self._staged[execution.id] = parts
-        self._agenda.at(now + self._profile.processing, FINISHED, f"{activity_id}/{identifier}")
+        finished = now + self._profile.processing
+        self._remember(identifier, finished, parts, now)
+        self._agenda.at(finished, FINISHED, f"{activity_id}/{identifier}")
+
+    def _remember(self, identifier: str, finished: datetime, parts: list[Part], now: datetime) -> None:
+        """Keep what was read until the processing ends. What should have ended by now, another process has ended."""
+        while self._staged and self._staged[first := next(iter(self._staged))][0] < now:
+            del self._staged[first]
+        self._staged[identifier] = finished, parts
+
+    def _examine(self, activity: Activity, message: Message) -> list[Part]:
+        """What a message's file holds, as the activity's data project expects it."""
+        inbound = Inbound(
+            content=self._blobs.content(message.blob),
+            is_package=activity.type == PACKAGE,
+            entity=message.entity,
+            prefix=str(message.number),
+        )
+        return self._examiner.examine(self._project(activity), inbound)
+
+    def _project(self, activity: Activity) -> Project:
+        project = self._store.project(activity.project)
+        if project is None:
+            raise LookupError(f"The activity {activity.id} has no data project {activity.project!r}.")
+        return project
 
     def _company(self, activity: Activity, message: Message) -> str:
         """The legal entity that the records go to; the message's own counts only where the activity says so."""
@@ -217,27 +288,39 @@ class Batch:
         # A vendor reports that a name with + instead of %20 leaves the message in process for ever.
         return self._profile.enqueue_entity_encoding == "percent-20-only" and "+" in (message.entity or "")
 
-    def _begin(self, activity: Activity, company: str, message: Message, now: datetime) -> Execution:
+    def _begin(
+        self, activity: Activity, company: str, message: Message, parts: Sequence[Part], now: datetime
+    ) -> Execution:
         execution = Execution(id=self._guids.new(), entity=activity.entity, company=company, started=now)
+        execution = staged(execution, parts)
         self._store.put_execution(execution)
         self._store.put_message(life.processing(message, execution.id))
         return execution
 
     def _on_finished(self, subject: str, now: datetime) -> None:
         activity_id, identifier = subject.split("/")
+        _, parts = self._staged.pop(identifier, (now, None))
         message, activity = self._store.message(identifier), self._store.activity(activity_id)
         execution = None if message is None else self._store.execution(message.execution or "")
         if message is None or activity is None or execution is None:
             self._end(activity_id, identifier, now)
             return
-        self._processed(activity_id, identifier, execution, self._parts(activity, message, execution), now)
-
-    def _parts(self, activity: Activity, message: Message, execution: Execution) -> list[Part]:
-        """What pre-processing found in the file; read anew where that was another process."""
-        parts = self._staged.pop(execution.id, None)
-        if parts is not None:
-            return parts
-        return examine(activity, message.entity, self._blobs.content(message.blob))
+        death = self._dies(message)
+        if death is Death.BEFORE:
+            self._abandon(activity, message, now)
+            return
+        try:
+            if parts is None:
+                parts = self._examine(activity, message)
+        except Unreadable as problem:
+            # Read anew by another process than the one that found it good, and no longer there.
+            self._complete(message, failed(execution, str(problem), now), now)
+            return
+        if death is Death.AFTER:
+            self._land(execution, parts, now)
+            self._abandon(activity, message, now)
+            return
+        self._processed(activity_id, identifier, execution, parts, now)
 
     def _processed(
         self, activity_id: str, identifier: str, execution: Execution, parts: list[Part], now: datetime
@@ -246,74 +329,134 @@ class Batch:
         if message is None:
             self._end(activity_id, identifier, now)
             return
-        good = 0
-        errors: list[RecordError] = []
-        for part in parts:
-            self._store.upsert(execution.company, part.entity.name, (part.entity.key,), part.reading.good)
-            good += len(part.reading.good)
-            errors.extend(part.reading.errors)
-        self._store.put_execution(msgspec.structs.replace(execution, completed=now, good=good, errors=tuple(errors)))
+        self._complete(message, self._land(execution, parts, now), now)
+
+    def _land(self, execution: Execution, parts: list[Part], now: datetime) -> Execution:
+        """Write the good records into the target tables; the execution as it has ended."""
+        return land(self._store, execution, parts, now)
+
+    def _complete(self, message: Message, execution: Execution, now: datetime) -> None:
+        self._store.put_execution(execution)
         if self._fails_afterwards(message):
             message = life.failed_afterwards(message, now)
         else:
-            message = life.completed(message, now, with_errors=bool(errors))
+            message = life.completed(message, now, with_errors=bool(execution.errors))
         self._store.put_message(message)
-        self._end(activity_id, identifier, now)
+        self._end(message.activity, message.id, now)
 
     def _end(self, activity_id: str, identifier: str, now: datetime) -> None:
-        if self._profile.ordering_failed_message == "blocks":
-            message, activity = self._store.message(identifier), self._store.activity(activity_id)
-            if message is not None and message.status in life.FAILED and activity is not None and _in_order(activity):
+        """A message has come to its end, or is no longer there: note it, and go on with the next."""
+        message, activity = self._store.message(identifier), self._store.activity(activity_id)
+        if message is not None and message.status in life.FINAL:
+            has_failed = message.status == POSTPROCESSING_FAILED
+            ended = self._history.ended(message, batch_history.ERROR if has_failed else batch_history.FINISHED, now)
+            if ended is not message:
+                self._store.put_message(ended)
+            if (
+                self._profile.ordering_failed_message == "blocks"
+                and message.status in life.FAILED
+                and activity is not None
+                and _in_order(activity)
+            ):
                 self._store.put_setting(_blocked(activity_id), identifier)
         self._next_turn(activity_id, now)
+
+    def resume(self, activity: Activity, now: datetime) -> None:
+        """Go on with an activity from which messages were taken away: others may have waited for them."""
+        if activity.direction == IMPORT:
+            self._next_turn(activity.id, now)
+            self.plan(activity, now)
+
+    # Batch jobs that die
+
+    def _abandon(self, activity: Activity, message: Message, now: datetime) -> None:
+        """The batch job dies over a message. What waits for its turn behind it waits for the next run as well."""
+        self._store.put_message(life.abandoned(self._history.ended(message, batch_history.ERROR, now)))
+        self._store.put_setting(_abandoned(activity.id), "yes")
+        self.plan(activity, now)
+
+    def _may_requeue(self, activity_id: str) -> bool:
+        """Whether a run may find messages to put back. Who is told to skip them leaves them for ever."""
+        if self._store.setting(_abandoned(activity_id)) is None:
+            return False
+        return not parameters_of(self._store).skip_reprocessing
+
+    def _requeue(self, activity: Activity, now: datetime) -> int:
+        """Put back what batch jobs that died have left in process, and start it; in order it is its turn still."""
+        if not self._may_requeue(activity.id):
+            return 0
+        found = [message for message in self._store.taken(activity.id) if message.abandoned]
+        for message in found:
+            self._store.put_message(life.requeued(message))
+            if not _in_order(activity):
+                self._start(message.id, now)
+        self._store.put_setting(_abandoned(activity.id), None)
+        return len(found)
 
     # Exports
 
     def produce(self, activity: Activity, records: int, now: datetime) -> Produced:
-        """Replace the entity's records by so many synthetic ones and let the export's batch run now."""
-        entity = _entity_of(activity)
-        self._store.replace(activity.company, entity.name, (entity.key,), synthetic(self._guids, records))
+        """Replace the records of the project's entities by so many synthetic ones each, and let the batch run now.
+
+        Raises:
+            NotEnough: the keys of an entity do not go so far.
+        """
+        made = fresh(self._project(activity), self._entities, self._guids, records)
+        for entity, rows in made.items():
+            self._store.replace(activity.company, entity.name, entity.keys, rows)
         return self.export(activity, now)
 
     def export(self, activity: Activity, now: datetime) -> Produced:
-        """One run: the records that the entity holds become a file, and the file a message."""
-        entity = _entity_of(activity)
-        records = self._store.records(activity.company, entity.name)
+        """One run: the records that the project's filter finds become a file or package, and that a message."""
+        project = self._project(activity)
+        raw = activity.type == FILE and self._profile.download_file_payload == "raw"
+        selected = select(
+            project, self._entities, lambda entity: self._store.records(activity.company, entity.name)
+        )[: 1 if raw else None]
+        total = sum(len(one.records) for one in selected)
+        identifier, number = self._guids.new(), self._store.next_number()
+        made = Export(None, counted(selected, now), ())
+        # "Preventing uploads when there are no records".
+        if total or not activity.prevent_upload_when_zero_records:
+            made = export(
+                project,
+                selected,
+                raw=raw,
+                description=f"{activity.name}, execution {identifier}",
+                number=number,
+                now=now,
+            )
         execution = Execution(
-            id=self._guids.new(),
-            entity=entity.name,
+            id=identifier,
+            entity=activity.entity,
             company=activity.company,
             started=now,
             completed=now,
-            good=len(records),
+            good=0 if made.errors else total,
+            errors=made.errors,
+            runs=made.runs,
         )
         self._store.put_execution(execution)
-        number = self._store.next_number()
-        content: bytes | None = None
-        # "Preventing uploads when there are no records".
-        if records or not activity.prevent_upload_when_zero_records:
-            content = payload(
-                activity, entity, records, profile=self._profile, execution=execution.id, number=number, now=now
-            )
         message = Message(
             id=self._guids.new(),
             number=number,
             activity=activity.id,
-            entity=entity.name,
-            blob=None if content is None else self._blobs.keep(content, now),
+            entity=activity.entity,
+            blob=None if made.content is None else self._blobs.keep(made.content, now),
             enqueued=now,
             started=now,
             completed=now,
-            batch_status="Finished",
             execution=execution.id,
-            total_records=len(records),
-            uploaded=content is not None,
-            queued=content is not None or self._profile.zero_records_no_file_answer != "204",
+            total_records=total,
+            uploaded=made.content is not None,
+            queued=made.content is not None or self._profile.zero_records_no_file_answer != "204",
             visible_from=now,
         )
+        outcome = batch_history.ERROR if made.errors else batch_history.FINISHED
+        message = self._history.opened(message, outcome, now)
         self._store.put_message(message)
-        sha256 = None if content is None else hashlib.sha256(content).hexdigest()
-        produced = Produced(message, len(records), sha256)
+        sha256 = None if made.content is None else hashlib.sha256(made.content).hexdigest()
+        produced = Produced(message, total, sha256)
         self._exported(activity, produced, now)
         return produced
 
@@ -328,8 +471,6 @@ def _blocked(activity_id: str) -> str:
     return f"blocked/{activity_id}"
 
 
-def _entity_of(activity: Activity) -> Entity:
-    entity = entity_named(activity.entity)
-    if entity is None:
-        raise LookupError(f"The activity {activity.id} has the entity {activity.entity!r}, which no world has.")
-    return entity
+def _abandoned(activity_id: str) -> str:
+    """The setting that says of an activity that messages of it may have been abandoned."""
+    return f"abandoned/{activity_id}"

@@ -9,8 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any, Final
 
+import msgspec
+
 from popreceipt.emulator import problems
 from popreceipt.emulator.http import Interruption, Response
+from popreceipt.emulator.store import Store
 from popreceipt.vocabulary import ACTIONS, TOKEN, operation_of
 
 ANY: Final = "*"
@@ -32,6 +35,7 @@ SLOW: Final = "slow"
 # What a message can meet with.
 POST_PROCESSING_FAILED: Final = "post-processing-failed"
 STUCK: Final = "stuck"
+DIES: Final = "dies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class Fault:
     It strikes the matching requests (for `processing`: messages) number `position`, from 1, counted since it was
     planned, and those that follow until it has had `times` of them; all of them where `times` is None. `activity` None
     matches every activity. With the phase `before` nothing takes effect; with `after` the effect is there and the
-    answer is lost or replaced.
+    answer is lost or replaced. (A batch job that dies: before its message's records have landed, or after.)
     """
 
     id: str
@@ -67,8 +71,7 @@ class Fault:
         return number >= self.position and (self.times is None or number < self.position + self.times)
 
 
-@dataclass(slots=True)
-class _Planned:
+class _Planned(msgspec.Struct):
     """A fault, how many requests have matched it, and how many it has struck."""
 
     fault: Fault
@@ -76,55 +79,102 @@ class _Planned:
     hits: int = 0
 
 
-class FaultPlan:
-    """What was planned, in the order of planning. Of several faults that are due at once the first strikes."""
+class _Plan(msgspec.Struct):
+    """All of them, and the number of the last ID that was made up."""
 
-    def __init__(self) -> None:
-        self._planned: list[_Planned] = []
-        self._numbers = count(1)
+    planned: list[_Planned] = []
+    last_number: int = 0
+
+
+_plan_in = msgspec.json.Decoder(_Plan).decode
+
+_SETTING: Final = "faults"
+
+
+class FaultPlan:
+    """What was planned, in the order of planning. Of several faults that are due at once the first strikes.
+
+    It stands in the store, so that every process on it counts alike, and what is undone was not counted.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._text: str | None = None
+        self._plan = _Plan()
 
     def __len__(self) -> int:
-        return len(self._planned)
+        return len(self._current().planned)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (asdict(each.fault) | {"hits": each.hits} for each in self._planned)
+        return (asdict(each.fault) | {"hits": each.hits} for each in self._current().planned)
 
     def has(self, identifier: str) -> bool:
         """Whether a fault of this ID is planned."""
-        return any(each.fault.id == identifier for each in self._planned)
+        return any(each.fault.id == identifier for each in self._current().planned)
 
     def new_id(self) -> str:
         """An ID that no fault of the plan has."""
-        return next(made for number in self._numbers if not self.has(made := f"fault-{number}"))
+        plan = self._held()
+        taken = {each.fault.id for each in plan.planned}
+        plan.last_number = next(one for one in count(plan.last_number + 1) if f"fault-{one}" not in taken)
+        self._keep(plan)
+        return f"fault-{plan.last_number}"
 
     def add(self, fault: Fault) -> dict[str, Any]:
         """Plan a fault and tell it as the plan lists it."""
-        self._planned.append(_Planned(fault))
+        plan = self._held()
+        plan.planned.append(_Planned(fault))
+        self._keep(plan)
         return asdict(fault) | {"hits": 0}
 
     def clear(self) -> None:
-        """Forget every fault."""
-        self._planned.clear()
+        """Forget every fault. No ID is made up twice."""
+        plan = self._held()
+        if plan.planned:
+            self._keep(_Plan(last_number=plan.last_number))
 
     def for_request(self, path: str) -> Fault | None:
         """The fault that a request to this path meets with. Each request is asked about once: it is counted."""
-        return self._struck(*operation_of(path)) if self._planned else None
+        return self._struck(*operation_of(path)) if self._current().planned else None
 
     def for_message(self, activity: str, kind: str) -> Fault | None:
         """The fault of this kind that a message of an import meets with. It is counted as well."""
-        return self._struck(PROCESSING, activity, kind) if self._planned else None
+        return self._struck(PROCESSING, activity, kind) if self._current().planned else None
 
     def _struck(self, operation: str, activity: str | None, kind: str | None = None) -> Fault | None:
-        due: _Planned | None = None
-        for each in self._planned:
-            if each.fault.matches(operation, activity) and kind in {None, each.fault.kind}:
-                each.matched += 1
-                if due is None and each.fault.strikes_at(each.matched):
-                    due = each
-        if due is None:
+        plan = self._held()
+        matching = [
+            each for each in plan.planned if each.fault.matches(operation, activity) and kind in {None, each.fault.kind}
+        ]
+        if not matching:
             return None
-        due.hits += 1
-        return due.fault
+        due: _Planned | None = None
+        for each in matching:
+            each.matched += 1
+            if due is None and each.fault.strikes_at(each.matched):
+                due = each
+        if due is not None:
+            due.hits += 1
+        self._keep(plan)
+        return None if due is None else due.fault
+
+    def _current(self) -> _Plan:
+        """The plan as it is now, to be read."""
+        text = self._store.setting(_SETTING)
+        if text != self._text:
+            self._text, self._plan = text, _plan_of(text)
+        return self._plan
+
+    def _held(self) -> _Plan:
+        """The plan, to be changed: until the end of the unit of work nobody else changes it."""
+        return _plan_of(self._store.held_setting(_SETTING))
+
+    def _keep(self, plan: _Plan) -> None:
+        self._store.put_setting(_SETTING, msgspec.json.encode(plan).decode("utf-8"))
+
+
+def _plan_of(text: str | None) -> _Plan:
+    return _Plan() if text is None else _plan_in(text)
 
 
 def struck(fault: Fault, path: str, answer: Response | None) -> Response:

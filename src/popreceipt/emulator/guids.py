@@ -2,8 +2,14 @@
 
 import random
 import re
+from typing import Final
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+# A version 4 GUID (RFC 9562, section 5.4): the version's four bits and the variant's two are given, the rest is free.
+_FIXED: Final = 0x00000000_0000_4000_8000_000000000000
+_FREE: Final = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
 
 
 class Guids:
@@ -15,9 +21,8 @@ class Guids:
 
     def new(self) -> str:
         """The next one."""
-        digits = f"{self._source.getrandbits(128):032x}"
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        digits = f"{self._source.getrandbits(128) & _FREE | _FIXED:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def digits(self, count: int) -> str:
         """So many hexadecimal digits, in upper case."""

@@ -4,10 +4,14 @@ The server and the in-process transport both make a `Request` and send back the 
 tell which way it was called.
 """
 
-import json
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote_plus
+
+import msgspec
 
 JSON = "application/json; charset=utf-8"
 
@@ -36,14 +40,19 @@ class Request:
                 return value
         return None
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> Mapping[str, str]:
         """The query's parameters, names in lower case, the first of equal ones; `+` and `%20` are both a blank."""
-        found: dict[str, str] = {}
-        for part in self.query.split("&"):
-            name, _, value = part.partition("=")
-            if name:
-                found.setdefault(unquote_plus(name).lower(), unquote_plus(value))
-        return found
+        return _parameters(self.query)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parameters(query: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            found.setdefault(unquote_plus(name).lower(), unquote_plus(value))
+    return MappingProxyType(found)  # it is shared by all requests with this query
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +81,8 @@ class Response:
     @classmethod
     def of_json(cls, status: int, value: Any, *headers: tuple[str, str]) -> "Response":
         """An answer whose body is this value as JSON."""
-        return cls(status, (("content-type", JSON), *headers), json.dumps(value, ensure_ascii=False).encode("utf-8"))
+        return cls(status, (("content-type", JSON), *headers), _encode(value))
+
+
+_encode = msgspec.json.Encoder().encode
+

@@ -37,6 +37,7 @@ class Event(Enum):
     COMPLETE = auto()
     COMPLETE_WITH_ERRORS = auto()
     FAIL_AFTERWARDS = auto()
+    REQUEUE = auto()
 
 
 AFTER: Final = {
@@ -56,6 +57,7 @@ AFTER: Final = {
     (PROCESSING, Event.COMPLETE): PROCESSED,
     (PROCESSING, Event.COMPLETE_WITH_ERRORS): PROCESSED_WITH_ERRORS,
     (PROCESSING, Event.FAIL_AFTERWARDS): POSTPROCESSING_FAILED,
+    (PROCESSING, Event.REQUEUE): ENQUEUED,
 }
 """Every step there is: (status, event) to the next status."""
 
@@ -93,7 +95,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     batch_run: str | None = None
     # Imports: the place among those that runs have taken; where files go in order it still waits for its turn.
     turn: int | None = None
+    # The batch job died while this was in process, and no run has put it back yet.
+    abandoned: bool = False
     retries: int = 0
+    # Why pre-processing refused it, as a consultant reads it.
+    problem: str | None = None
     # Exports.
     total_records: int | None = None
     uploaded: bool = False
@@ -150,12 +156,12 @@ def taken(message: Message, turn: int) -> Message:
 
 def started(message: Message, now: datetime) -> Message:
     """The message once its pre-processing has begun."""
-    return _step(message, Event.PREPROCESS, started=now, batch_status="Executing")
+    return _step(message, Event.PREPROCESS, started=now)
 
 
-def refused(message: Message, now: datetime) -> Message:
-    """The message once pre-processing has found that its file cannot be read or belongs nowhere."""
-    return _step(message, Event.REFUSE, completed=now, batch_status="Finished")
+def refused(message: Message, now: datetime, problem: str | None = None) -> Message:
+    """The message once pre-processing has found that its file cannot be read or belongs nowhere, and why."""
+    return _step(message, Event.REFUSE, completed=now, problem=problem)
 
 
 def processing(message: Message, execution: str) -> Message:
@@ -166,12 +172,32 @@ def processing(message: Message, execution: str) -> Message:
 def completed(message: Message, now: datetime, *, with_errors: bool) -> Message:
     """The message once the import has ended."""
     event = Event.COMPLETE_WITH_ERRORS if with_errors else Event.COMPLETE
-    return _step(message, event, completed=now, batch_status="Finished")
+    return _step(message, event, completed=now)
 
 
 def failed_afterwards(message: Message, now: datetime) -> Message:
     """The message once the stage after processing has failed."""
-    return _step(message, Event.FAIL_AFTERWARDS, completed=now, batch_status="Error")
+    return _step(message, Event.FAIL_AFTERWARDS, completed=now)
+
+
+def abandoned(message: Message) -> Message:
+    """The message once the batch job has died over it: in process still, though nobody works on it."""
+    return msgspec.structs.replace(message, abandoned=True)
+
+
+def requeued(message: Message) -> Message:
+    """The message once a run has put it back that found it abandoned.
+
+    It keeps its turn, so that it stays in front of the files that had to wait for it.
+    """
+    return _step(
+        message,
+        Event.REQUEUE,
+        abandoned=False,
+        retries=message.retries + 1,
+        started=None,
+        execution=None,
+    )
 
 
 def _step(message: Message, event: Event, **changes: Any) -> Message:

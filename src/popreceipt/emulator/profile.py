@@ -56,10 +56,14 @@ class Profile:
     """Virtual time that an imported message spends in Preprocessing."""
     processing: timedelta = timedelta(seconds=2)
     """Virtual time that it then spends in Processing."""
+    xslt_limit: timedelta = timedelta(seconds=10)
+    """Real time that the style sheets of one file may take. The emulator stands still for so long."""
+    batch_fetch: timedelta = timedelta(seconds=1)
+    """Virtual time until the batch job's status that was asked for is in Manage messages."""
     on_premises: bool = False
     """The integration does not exist on-premises: every connector route sends the caller to a sign-in page."""
     platform_update_12: bool = True
-    """Before it there was no GetMessageStatus, and nothing in the two columns of an export."""
+    """Before it there was no GetMessageStatus, and nothing in the columns on batch and on an export's records."""
 
     # Enqueue.
     enqueue_message_id_form: str = _open(
@@ -189,8 +193,16 @@ class Profile:
         "processing.unknown-company", "preprocessing-error ignored", "a company that does not exist"
     )
     processing_empty_body: str = _open("processing.empty-body", "preprocessing-error 400", "an upload of no bytes")
+    packages_element_order: str = _open(
+        "packages.element-order", "any strict", "elements of a package's XML files out of the data contract's order"
+    )
     ordering_failed_message: str = _open(
         "ordering.failed-message", "goes-on blocks", "process in order, after a failed message"
+    )
+
+    # Batch.
+    batch_status_before_fetch: str = _open(
+        "batch.status-before-fetch", "blank newest", "the batch job's status that nobody has fetched yet"
     )
 
     # Refusals.
@@ -239,6 +251,8 @@ _PERIODS = {
     "token_lifetime_seconds": "token_lifetime",
     "preprocessing_seconds": "preprocessing",
     "processing_seconds": "processing",
+    "batch_fetch_seconds": "batch_fetch",
+    "xslt_limit_seconds": "xslt_limit",
 }
 
 
@@ -262,8 +276,9 @@ def load_profile(name_or_file: str) -> Profile:
     """A profile by name, by a dialect's name, or from a TOML file.
 
     The file's table `[points]` has open points by name, its table `[parameters]` periods in seconds (`lease_seconds`,
-    `retention_seconds`, `token_lifetime_seconds`, `preprocessing_seconds`, `processing_seconds`), `body_limit` in
-    bytes, and `on_premises` and `platform_update_12`; `base` at the top names the profile it starts from.
+    `retention_seconds`, `token_lifetime_seconds`, `preprocessing_seconds`, `processing_seconds`,
+    `batch_fetch_seconds`, `xslt_limit_seconds`), `body_limit` in bytes, and `on_premises` and `platform_update_12`;
+    `base` at the top names the profile it starts from.
 
     Raises:
         UsageError: no such profile, or the file cannot be read or says something unknown.

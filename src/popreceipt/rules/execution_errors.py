@@ -3,13 +3,30 @@
 Executions are only compared, never read. Which records are bad is known from the file that was handed in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from popreceipt import vocabulary
-from popreceipt.rules.facts import ExecutionErrors, ExecutionId
+from popreceipt.rules.facts import EntityDetail, ExecutionErrors, ExecutionId
+from popreceipt.rules.files import ENTITY
 from popreceipt.rules.imports import COMPLETED, Import, gate_or_gateway, is_execution, trusted
+from popreceipt.rules.landing import Part
+from popreceipt.rules.projects import BAD, UNSURE
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.rule import ASK, CLIENT_OBSERVED, INFERRED, MUST, SHOULD, article, client, package_api, rule
+from popreceipt.rules.rule import (
+    ASK,
+    CLIENT_OBSERVED,
+    CREATE_ACTIVITY,
+    INFERRED,
+    MUST,
+    PROCESS,
+    PROJECTS,
+    SHOULD,
+    article,
+    client,
+    microsoft,
+    package_api,
+    rule,
+)
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 ERRORS_SECTION = "API to get the list of execution errors"
@@ -59,6 +76,83 @@ def lists_every_bad_record(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"{bad} bad records, and only {len(ids)} ids among the errors", first, call)
         else:
             yield held("every bad record is listed", first, call)
+
+
+@rule(
+    "execution-errors.lists-bad-records-of-every-entity",
+    text="The errors of an execution over several entities list every record of each that could not be taken.",
+    source=article(ERRORS_SECTION),
+    reading="Counted over all entities, as far as their fields are told: a record without its key or a mandatory "
+    "value, or with a text longer than its field, is bad. Not where an error stops an execution unit or a level.",
+    level=MUST,
+    statements=(59,),
+    needs=(PROJECTS, CREATE_ACTIVITY, PROCESS),
+)
+def lists_bad_records_of_every_entity(journal: Readings) -> Iterator[Finding]:
+    """Each list of errors of an execution that belongs to a package of several entities, after its end."""
+    landings = {each.message.id: each for each in journal.landings if len(each.parts) > 1}
+    for call in journal.execution_errors if landings else ():
+        names = journal.imports.executions.get(call.execution or "", ())
+        landing = landings.get(names[0]) if len(names) == 1 else None
+        if landing is None or not call.ok or journal.imports.gone(landing.message, call.answered):
+            continue
+        end = landing.message.ended_before(landing.message.at(call))
+        bad = {part.entity.entity: sum(each.verdict == BAD for each in part.records) for part in landing.parts}
+        if end is None or end.state not in COMPLETED or any(part.entity.stops for part in landing.parts):
+            continue
+        total = sum(bad.values())
+        if len([each for each in bad.values() if each]) < 2:
+            continue
+        if len(call.entries) < total:
+            counted = ", ".join(f"{number} of {name}" for name, number in bad.items())
+            yield violated(
+                f"{len(call.entries)} errors for {total} bad records: {counted}", landing.message.enqueue, call
+            )
+        else:
+            yield held("every bad record is listed", landing.message.enqueue, call)
+
+
+@rule(
+    "execution-errors.details-by-entity",
+    text="The details of an execution name each entity, and count its records that were taken and that failed.",
+    source=microsoft("Data import and export jobs overview", "Validate that the job ran as expected"),
+    reading="As jobstatus tells them; the article means the job history. The numbers are those of the file where none "
+    "failed, and for Customer groups, of which it is known which are bad.",
+    level=SHOULD,
+    provenance=CLIENT_OBSERVED,
+    statements=(59,),
+    needs=(PROJECTS, CREATE_ACTIVITY, PROCESS),
+)
+def details_by_entity(journal: Readings) -> Iterator[Finding]:
+    """Each answer of jobstatus about an import of a data project that has come to its end."""
+    for landing in journal.landings:
+        for sighting in landing.message.jobs:
+            call = sighting.call
+            if call is None or sighting.state not in COMPLETED or call.details is None:
+                continue
+            told = {each.entity.strip().casefold(): each for each in call.details}
+            wrong = next((said for part in landing.parts if (said := _miscounted(part, told, sighting.state))), None)
+            if wrong is None:
+                yield held("every entity is there, with its numbers", landing.message.enqueue, call)
+            else:
+                yield violated(wrong, landing.message.enqueue, call)
+
+
+def _miscounted(part: Part, told: Mapping[str, EntityDetail], state: str) -> str | None:
+    detail = told.get(part.entity.name)
+    if detail is None:
+        return f"nothing is told of {part.entity.entity}"
+    bad = sum(each.verdict == BAD for each in part.records)
+    settled = part.entity.name == ENTITY and not any(each.verdict == UNSURE for each in part.records)
+    if part.entity.stops or not (settled or state == vocabulary.PROCESSED):
+        return None
+    for what, number, counted in (
+        ("taken", len(part.records) - bad, detail.landed),
+        ("failed", bad, detail.failed),
+    ):
+        if counted is not None and counted != number:
+            return f"{counted} records of {part.entity.entity} {what}, and {number} in the file"
+    return None
 
 
 @rule(

@@ -150,6 +150,7 @@ class StatusAnswer(Call, gc=False):
     `value` is the state as written, `state` the documentation's name for it (None where it is none). `shaped` says
     whether the answer has the members that clients rely on. `number` is set where the state came as a number. `bare`
     says that the message was asked for by a GUID as it stands in the messages grid: no braces, no quotes, lower case.
+    `details` are what jobstatus says of each entity, None where it says nothing of any.
     """
 
     message: str | None = None
@@ -160,6 +161,17 @@ class StatusAnswer(Call, gc=False):
     execution: str | None = None
     null: bool = False
     bare: bool = True
+    details: "tuple[EntityDetail, ...] | None" = None
+
+
+class EntityDetail(msgspec.Struct, frozen=True, gc=False):
+    """What jobstatus says of one entity of an execution; None for a number or an instant that it does not tell."""
+
+    entity: str
+    landed: int | None
+    failed: int | None
+    started: datetime | None
+    completed: datetime | None
 
 
 class ExecutionId(Call, gc=False):
@@ -243,13 +255,35 @@ class Rows(msgspec.Struct, gc=False):
 
 
 class Records(msgspec.Struct, gc=False):
-    """What an activity's entity held in its target table between `since` and `at`."""
+    """What an activity's entity held in its target table between `since` and `at`; `entity` as far as it was told."""
 
     activity: str
     since: datetime
     at: datetime
     records: tuple[Mapping[str, Any], ...]
     place: float = 0
+    entity: str | None = None
+
+
+class ProjectSeen(msgspec.Struct, gc=False):
+    """What the control plane said of a data project between `since` and `at`; `created` as in `Activity`."""
+
+    id: str
+    since: datetime
+    at: datetime
+    created: bool
+    settings: Mapping[str, Any]
+    place: float = 0
+
+
+class FieldTold(msgspec.Struct, frozen=True, gc=False):
+    """A field of an entity as the world describes it; `length` is the most characters, None for any number."""
+
+    name: str
+    type: str
+    length: int | None
+    key: bool
+    mandatory: bool
 
 
 class Cleanup(msgspec.Struct, gc=False):
@@ -267,13 +301,15 @@ class Cleanup(msgspec.Struct, gc=False):
 class Disturbance(msgspec.Struct, gc=False):
     """Processing that was made to fail on purpose: on one recurring data job, on all where `activity` is None.
 
-    It began after `since` and after its place in the journal, and was over by `end_place`.
+    It began after `since` and after its place in the journal, and was over by `end_place`. `kind` is how it fails, in
+    the control plane's words.
     """
 
     activity: str | None
     since: datetime
     place: float
     end_place: float
+    kind: str = ""
 
 
 class ProcessRun(msgspec.Struct, gc=False):
@@ -286,6 +322,50 @@ class ProcessRun(msgspec.Struct, gc=False):
     since: datetime
     at: datetime
     processed: int
+    place: float = 0
+
+
+class BatchAction(msgspec.Struct, gc=False):
+    """What was done with the batch history of one recurring data job: `get-status` or `delete-history`.
+
+    `place` breaks ties on a clock that stands, as in `Activity`.
+    """
+
+    activity: str
+    since: datetime
+    at: datetime
+    action: str
+    place: float = 0
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """What a monitoring recurrence saw of a queue at an instant; `oldest` is None where it says that nothing waits."""
+
+    at: datetime
+    waiting: int
+    oldest: timedelta | None
+    in_process: int
+
+
+class Load(msgspec.Struct, gc=False):
+    """All samples of one recurring data job's monitoring recurrence, as told between `since` and `at`.
+
+    `place` breaks ties on a clock that stands, as in `Activity`.
+    """
+
+    activity: str
+    since: datetime
+    at: datetime
+    samples: tuple[Sample, ...]
+    place: float = 0
+
+
+class Parameters(msgspec.Struct, gc=False):
+    """The framework's parameters as told between `since` and `at`; None where the answer has no such member."""
+
+    since: datetime
+    at: datetime
+    skip_reprocessing: bool | None
     place: float = 0
 
 

@@ -151,6 +151,41 @@ def manifest_entries(content: bytes) -> list[dict[str, str]] | None:
     return reading.entries
 
 
+def alphabetical(content: bytes) -> bool | None:
+    """Whether the elements within each element of a document stand in alphabetical order; None for what is no XML."""
+    if len(content) > LARGEST_MANIFEST:
+        return None
+    reading = _Order()
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = reading.start
+    parser.EndElementHandler = reading.end
+    try:
+        parser.Parse(content, True)
+    except (expat.ExpatError, _RefusedError, ValueError):
+        return None
+    return reading.kept
+
+
+class _Order:
+    """Compares each element with the one before it on the same level."""
+
+    def __init__(self) -> None:
+        self.kept = True
+        self._latest = [""]
+
+    def start(self, name: str, _attributes: dict[str, str]) -> None:
+        local = name.rpartition(" ")[2]
+        if local < self._latest[-1]:
+            self.kept = False
+        self._latest[-1] = local
+        self._latest.append("")
+        if len(self._latest) > DEEPEST:
+            raise _RefusedError
+
+    def end(self, _name: str) -> None:
+        self._latest.pop()
+
+
 class _RefusedError(Exception):
     """The document holds what no manifest needs."""
 
@@ -199,7 +234,7 @@ def _record(columns: Sequence[str], row: Sequence[str], place: int) -> tuple[Rec
     """A record, and whether it is good, bad or unsure by itself."""
     values = dict(zip(columns, row, strict=False))
     record = Record(place, values.get(KEY, ""), values.get(DESCRIPTION, ""), values.get(TERMS, ""))
-    verdicts = {_fits(record.key, KEY_LENGTH), _fits(record.description, DESCRIPTION_LENGTH)}
+    verdicts = {fits(record.key, KEY_LENGTH), fits(record.description, DESCRIPTION_LENGTH)}
     if not record.key:
         verdicts.add("bad")
     elif not record.key.strip() or len(row) != len(columns):
@@ -210,7 +245,7 @@ def _record(columns: Sequence[str], row: Sequence[str], place: int) -> tuple[Rec
     return record, "good"
 
 
-def _fits(text: str, most: int) -> str:
+def fits(text: str, most: int) -> str:
     """Whether a text is certainly short enough (good), certainly too long (bad), or it depends on the counting."""
     if len(text.strip()) > most:
         return "bad"

@@ -9,14 +9,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from popreceipt import vocabulary
-from popreceipt.rules.facts import Activity, Call, Cleanup, Enqueue, ProcessRun, Records, Rows, StatusAnswer, extended
-from popreceipt.rules.files import ENTITY, ParsedFile, records_of
+from popreceipt.rules.facts import Activity, Call, Enqueue, ProcessRun, StatusAnswer, extended
+from popreceipt.rules.files import (
+    ENTITY,
+    MANIFEST,
+    PACKAGE_HEADER,
+    ParsedFile,
+    alphabetical,
+    members_of,
+    records_of,
+)
 from popreceipt.rules.reader import instant_of
+from popreceipt.rules.recurrence import Pattern, Untold, pattern_in
 
 if TYPE_CHECKING:
     from popreceipt.rules.readings import Readings
@@ -81,7 +90,9 @@ class Row(Moment, frozen=True, gc=False):
 class Recurrence:
     """When the batch of one recurring data job runs, from one reset or change of its recurrence to the next.
 
-    The n-th tick (n from 1) lies n periods after the origin, which is known to lie between `first` and `last`.
+    The n-th tick (n from 1) lies n periods after the origin, which is known to lie between `first` and `last`. One
+    whose ticks are not so (it has a start, weekdays, months or an end) has a `pattern` and no `period`: here such a
+    batch may always have run, and module `batch` asks the pattern.
     """
 
     def __init__(
@@ -92,11 +103,13 @@ class Recurrence:
         origin: tuple[datetime, datetime] | None,
         until: datetime,
         runs: list[ProcessRun],
+        pattern: Pattern | None = None,
     ) -> None:
         self.period = period
+        self.pattern = pattern
         self.until = until
         self.origin = origin
-        self._told = told
+        self.told = told
         self._runs = runs
         self._run_ends = [each.at for each in runs]
         self._run_places = [each.place for each in runs]
@@ -118,11 +131,23 @@ class Recurrence:
         if end.by >= self.until or self.ran_on_purpose(start, end):
             return True
         if self.period is None:
-            return not self._told
+            return not self.told
         if self.origin is None:
             return True
         first, last = self.origin
         return max(1, _ceiling(start.since - last, self.period)) <= (end.by - first) // self.period
+
+    def first_after(self, instant: datetime) -> datetime:
+        """The earliest instant at which the batch may run, if something is there from an instant on."""
+        place = bisect_left(self._run_ends, instant)
+        on_purpose = self._runs[place].since if place < len(self._runs) else _NEVER
+        if self.period is None:
+            return min(on_purpose, self.until) if self.told else instant
+        if self.origin is None:
+            return instant
+        first, last = self.origin
+        steps = max(1, _ceiling(instant - last, self.period))
+        return min(on_purpose, self.until, first + steps * self.period)
 
     def ticks_between(self, start: datetime, end: datetime) -> int:
         """How many ticks certainly lie after `start` and before `end`."""
@@ -205,7 +230,7 @@ class Import:
         """The first sight of it in another state than Enqueued."""
         return next((each for each in self.seen if each.state != vocabulary.ENQUEUED), None)
 
-    def at(self, fact: Call | Rows | Records | Cleanup) -> Moment:
+    def at(self, fact: "Call | Told") -> Moment:
         """When a call took effect, or an observation was made, to be compared with what was seen of this message."""
         return moment_of(fact, in_line=self.in_line)
 
@@ -238,7 +263,8 @@ class Imports:
             settings = history.settings(each.seq) if history is not None else _NO_SETTINGS
             recurrence = history.recurrence(each.seq) if history is not None else _UNKNOWN
             in_line = self.in_line(each.activity or "")
-            made = Import(each, each.message, settings, recurrence, _sound_file(each, settings), in_line=in_line)
+            file = _sound_file(each, settings) if journal.project_of.plain(each.activity) else None
+            made = Import(each, each.message, settings, recurrence, file, in_line=in_line)
             self.by_id[each.message] = made
         for message in twice:
             del self.by_id[message]
@@ -267,6 +293,11 @@ class Imports:
         """All settings of a recurring data job as told before a place in the journal; none where nobody told."""
         history = self._histories.get(activity or "")
         return history.settings(place) if history is not None else {}
+
+    def recurrence(self, activity: str, place: float) -> Recurrence:
+        """The recurrence of a job that held at a place in the journal."""
+        history = self._histories.get(activity)
+        return history.recurrence(place) if history is not None else _UNKNOWN
 
     def in_line(self, activity: str) -> bool:
         """Whether what was done with a job was done one after another, in the order of the journal.
@@ -384,13 +415,9 @@ class _History:
             self._settings.append(merged)
         self._starts: list[float] = []
         self._recurrences: list[Recurrence] = []
-        changes = _changes(observed, list(zip(journal.reset_places, journal.reset_spans, strict=True)))
-        for place, (start, _, origin, minutes) in enumerate(changes):
-            until = changes[place + 1][1] if place + 1 < len(changes) else _NEVER
-            told = minutes is not _UNTOLD
-            period = timedelta(minutes=minutes) if told and minutes else None
+        for start, recurrence in recurrences(journal, observed, PROCESSING_JOB, runs):
             self._starts.append(start)
-            self._recurrences.append(Recurrence(period, told=told, origin=origin, until=until, runs=runs))
+            self._recurrences.append(recurrence)
 
     def settings(self, place: float) -> Mapping[str, Any]:
         told = bisect_right(self._places, place)
@@ -401,39 +428,63 @@ class _History:
         return self._recurrences[told - 1] if told else _UNKNOWN
 
 
-_UNTOLD: Final = -1.0
+PROCESSING_JOB: Final = "processing"
+MONITORING_JOB: Final = "monitoring"
+"""The two recurrences of a recurring data job, as the names of its settings begin."""
+
 _NO_SETTINGS: Final[Mapping[str, Any]] = {}
 
 _UNKNOWN: Final = Recurrence(None, told=False, origin=None, until=_NEVER, runs=[])
 
 _Span = tuple[datetime, datetime]
-_Change = tuple[float, datetime, _Span | None, float]
+_Told = Pattern | Untold | None
+_Change = tuple[float, datetime, _Span | None, _Told]
 
 
-def _changes(observed: list[Activity], resets: list[tuple[float, _Span]]) -> list[_Change]:
+def recurrences(
+    journal: "Readings", observed: list[Activity], job: str, runs: list[ProcessRun]
+) -> Iterator[tuple[float, Recurrence]]:
+    """A job's recurrences one after another, each with the place in the journal from which on it held."""
+    changes = _changes(observed, list(zip(journal.reset_places, journal.reset_spans, strict=True)), job)
+    for place, (start, _, origin, told) in enumerate(changes):
+        until = changes[place + 1][1] if place + 1 < len(changes) else _NEVER
+        pattern = told if isinstance(told, Pattern) else None
+        period = pattern.period if pattern is not None else None
+        yield (
+            start,
+            Recurrence(
+                period,
+                told=told is None or period is not None,
+                origin=origin,
+                until=until,
+                runs=runs,
+                pattern=pattern if period is None else None,
+            ),
+        )
+
+
+def _changes(observed: list[Activity], resets: list[tuple[float, _Span]], job: str) -> list[_Change]:
     """Which recurrence held from when on.
 
-    Each has the place and the time of its start, the bounds of its origin (None: unknown) and its minutes.
+    Each has the place and the time of its start, the bounds of its origin (None: unknown) and what was told of it.
     """
     found: list[_Change] = []
-    first_minutes: float | None = None
     events: list[tuple[float, Activity | _Span]] = [*resets, *((each.place, each) for each in observed)]
     events.sort(key=lambda each: each[0])
     last_reset: _Span | None = None
     for place, event in events:
         if isinstance(event, tuple):
             last_reset = event
-            if found and first_minutes is not None:
-                found.append((place, event[0], event, first_minutes))
+            if found:
+                found.append((place, event[0], event, found[0][3]))
             continue
-        minutes = float(event.settings.get("processing_recurrence_minutes", _UNTOLD) or 0.0)
-        if first_minutes is None:
-            first_minutes = minutes
+        told = pattern_in(event.settings, job)
+        if not found:
             origin = (event.since, event.at) if event.created else last_reset
-            found.append((place, event.since, origin, minutes))
-        elif minutes not in (found[-1][3], _UNTOLD):
+            found.append((place, event.since, origin, told))
+        elif told not in (found[-1][3], Untold()):
             # From when a changed recurrence counts is open.
-            found.append((place, event.since, None, minutes))
+            found.append((place, event.since, None, told))
     return found
 
 
@@ -453,7 +504,15 @@ def _sound_file(enqueue: Enqueue, settings: Mapping[str, Any]) -> ParsedFile | N
     file = records_of(content) if content else None
     if file is None or file.kind != {"file": "csv", "package": "package"}.get(str(kind)):
         return None
+    if file.kind == "package" and not ordered(content or b""):
+        return None
     return file
+
+
+def ordered(package: bytes) -> bool:
+    """Whether the elements of a package's XML files stand in the order in which every service takes them."""
+    parts = members_of(package, (MANIFEST, PACKAGE_HEADER)) or {}
+    return all(alphabetical(each) is not False for each in parts.values())
 
 
 def plus_in_entity(query: str) -> bool:
@@ -483,7 +542,15 @@ def _when(sighting: Sighting) -> tuple[datetime, float]:
     return sighting.by, sighting.place
 
 
-def moment_of(fact: Call | Rows | Records | Cleanup, *, in_line: bool) -> Moment:
+class Told(Protocol):
+    """What an observation of the journal becomes: something that was so at some instant between `since` and `at`."""
+
+    since: datetime
+    at: datetime
+    place: float
+
+
+def moment_of(fact: Call | Told, *, in_line: bool) -> Moment:
     """When a call took effect, or an observation was made; `in_line` tells whether its place says what was first."""
     if isinstance(fact, Call):
         alone = in_line and not (fact.actor and "/" in fact.actor)

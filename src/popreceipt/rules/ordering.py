@@ -15,7 +15,7 @@ from popreceipt.rules.facts import Call
 from popreceipt.rules.files import Record
 from popreceipt.rules.imports import FINAL, SHOWN_PRECISION, Import
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.rule import ASK, INFERRED, MUST, article, rule
+from popreceipt.rules.rule import ASK, INFERRED, MESSAGES, MUST, article, rule
 from popreceipt.rules.tables import as_written, row_of
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
@@ -141,6 +141,31 @@ def _by_values(journal: Readings, messages: Sequence[Import]) -> Iterator[Findin
                 stale.enqueue,
                 message.enqueue,
             )
+
+
+@rule(
+    "ordering.packages",
+    text="Data packages on a job that processes messages in order are processed together, or one after another.",
+    source=article(JOB_SECTION),
+    reading="The setting is for files; what it does to packages is not said. Told by the times in Manage messages, "
+    "where processing takes any.",
+    level=ASK,
+    provenance=INFERRED,
+    statements=(19,),
+    needs=(MESSAGES,),
+    answers=("together", "one-after-another"),
+)
+def packages(journal: Readings) -> Iterator[Finding]:
+    """Packages that one run, or two runs close together, took: whether their times overlap."""
+    for messages in journal.imports.of_activity.values():
+        chosen = [each for each in messages if each.settings.get("in_order") and each.settings.get("type") == "package"]
+        shown = [(*times, message) for message in chosen if (times := _times(message)) is not None]
+        shown.sort(key=lambda each: each[:2])
+        for (began, ended, first), (began_next, ended_next, second) in pairwise(shown):
+            if began == ended or began_next == ended_next or second.enqueue.answered > began:
+                continue
+            together = began_next < ended
+            yield answered("together" if together else "one-after-another", first.enqueue, second.enqueue)
 
 
 @rule(

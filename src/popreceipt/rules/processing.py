@@ -18,12 +18,15 @@ from popreceipt.rules.files import (
     DESCRIPTION_LENGTH,
     ENTITY,
     KEY_LENGTH,
+    MANIFEST,
     ParsedFile,
     Record,
     looks_zipped,
+    manifest_entries,
     members_of,
     records_of,
 )
+from popreceipt.rules.formats import DELIMITED, EXCEL, FORMATS, kind_of, rows_of
 from popreceipt.rules.imports import (
     COMPLETED,
     SHOWN_PRECISION,
@@ -34,6 +37,7 @@ from popreceipt.rules.imports import (
     plus_in_entity,
     trusted,
 )
+from popreceipt.rules.projects import ProjectEntity
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
@@ -411,15 +415,16 @@ class _Traces:
     "processing.format-must-match",
     text="A file whose format is not the one that the job expects is not Processed.",
     source=article(JOB_SECTION),
-    reading="A job for files takes the format of its data project (a delimited file is neither an archive nor XML), a "
-    "job for packages takes packages only. Which of the failing statuses it gets is open.",
+    reading="A job for files takes the format of its data project (a delimited file is neither an archive nor XML, and "
+    "its header names columns of the entity), a job for packages takes packages only, with files in the format of the "
+    "project. Which of the failing statuses it gets is open.",
     level=MUST,
     statements=(17, 18, 55),
 )
 def format_must_match(journal: Readings) -> Iterator[Finding]:
-    """The end of each import that is an archive where a delimited file belongs, or no archive where a package does."""
+    """The end of each import that is certainly in another format than the one that belongs there."""
     for message in journal.imports:
-        wrong = _wrong_format(message)
+        wrong = _wrong_format(journal, message)
         if wrong is None or (end := message.told) is None:
             continue
         if end.state == vocabulary.PROCESSED:
@@ -428,19 +433,61 @@ def format_must_match(journal: Readings) -> Iterator[Finding]:
             yield held("not Processed", *_calls(message, end))
 
 
-def _wrong_format(message: Import) -> str | None:
+def _wrong_format(journal: Readings, message: Import) -> str | None:
     settings = message.settings
     content = message.enqueue.body.content() if message.enqueue.body is not None else None
     if settings.get("direction") != "import" or not content or message.enqueue.encoding not in (None, "identity"):
         return None
-    archive = looks_zipped(content) and members_of(content, ()) is not None
     if settings.get("type") == "package":
-        return None if archive else "no package"
-    if settings.get("type") != "file" or str(settings.get("format", "")).casefold() != "csv":
+        members = members_of(content) if looks_zipped(content) else None
+        return "no package" if members is None else _wrong_file_inside(journal, message, members)
+    if settings.get("type") != "file":
         return None
-    if archive:
-        return "an archive on a job for delimited files"
-    return "XML on a job for delimited files" if content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<?xml") else None
+    project = journal.project_of.of(message.activity, message.enqueue.seq)
+    if project is None:
+        return _wrong_file(content, str(settings.get("format", "")))
+    entity = project.entity(message.enqueue.entity or "")
+    return _wrong_file(content, entity.format, _columns(journal, entity)) if entity is not None else None
+
+
+def _wrong_file_inside(journal: Readings, message: Import, members: Mapping[str, bytes]) -> str | None:
+    """What is wrong with the format of a package's file, by the project and by the package's own manifest."""
+    project = journal.project_of.of(message.activity, message.enqueue.seq)
+    for entry in (manifest_entries(members.get(MANIFEST, b"")) or ()) if project is not None else ():
+        entity = project.entity(entry.get("EntityName", "")) if project is not None else None
+        file = members.get(entry.get("InputFilePath", ""))
+        if entity is None or not file or entry.get("SourceFormat", "").casefold() != entity.format.casefold():
+            continue
+        if (wrong := _wrong_file(file, entity.format, _columns(journal, entity))) is not None:
+            return f"a package with {wrong} for {entity.entity}"
+    return None
+
+
+def _columns(journal: Readings, entity: ProjectEntity) -> frozenset[str]:
+    """The columns by which a file of an entity goes; none where its map or a style sheet may change them."""
+    if entity.map or entity.xslt:
+        return frozenset()
+    return frozenset(each.name for each in journal.project_of.fields(entity))
+
+
+def _wrong_file(content: bytes, named: str, columns: frozenset[str] = frozenset()) -> str | None:
+    known = FORMATS.get(named.casefold())
+    if known is None:
+        return None
+    kind = kind_of(content)
+    if known.kind == EXCEL:
+        return None if looks_zipped(content) and kind != "package" else "no workbook on a job for Excel"
+    if kind in ("package", EXCEL):
+        return f"an archive on a job for {named}"
+    if known.kind != DELIMITED:
+        blank = b"\xef\xbb\xbf\xff\xfe \r\n\t\0"
+        return None if content.lstrip(blank).startswith(b"<") else f"no XML on a job for {named}"
+    if kind == "xml":
+        return "XML on a job for delimited files"
+    rows = rows_of(content, named, "", ()) if known.header and columns else None
+    if rows and columns.isdisjoint(name.strip().upper() for name in rows[0]):
+        return f"a file whose header has no column of the entity as {named}"
+    return None
 
 
 # What is open
@@ -484,6 +531,8 @@ def _offers(journal: Readings, wanted: Callable[[Enqueue, Mapping[str, Any]], bo
             continue
         settings = journal.imports.settings(call.activity, call.seq)
         if settings.get("direction") != "import" or not wanted(call, settings):
+            continue
+        if not journal.project_of.plain(call.activity):
             continue
         content = call.body.content() if call.body is not None else None
         if not call.ok:

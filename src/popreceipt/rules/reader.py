@@ -19,23 +19,31 @@ from popreceipt.journal import Body, Entry, Exchange, Header, Headers, Observati
 from popreceipt.rules.facts import (
     Ack,
     Activity,
+    BatchAction,
     Call,
     Cleanup,
     Dequeue,
     Disturbance,
     Download,
     Enqueue,
+    EntityDetail,
     ErrorEntry,
     ExecutionErrors,
     ExecutionId,
     ExecutionSummary,
+    FieldTold,
+    Load,
+    Parameters,
     ProcessRun,
     Production,
+    ProjectSeen,
     Records,
     Rows,
+    Sample,
     StatusAnswer,
     Token,
 )
+from popreceipt.rules.files import ENTITY
 
 BODIES_KEPT: Final = 2_000
 """So many bodies of each kind are kept for rules that look inside; later ones are known by their digest."""
@@ -74,9 +82,15 @@ class Reader:
         self.productions: list[Production] = []
         self.rows: dict[str, list[Rows]] = defaultdict(list)
         self.records: dict[str, list[Records]] = defaultdict(list)
+        self.tables: dict[tuple[str, str], list[Records]] = defaultdict(list)
+        self.projects: dict[str, list[ProjectSeen]] = defaultdict(list)
+        self.entities: dict[str, tuple[FieldTold, ...]] = {}
         self.cleanups: list[Cleanup] = []
         self.runs: dict[str, list[ProcessRun]] = defaultdict(list)
         self.disturbances: list[Disturbance] = []
+        self.batch_actions: dict[str, list[BatchAction]] = defaultdict(list)
+        self.loads: dict[str, list[Load]] = defaultdict(list)
+        self.parameters: list[Parameters] = []
         self.resets: list[datetime] = []
         self.reset_spans: list[tuple[datetime, datetime]] = []
         self.reset_places: list[float] = []
@@ -93,12 +107,17 @@ class Reader:
             "produced": self._produced,
             "messages": self._messages,
             "records": self._records,
+            "project": self._project,
+            "entities": self._entities,
             "activity": self._activity,
             "cleanup": self._cleanup,
             "processed": self._processed,
             "reset": self._reset,
             "fault-planned": self._fault_planned,
             "faults-cleared": self._faults_cleared,
+            "batch": self._batch,
+            "load": self._load,
+            "parameters": self._parameters,
         }
         self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
             vocabulary.TOKEN: self._token,
@@ -389,6 +408,7 @@ class Reader:
                     "DataJobState",
                     "ExecutionIdentifier",
                 } <= set(detail)
+            call.details = _details_in(_member(answer, "ExecutionDetail"))
         self.jobstatuses.append(call)
         return call
 
@@ -457,7 +477,25 @@ class Reader:
     def _records(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
         records = tuple(seen.facts.get("records", ()))
-        self.records[activity].append(Records(activity, _since(seen), seen.at, records, self._place))
+        entity = _text(seen.facts.get("entity"))
+        look = Records(activity, _since(seen), seen.at, records, self._place, entity)
+        self.tables[activity, (entity or ENTITY).casefold()].append(look)
+        if entity is None or entity.casefold() == ENTITY:
+            self.records[activity].append(look)
+
+    def _project(self, seen: Observation) -> None:
+        settings = seen.facts.get("settings", {})
+        project = vocabulary.bare_guid(str(seen.facts.get("project", "")))
+        created = bool(seen.facts.get("created"))
+        self.projects[project].append(ProjectSeen(project, _since(seen), seen.at, created, settings, self._place))
+
+    def _entities(self, seen: Observation) -> None:
+        for each in seen.facts.get("entities", ()):
+            fields = each.get("fields") if isinstance(each, dict) else None
+            if isinstance(fields, list):
+                self.entities[str(each.get("name", "")).casefold()] = tuple(
+                    _field(field) for field in fields if isinstance(field, dict)
+                )
 
     def _activity(self, seen: Observation) -> None:
         settings = seen.facts.get("settings", {})
@@ -495,12 +533,29 @@ class Reader:
         if isinstance(planned, dict) and planned.get("operation") == "processing":
             activity = _text(planned.get("activity"))
             bare = vocabulary.bare_guid(activity) if activity else None
-            self.disturbances.append(Disturbance(bare, _since(seen), self._place, math.inf))
+            kind = _text(planned.get("kind")) or ""
+            self.disturbances.append(Disturbance(bare, _since(seen), self._place, math.inf, kind))
 
     def _faults_cleared(self, _: Observation) -> None:
         for each in self.disturbances:
             if each.end_place == math.inf:
                 each.end_place = self._place
+
+    def _batch(self, seen: Observation) -> None:
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        action = str(seen.facts.get("action", ""))
+        self.batch_actions[activity].append(BatchAction(activity, _since(seen), seen.at, action, self._place))
+
+    def _load(self, seen: Observation) -> None:
+        activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
+        told = (_sample(each) for each in seen.facts.get("samples", ()) if isinstance(each, dict))
+        samples = tuple(each for each in told if each is not None)
+        self.loads[activity].append(Load(activity, _since(seen), seen.at, samples, self._place))
+
+    def _parameters(self, seen: Observation) -> None:
+        skip = seen.facts.get("skip_reprocessing")
+        told = skip if isinstance(skip, bool) else None
+        self.parameters.append(Parameters(_since(seen), seen.at, told, self._place))
 
 
 _CONNECTOR = "/api/connector/"
@@ -514,6 +569,20 @@ def _since(seen: Observation) -> datetime:
     text = seen.facts.get("since")
     read = instant_of(text) if isinstance(text, str) else None
     return read[0] if read is not None else seen.at
+
+
+def _sample(told: Mapping[str, Any]) -> Sample | None:
+    """A sample of a monitoring recurrence; None where it does not say when it was taken."""
+    read = instant_of(str(told.get("at", "")))
+    if read is None:
+        return None
+    minutes = told.get("oldest_minutes")
+    return Sample(
+        read[0],
+        int(told.get("waiting") or 0),
+        timedelta(minutes=minutes) if isinstance(minutes, (int, float)) else None,
+        int(told.get("in_process") or 0),
+    )
 
 
 def _header(headers: Headers, name: str) -> str | None:
@@ -642,4 +711,41 @@ def _entries(listed: list[Any]) -> tuple[ErrorEntry, ...]:
         )
         for each in listed
         if isinstance(each, dict)
+    )
+
+
+def _details_in(listed: object) -> tuple[EntityDetail, ...] | None:
+    """What jobstatus says of each entity of an execution; None where it lists none."""
+    if not isinstance(listed, list):
+        return None
+    return tuple(
+        EntityDetail(
+            _text(_member(each, "EntityName")) or "",
+            _number(_member(each, "TargetRecords")),
+            _number(_member(each, "TargetErrorCount")),
+            _instant(_member(each, "ExecutionStartedDateTime")),
+            _instant(_member(each, "ExecutionCompletedDateTime")),
+        )
+        for each in listed
+        if isinstance(each, dict)
+    )
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _instant(value: object) -> datetime | None:
+    """An instant, None where there is none or where its place is filled with the least date."""
+    read = instant_of(value) if isinstance(value, str) else None
+    return read[0] if read is not None and read[0].year > 1900 else None
+
+
+def _field(told: Mapping[str, Any]) -> FieldTold:
+    return FieldTold(
+        str(told.get("name", "")).upper(),
+        str(told.get("type", "text")).lower(),
+        _number(told.get("length")),
+        told.get("key") is True,
+        told.get("mandatory") is True,
     )

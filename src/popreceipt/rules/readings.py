@@ -17,6 +17,8 @@ from popreceipt.journal import Entry, Header
 from popreceipt.rules.exports import Exports, Message
 from popreceipt.rules.facts import Ack, Call, Dequeue, Enqueue, Production, Rows, StatusAnswer, Token
 from popreceipt.rules.imports import Imports
+from popreceipt.rules.landing import Landings
+from popreceipt.rules.projects import Projects
 from popreceipt.rules.reader import Reader
 from popreceipt.rules.waiting import Waiting
 from popreceipt.vocabulary import SPELLINGS
@@ -90,6 +92,16 @@ class Readings(Reader):
         return Imports(self)
 
     @cached_property
+    def project_of(self) -> Projects:
+        """The data projects, and which of them each recurring data job hangs off."""
+        return Projects(self)
+
+    @cached_property
+    def landings(self) -> Landings:
+        """What imports of data projects should leave in target tables."""
+        return Landings(self)
+
+    @cached_property
     def states(self) -> dict[str, list[StatusAnswer]]:
         """What GetMessageStatus said of each message, in order of time."""
         found: dict[str, list[StatusAnswer]] = defaultdict(list)
@@ -118,6 +130,18 @@ class Readings(Reader):
                 end = (each.sent + life, each.answered + life)
                 ends[each.issued] = max(end, ends.get(each.issued, end))
         return ends
+
+    def calls_of(self, activity: str) -> list[Call]:
+        """The calls whose path names one recurring data job, in order of time."""
+        return self._calls_of.get(activity, [])
+
+    @cached_property
+    def _calls_of(self) -> dict[str, list[Call]]:
+        found: dict[str, list[Call]] = defaultdict(list)
+        for each in self.calls:
+            if each.activity is not None:
+                found[each.activity].append(each)
+        return dict(found)
 
     def productions_of(self, activity: str) -> list[Production]:
         """The exports that were run on purpose on one recurring data job."""

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from popreceipt import vocabulary
 from popreceipt.rules.exports import Message
-from popreceipt.rules.facts import Ack, Call, Dequeue, StatusAnswer
+from popreceipt.rules.facts import Ack, Call, Dequeue, Disturbance, StatusAnswer
 from popreceipt.rules.imports import (
     FINAL,
     SHOWN_PRECISION,
@@ -29,6 +29,7 @@ from popreceipt.rules.rule import (
     CLIENT_OBSERVED,
     FAULTS,
     INFERRED,
+    MESSAGES,
     MUST,
     PROCESS,
     PRODUCE,
@@ -323,6 +324,85 @@ def with_errors_when_records_fail(journal: Readings) -> Iterator[Finding]:
 
 def _seen(message: Import, sighting: Sighting) -> tuple[Call, ...]:
     return (message.enqueue,) if sighting.call is None else (message.enqueue, sighting.call)
+
+
+@rule(
+    "status.failed-after-processing",
+    text="An import whose stage after processing fails ends as PostProcessingFailed.",
+    source=article(STATUS_SECTION),
+    reading="Where that stage was made to fail on purpose, and one import alone can have been struck. Either spelling.",
+    level=MUST,
+    statements=(47, 57),
+    needs=(FAULTS, PROCESS),
+)
+def failed_after_processing(journal: Readings) -> Iterator[Finding]:
+    """The end of each import that such a failure was planned for."""
+    for fault in journal.disturbances:
+        if fault.kind != "post-processing-failed" or fault.activity is None:
+            continue
+        struck = [
+            each
+            for each in journal.imports.of_activity.get(fault.activity, ())
+            if each.enqueue.seq < fault.end_place and not _over_before(each, fault)
+        ]
+        end = struck[0].told if len(struck) == 1 else None
+        if end is None or not fault.place < end.place < fault.end_place:
+            continue
+        if end.state == vocabulary.POSTPROCESSING_FAILED:
+            yield held("failed after its processing", *_seen(struck[0], end))
+        elif end.state != vocabulary.PREPROCESSING_ERROR:
+            yield violated(f"{end.state}, and the stage after its processing failed", *_seen(struck[0], end))
+
+
+def _over_before(message: Import, fault: Disturbance) -> bool:
+    final = message.final
+    return final is not None and (final.place < fault.place if final.place else final.by < fault.since)
+
+
+@rule(
+    "status.listed-in-manage-messages",
+    text="Manage messages goes on listing each message of its job, an export that uploaded nothing as well.",
+    source=article("Manage recurring data jobs"),
+    reading="For seven days, unless a clean-up (of whatever job) or a reset may have taken it. An import counts once "
+    "it was seen; that it is there at all is enqueue.creates-a-message.",
+    level=MUST,
+    statements=(25, 67),
+    needs=(MESSAGES,),
+)
+def listed_in_manage_messages(journal: Readings) -> Iterator[Finding]:
+    """Each look at the page beside the imports that were seen, and the export runs, before it."""
+    wipes = sorted(
+        [*journal.reset_spans, *((each.since, each.at) for each in journal.cleanups)], key=lambda each: each[1]
+    )
+    ends = [at for _, at in wipes]
+
+    def still_there(since: datetime, by: datetime) -> bool:
+        place = bisect_left(ends, since)
+        return by < since + journal.retention and (place == len(wipes) or wipes[place][0] > by)
+
+    for activity, looks in journal.rows.items():
+        in_line = journal.imports.in_line(activity)
+        for look in looks:
+            seen = moment_of(look, in_line=in_line)
+            for message in journal.imports.of_activity.get(activity, ()):
+                if not message.at(message.enqueue).precedes(seen):
+                    break
+                known = next((each for each in message.seen if each.precedes(seen)), None)
+                if known is None or not still_there(message.enqueue.sent, look.at):
+                    continue
+                if message.id in look.by_id:
+                    yield held("listed", message.enqueue)
+                else:
+                    yield violated(f"{known.state} before, and no longer listed in Manage messages", message.enqueue)
+            for run in journal.productions_of(activity):
+                if not moment_of(run, in_line=in_line).precedes(seen):
+                    break
+                if not still_there(run.since, look.at):
+                    continue
+                if run.message in look.by_id:
+                    yield held("listed")
+                else:
+                    yield violated(f"the export run {run.message} is not listed in Manage messages")
 
 
 @rule(

@@ -2,16 +2,20 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from popreceipt.rules.exports import LAST_OF_ALL, Moment, asked, authorised
 from popreceipt.rules.facts import Dequeue, Production
+from popreceipt.rules.imports import SHOWN_PRECISION, instant_in
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
     ASK,
     CHANGE_ACTIVITY,
     CLIENT_OBSERVED,
+    CREATE_ACTIVITY,
+    EXPORT_RECURRENCE,
     INFERRED,
     MESSAGES,
     MUST,
@@ -130,6 +134,49 @@ def setting_can_change(journal: Readings) -> Iterator[Finding]:
         else:
             had = "uploaded a file" if run.uploaded else "uploaded none"
             yield violated(f"switched {switched}, and message {run.message} without records {had}")
+
+
+@rule(
+    "zero-records.obeyed-at-the-recurrence",
+    text="An export without records that runs at its recurrence uploads its file or not as the setting says by then.",
+    source=article(SECTION),
+    reading="As Manage messages shows it of runs that nobody asked for: no records, and a file uploaded or none.",
+    level=MUST,
+    statements=(64, 65, 67),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY, EXPORT_RECURRENCE, MESSAGES),
+)
+def obeyed_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
+    """The row of each run without records that was not on purpose, beside the setting at the time of the run."""
+    for activity, looks in journal.rows.items():
+        known = {run.message for run in journal.productions_of(activity)}
+        for look in looks:
+            for message, row in look.by_id.items():
+                if message in known or row.get("TotalRecordsExported") != 0 or "FileUploaded" not in row:
+                    continue
+                known.add(message)
+                run = instant_in(row, "EnqueueDateTime")
+                prevents = None if run is None else _prevention_at(journal, activity, run)
+                uploaded = row["FileUploaded"] is True
+                if prevents is None:
+                    continue
+                if uploaded is not prevents:
+                    yield held("withheld" if prevents else "uploaded")
+                else:
+                    switched, had = "on" if prevents else "off", "a file" if uploaded else "no file"
+                    yield violated(f"the prevention is {switched}, and message {message} without records has {had}")
+
+
+def _prevention_at(journal: Readings, activity: str, run: datetime) -> bool | None:
+    """The setting at an instant that is known to a second; None where it was just changing, or nobody told."""
+    told: bool | None = None
+    for seen in journal.activities.get(activity, ()):
+        if SETTING not in seen.settings or seen.since > run + SHOWN_PRECISION:
+            continue
+        value = bool(seen.settings[SETTING])
+        if seen.at >= run - SHOWN_PRECISION and value is not told:
+            return None
+        told = value
+    return told
 
 
 @rule(

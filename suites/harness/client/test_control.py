@@ -22,7 +22,7 @@ FRESH = "0f1e2d3c-4b5a-4678-89ab-cdef01234567"
 MESSAGE = "7a1f2b34-5c6d-4e7f-8a9b-0c1d2e3f4a5b"
 ALL = [
     *("reset", "advance-time", "create-activity", "change-activity", "produce", "process"),
-    *("messages", "records", "cleanup", "journal"),
+    *("messages", "records", "cleanup", "journal", "batch", "monitoring", "parameters"),
 ]
 
 
@@ -38,6 +38,7 @@ class _Plane(httpx.BaseTransport):
             EXPORT: {"name": "export-package", "direction": "export", "prevent_upload_when_zero_records": False},
             IMPORT: {"name": "import-file", "direction": "import", "enabled": True},
         }
+        self.parameters = {"skip_reprocessing": False}
         self.overrides: dict[tuple[str, str], Callable[[], httpx.Response]] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -80,6 +81,13 @@ class _Plane(httpx.BaseTransport):
                 return self.json({"entity": "Customer groups", "records": [{"CUSTOMERGROUPID": "1"}]})
             case "POST", ["activities", _, "cleanup"]:
                 return self.json({"deleted": 4})
+            case "POST", ["activities", _, "batch"]:
+                return httpx.Response(204)
+            case "GET", ["activities", _, "load"]:
+                return self.json([{"at": self.text(), "waiting": 2, "oldest_minutes": 7, "in_process": 0}])
+            case method, ["parameters"]:
+                self.parameters |= body if method == "PATCH" else {}
+                return self.json(self.parameters)
             case "GET", ["journal"]:
                 return httpx.Response(200, content=b'{"a":1}\n{"b":2}\n')
         return self.json({"error": f"no route {path}"}, 404)
@@ -302,6 +310,43 @@ def test_a_clean_up_is_observed(plane: _Plane, control: Control, journal: Journa
     assert (second["olderThanDays"], second["statuses"]) == (2, ["Acked"])
 
 
+def test_a_recurrence_has_two_forms(plane: _Plane, control: Control) -> None:
+    """Setting the one leaves nothing of the other, also where the server answers with less than the whole job."""
+    assert not control.knows_recurrences()
+    plane.jobs[IMPORT] |= {"processing_recurrence_minutes": 5, "processing_recurrence": {"every": 5, "unit": "minutes"}}
+    assert control.world()
+    assert control.knows_recurrences()
+    plane.overrides["PATCH", f"/activities/{IMPORT}"] = lambda: httpx.Response(200, json={"enabled": True})
+    weekly = {"every": 1, "unit": "weeks", "weekdays": ["monday"]}
+    job = control.change(IMPORT, processing_recurrence=weekly)
+    assert (job["processing_recurrence"], "processing_recurrence_minutes" in job) == (weekly, False)
+    job = control.change(IMPORT, processing_recurrence_minutes=7)
+    assert (job["processing_recurrence_minutes"], "processing_recurrence" in job) == (7, False)
+
+
+@pytest.mark.parametrize("action", ["get-status", "delete-history"])
+def test_what_is_done_with_the_batch_history_is_observed(
+    plane: _Plane, control: Control, journal: Journal, action: str
+) -> None:
+    control.batch(IMPORT, action)
+    assert plane.seen[-1][:3] == ("POST", f"/activities/{IMPORT}/batch", {"action": action})
+    (told,) = observed(journal, "batch")
+    assert (told["activity"], told["action"]) == (IMPORT, action)
+
+
+def test_samples_are_observed(control: Control, journal: Journal) -> None:
+    samples = control.load(IMPORT)
+    assert samples == [{"at": "2026-01-01T00:00:00Z", "waiting": 2, "oldest_minutes": 7, "in_process": 0}]
+    (told,) = observed(journal, "load")
+    assert (told["activity"], told["samples"]) == (IMPORT, samples)
+
+
+def test_parameters_are_observed_when_read_and_when_changed(control: Control, journal: Journal) -> None:
+    assert control.parameters() == {"skip_reprocessing": False}
+    assert control.set_parameters(skip_reprocessing=True) == {"skip_reprocessing": True}
+    assert [each["skip_reprocessing"] for each in observed(journal, "parameters")] == [False, True]
+
+
 def test_the_targets_own_journal_comes_in_lines(control: Control) -> None:
     assert control.journal_lines() == [b'{"a":1}', b'{"b":2}']
 
@@ -337,6 +382,10 @@ def test_without_a_journal_nothing_is_written(plane: _Plane) -> None:
         ("messages", lambda control: control.messages(IMPORT)),
         ("records", lambda control: control.records(IMPORT)),
         ("cleanup", lambda control: control.cleanup(IMPORT)),
+        ("batch", lambda control: control.batch(IMPORT, "get-status")),
+        ("monitoring", lambda control: control.load(IMPORT)),
+        ("parameters", lambda control: control.parameters()),
+        ("parameters", lambda control: control.set_parameters(skip_reprocessing=True)),
         ("journal", lambda control: control.journal_lines()),
     ],
 )

@@ -242,6 +242,7 @@ CONTROL_CALLS = {
     "/activities": ("direction", (None, 1, "", "both", [])),
     "/activities/{job}/produce": ("records", (None, -1, 1.5, "3", True, [], 10**9)),
     "/activities/{job}/cleanup": ("olderThanDays", (None, -1, "0", True, [], 1e300)),
+    "/activities/{job}/batch": ("action", (None, 1, "", "fetch", ["get-status"])),
 }
 
 
@@ -266,7 +267,28 @@ def test_control_calls_that_are_none(unchanged: Environment, path: str) -> None:
         {"processing_recurrence_minutes": "5"},
         {"monitoring_recurrence_minutes": -1},
         {"in_order": "yes"},
-        {"name": "new"},
+        {"name": ""},
+        {"name": "line\nbreak"},
+        {"description": None},
+        {"description": "x" * 1001},
+        {"processing_recurrence": 5},
+        {"processing_recurrence": {}},
+        {"processing_recurrence": {"every": 5}},
+        {"processing_recurrence": {"every": 0, "unit": "minutes"}},
+        {"processing_recurrence": {"unit": "seconds"}},
+        {"processing_recurrence": {"unit": "days", "weekdays": ["monday"]}},
+        {"processing_recurrence": {"unit": "weeks", "weekdays": ["someday"]}},
+        {"processing_recurrence": {"unit": "weeks", "weekdays": None}},
+        {"processing_recurrence": {"unit": "days", "start": "tomorrow"}},
+        {"processing_recurrence": {"unit": "days", "start": 5}},
+        {"processing_recurrence": {"unit": "days", "end": {}}},
+        {"processing_recurrence": {"unit": "days", "end": {"count": 0}}},
+        {"processing_recurrence": {"unit": "days", "end": {"count": 1, "date": "2026-02-01T00:00:00Z"}}},
+        {"processing_recurrence": {"unit": "days", "end": {"date": "never"}}},
+        {"processing_recurrence": {"unit": "days", "end": {"date": "0001-01-01T00:00:00+14:00"}}},
+        {"processing_recurrence": {"unit": "days", "more": 1}},
+        {"monitoring_recurrence": {"every": 5, "unit": "minutes"}, "monitoring_recurrence_minutes": 6},
+        {"processing_recurrence": None, "processing_recurrence_minutes": 5},
         {"id": UNKNOWN},
     ],
 )
@@ -300,6 +322,13 @@ def test_activities_that_cannot_be_created(unchanged: Environment, wrong: dict[s
     assert unchanged.emulator.world() == before
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", {"skip_reprocessing": None}, {"skip_reprocessing": 1}, {"skip": True}])
+def test_parameters_that_are_none(unchanged: Environment, body: bytes | dict[str, object]) -> None:
+    """400, and they stay as they are."""
+    refusal(unchanged.call("PATCH", f"{CONTROL}/parameters", "", body, role=None), 400, "error")
+    assert unchanged.control("GET", "/parameters") == {"skip_reprocessing": False}
+
+
 def test_control_paths_that_are_none(unchanged: Environment) -> None:
     """Malformed and unknown activities, wrong directions, wrong verbs, abilities that are not offered."""
     for path, verb in (
@@ -308,6 +337,8 @@ def test_control_paths_that_are_none(unchanged: Environment) -> None:
         ("messages", "GET"),
         ("records", "GET"),
         ("cleanup", "POST"),
+        ("batch", "POST"),
+        ("load", "GET"),
     ):
         refusal(unchanged.call(verb, f"{CONTROL}/activities/x/{path}", "", b"{}", role=None), 400, "error")
         refusal(unchanged.call(verb, f"{CONTROL}/activities/{UNKNOWN}/{path}", "", b"{}", role=None), 404, "error")
@@ -323,9 +354,8 @@ def test_control_paths_that_are_none(unchanged: Environment) -> None:
         "",
         "/",
         "/x",
-        "/projects",
-        f"/activities/{unchanged.job}/load",
-        f"/activities/{unchanged.job}/batch",
+        "/projects/x/y",
+        f"/activities/{unchanged.job}/history",
     ):
         refusal(unchanged.call("GET", CONTROL + path, role=None), 404, "error")
     response = unchanged.call("DELETE", f"{CONTROL}/clock", role=None)

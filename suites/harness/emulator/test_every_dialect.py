@@ -424,6 +424,17 @@ def _(one: Environment) -> Any:
     return first
 
 
+@shows("batch.status-before-fetch")
+def _(one: Environment) -> Any:
+    job = one.activity("export-file")
+    one.produce(job)
+    (shown,) = [row["BatchStatus"] for row in one.messages(job)]
+    one.control("POST", f"/activities/{job}/batch", {"action": "get-status"})
+    one.advance(seconds=1)
+    assert [row["BatchStatus"] for row in one.messages(job)] == ["Finished"]
+    return shown
+
+
 @shows("authorization.job-gate")
 def _(one: Environment) -> Any:
     return upload(one, role="unlisted").status
@@ -511,7 +522,19 @@ def test_named_profiles(environment: Made) -> None:
     """On-premises there is no connector; before platform update 12 some things were not yet there."""
     premises = environment(profile=PROFILES["on-premises"])
     assert upload(premises).status == 302
+    job = premises.activity("export-file")
+    premises.produce(job)
+    for verb, operation in (("GET", "dequeue"), ("GET", "download"), ("POST", "ack"), ("GET", "jobstatus")):
+        for role in ("authorised", "unlisted", None):
+            answer = premises.call(verb, f"/api/connector/{operation}/{job}", role=role)
+            assert (answer.status, answer.body) == (302, b"")
+            assert dict(answer.headers)["location"]
+    assert [row["Status"] for row in premises.messages(job)] == ["Enqueued"]
     old = environment(profile=PROFILES["before-platform-update-12"])
     job, _offer = leased(old)
+    old.control("POST", f"/activities/{job}/batch", {"action": "get-status"})
+    old.advance(seconds=1)
     assert old.action("GetMessageStatus", messageId=UNKNOWN).status == 404
-    assert [(row["TotalRecordsExported"], row["FileUploaded"]) for row in old.messages(job)] == [(None, None)]
+    assert old.action("GetExecutionIdByMessageId", _messageId=UNKNOWN).status == 200
+    shown = [(row["TotalRecordsExported"], row["FileUploaded"], row["BatchStatus"]) for row in old.messages(job)]
+    assert shown == [(None, None, None)]

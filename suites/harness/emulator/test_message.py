@@ -14,6 +14,7 @@ from popreceipt.vocabulary import (
     PREPROCESSING,
     PREPROCESSING_ERROR,
     PROCESSED_WITH_ERRORS,
+    PROCESSING,
     STATUS_CODES,
 )
 
@@ -53,6 +54,17 @@ def test_an_import_goes_through_its_stages() -> None:
     ended = life.completed(life.processing(begun, "e"), LATER, with_errors=True)
     assert (ended.status, ended.execution, ended.completed) == (PROCESSED_WITH_ERRORS, "e", LATER)
     assert life.failed_afterwards(life.processing(begun, "e"), LATER).status in FAILED
+
+
+def test_what_a_dead_batch_job_left_is_put_back() -> None:
+    """Nothing of the attempt stays but its number, and the turn."""
+    dead = life.abandoned(life.processing(life.started(life.taken(new(), 7), NOW), "e"))
+    assert (dead.status, dead.abandoned) == (PROCESSING, True)
+    again = life.requeued(dead)
+    assert (again.status, again.abandoned, again.retries, again.turn) == (ENQUEUED, False, 1, 7)
+    assert (again.started, again.execution) == (None, None)
+    with pytest.raises(Impossible):
+        life.requeued(again)
 
 
 def test_nothing_leaves_a_final_status() -> None:

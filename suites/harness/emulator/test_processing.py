@@ -46,14 +46,18 @@ def test_what_arrives_on_a_tick_waits_for_the_next(plain: Environment) -> None:
 
 
 def test_a_recurrence_can_be_changed_and_taken_away(plain: Environment) -> None:
-    """It counts from the creation still; without one only a run by hand processes."""
+    """It counts from the change that set it; without one only a run by hand processes."""
     job = plain.create("import", processing_recurrence_minutes=60)
     message = plain.send(job, "A,,")
     plain.control("PATCH", f"/activities/{job}", {"processing_recurrence_minutes": None})
     plain.advance(hours=2, minutes=1)
     assert plain.status(message) == "Enqueued"
     plain.control("PATCH", f"/activities/{job}", {"processing_recurrence_minutes": 5})
-    plain.advance(minutes=4)
+    plain.advance(minutes=4, seconds=59)
+    # What says the same changes nothing.
+    plain.control("PATCH", f"/activities/{job}", {"processing_recurrence": {"every": 5, "unit": "minutes"}})
+    assert plain.status(message) == "Enqueued"
+    plain.advance(seconds=1)
     assert plain.status(message) == "Preprocessing"
 
 

@@ -137,7 +137,7 @@ def test_a_status_brings_what_was_asked_for(near: Stage) -> None:
     date = "Thu, 01 Jan 2026 00:00:30 GMT"
     for ask, member in (
         (wire.dequeue(near.export().id), b'"Message"'),
-        (wire.message_status(near.unknown_guid()), b'"error": {'),
+        (wire.message_status(near.unknown_guid()), b'"error":{'),
     ):
         for given, header in ((30, "30"), (date, date)):
             with near.fault("*", "status", status=429, retry_after=given):

@@ -48,7 +48,9 @@ def test_a_fault_is_told_with_all_that_was_left_open(near: Stage) -> None:
     assert (third["phase"], third["seconds"], third["status"]) == ("before", 60.0, None)
     fourth = control.inject("processing", "stuck")
     assert fourth["phase"] is None
-    assert control.faults() == [first, second, third, fourth]
+    fifth = control.inject("processing", "dies")
+    assert fifth["phase"] == "before"
+    assert control.faults() == [first, second, third, fourth, fifth]
 
 
 def test_the_specification_describes_what_is_told(near: Stage) -> None:
@@ -176,7 +178,7 @@ ACK_LOST = {"operation": "ack", "kind": "reset"}
         ({"operation": "ack", "kind": "truncated", "phase": "before"}, "the phase is after"),
         ({"operation": "ack", "kind": "stuck"}, "a fault of ack is one of status"),
         ({"operation": "*", "kind": "stuck"}, "is one of status"),
-        ({"operation": "processing", "kind": "reset"}, "is one of post-processing-failed, stuck"),
+        ({"operation": "processing", "kind": "reset"}, "is one of post-processing-failed, stuck, dies"),
         ({"operation": "processing", "kind": "stuck", "phase": "after"}, "phase is meant for"),
         ({"operation": "token", "kind": "reset", "activity": "import-file"}, "names no activity"),
         ({"operation": "message-status", "kind": "reset", "activity": "import-file"}, "names no activity"),

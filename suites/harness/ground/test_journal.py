@@ -178,3 +178,32 @@ def test_a_spooled_journal_lives_in_its_file() -> None:
     journal.seal()
     assert journal.entries == []
     assert json.loads(list(journal.lines())[-1]) == {"footer": True, "lines": 4}
+
+
+def test_what_is_left_for_later_keeps_its_number_and_its_place() -> None:
+    """A spooled journal may leave exchanges; whatever comes after them, and whoever reads it, finds them in order."""
+    file = io.BytesIO()
+    journal = SpooledJournal(Header(), file, at_once=False)
+    numbers = [journal.record_soon(sent=NOW, answered=NOW, method="GET", url=f"http://h/{n}") for n in range(1, 4)]
+    assert file.getvalue() == b""
+    journal.add(Observation("reset", NOW, {}))
+    numbers.append(journal.record_soon(sent=NOW, answered=NOW, method="GET", url="http://h/4"))
+    numbers.append(journal.record(sent=NOW, answered=NOW, method="GET", url="http://h/5").seq)
+    for n in range(6, 200):
+        numbers.append(journal.record_soon(sent=NOW, answered=NOW, method="GET", url=f"http://h/{n}"))
+    journal.seal()
+    lines = [json.loads(line) for line in journal.lines()]
+    assert [line["seq"] for line in lines if "seq" in line] == numbers == list(range(1, 200))
+    assert [line["request"]["url"] for line in lines if "seq" in line] == [f"http://h/{n}" for n in numbers]
+    assert "observation" in lines[4]
+    assert lines[-1] == {"footer": True, "lines": len(lines)}
+
+
+def test_what_has_to_be_seen_at_once_is_not_left() -> None:
+    """A journal in a file that others read has every exchange at once, with its secrets replaced."""
+    file = io.BytesIO()
+    journal = SpooledJournal(Header(), file)
+    headers = (("authorization", "Bearer secret"),)
+    journal.record_soon(sent=NOW, answered=NOW, method="GET", url="http://h/", request_headers=headers)
+    assert b'"seq":1' in file.getvalue()
+    assert b"secret" not in file.getvalue()

@@ -4,6 +4,7 @@ Checks names, number, size and tightness before anything is unpacked, and unpack
 """
 
 import io
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,8 @@ class Archive:
                 raise Unreadable(f"The {self._what} has two members with the name {name!r}.")
             if info.file_size > MOST_RATIO * max(info.compress_size, 1):
                 raise Unreadable(f"The member {name!r} is packed more tightly than honest files are.")
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise Unreadable(f"The member {name!r} is a symbolic link; a {self._what} holds files.")
             if info.flag_bits & 0x1:
                 raise Unreadable(f"The member {name!r} is encrypted; a {self._what} without a password is expected.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -5,14 +5,14 @@ stands in `importing` and `exporting`.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 Operator = Literal["equals", "not-equals", "less", "less-or-equal", "greater", "greater-or-equal", "contains"]
 
 
-class FieldMap(msgspec.Struct, frozen=True, kw_only=True):
+class FieldMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one field of an entity is filled from a file, and written to one.
 
     `source` is the column of the file, None where the field has none and takes its default or a generated number.
@@ -27,7 +27,7 @@ class FieldMap(msgspec.Struct, frozen=True, kw_only=True):
     conversions: Mapping[str, str] = {}
 
 
-class ProjectEntity(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectEntity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entity of a data project.
 
     `format` is the name of a source data format, `sheet` the worksheet where that is Excel. Execution units are done
@@ -47,7 +47,7 @@ class ProjectEntity(msgspec.Struct, frozen=True, kw_only=True):
     xslt: tuple[str, ...] = ()
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A condition on a field of an entity. A filter keeps the records that meet all of an entity's conditions."""
 
     entity: str
@@ -65,6 +65,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     entities: tuple[ProjectEntity, ...]
     filter: tuple[Condition, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The project as the control plane shows it."""
+        shown: dict[str, Any] = msgspec.to_builtins(self)
+        return shown
 
     def ordered(self) -> list[ProjectEntity]:
         """The entities in the order in which they are done."""

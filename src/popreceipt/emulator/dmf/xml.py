@@ -2,9 +2,13 @@
 
 import codecs
 from dataclasses import dataclass, field
+from typing import Final
 from xml.parsers import expat
 
-from popreceipt.emulator.dmf.delimited import Unreadable
+from popreceipt.emulator.dmf.problems import Unreadable
+
+DEEPEST: Final = 100
+"""Elements in one another. A manifest has six, and what reads an element reads its children by calling itself."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -26,16 +30,21 @@ class Element:
         return next((one for one in self.children if one.name == name), None)
 
     def value(self, name: str) -> str | None:
-        """The text of the first child of this name."""
+        """The text of the first child of this name, without blanks around it."""
         child = self.child(name)
         return child.text.strip() if child is not None else None
+
+    def text_of(self, name: str) -> str:
+        """The text of the first child of this name, blanks and all; empty where there is none."""
+        child = self.child(name)
+        return "" if child is None else child.text
 
 
 def parse(content: bytes, what: str) -> Element:
     """The root of a document; `what` names it in complaints.
 
     Raises:
-        Unreadable: it is not well-formed, in another encoding, or has a document type.
+        Unreadable: it is not well-formed, in another encoding, has a document type, or is nested very deeply.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
@@ -50,6 +59,8 @@ def parse(content: bytes, what: str) -> Element:
     open_elements = [root]
 
     def begin(name: str, _: object) -> None:
+        if len(open_elements) > DEEPEST:
+            raise Unreadable(f"{what} has elements more than {DEEPEST} deep in one another.")
         element = Element(name.rpartition(":")[2])
         open_elements[-1].children.append(element)
         open_elements.append(element)

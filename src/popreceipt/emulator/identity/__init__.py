@@ -12,12 +12,14 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import unquote
 
+from joserfc.jwk import RSAKey
+
 from popreceipt.clock import Clock
 from popreceipt.emulator.http import Request, Response
 from popreceipt.emulator.identity.directory import Application, Directory, User
 from popreceipt.emulator.identity.endpoint import TokenEndpoint
 from popreceipt.emulator.identity.errors import Refusals
-from popreceipt.emulator.identity.tokens import Caller, Lifetimes, Tokens, public_keys
+from popreceipt.emulator.identity.tokens import Caller, Lifetimes, Tokens
 
 __all__ = ["Application", "Caller", "Directory", "Identity", "Lifetimes", "User"]
 
@@ -94,6 +96,10 @@ class Identity:
         """
         return self._tokens.check(authorization, at)
 
+    def sign_with(self, key: RSAKey) -> None:
+        """Sign with this key from now on: that of an environment that outlives its process."""
+        self._tokens.sign_with(key)
+
     def handle(self, request: Request) -> Response | None:
         """The answer to a request that is the issuer's to answer; None for any other."""
         found = _ROUTE.fullmatch(request.path)
@@ -111,7 +117,7 @@ class Identity:
         if not known:
             return self._refusals.unknown_tenant(tenant, correlation, "invalid_tenant")
         if found["keys"] is not None:
-            return self._read(request, public_keys())
+            return self._read(request, self._tokens.public_keys())
         return self._read(request, self._configuration(version=2 if found["discovery_v2"] else 1))
 
     @property

@@ -90,11 +90,6 @@ def signing_key() -> RSAKey:
         return _made_key()
 
 
-def public_keys() -> dict[str, object]:
-    """The JSON Web Key Set for whoever wants to check a token on his own."""
-    return dict(KeySet([signing_key()]).as_dict(private=False))
-
-
 class Tokens:
     """Issues and checks the access tokens of one tenant for one environment."""
 
@@ -103,9 +98,19 @@ class Tokens:
         self._profile = profile
         self._directory = directory
         self._base_url = base_url
+        self._key: RSAKey | None = None
         self._count = 0
         self._checked: dict[str, _Checked] = {}
         self._checked_for = ""
+
+    def sign_with(self, key: RSAKey) -> None:
+        """Sign and check with a key of its own instead of the process's."""
+        self._key = key
+        self._checked.clear()
+
+    def public_keys(self) -> dict[str, object]:
+        """The JSON Web Key Set for whoever wants to check a token on his own."""
+        return dict(KeySet([self._signing_key()]).as_dict(private=False))
 
     def issuer(self, version: int) -> str:
         """The issuer that tokens of the v1 or the v2.0 endpoint name; each is the one of its own discovery document."""
@@ -194,7 +199,7 @@ class Tokens:
         if not all(_is_canonical(segment) for segment in text.split(".")):
             return None
         try:
-            claims = jwt.decode(text, signing_key(), algorithms=["RS256"]).claims
+            claims = jwt.decode(text, self._signing_key(), algorithms=["RS256"]).claims
         except (JoseError, ValueError):  # whatever is wrong with it, it is nobody's token
             return None
         # A good signature means that every claim was set above: only whom and what it is for is left to ask.
@@ -208,8 +213,11 @@ class Tokens:
             until=_EPOCH + claims[_UNTIL] * _MICROSECOND,
         )
 
+    def _signing_key(self) -> RSAKey:
+        return signing_key() if self._key is None else self._key
+
     def _signed(self, claims: dict[str, Any]) -> str:
-        key = signing_key()
+        key = self._signing_key()
         return jwt.encode({"alg": "RS256", "kid": key.kid, "x5t": key.kid}, claims, key, algorithms=["RS256"])
 
 

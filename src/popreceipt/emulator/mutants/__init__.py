@@ -15,10 +15,12 @@ from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.mutants import (
     acknowledgments,
     authorization,
+    batch,
     cleanups,
     deliveries,
     files,
     imports,
+    projects,
     statuses,
     transport,
     zero_records,
@@ -32,6 +34,8 @@ __all__ = ["MUTANTS", "Mutant", "build", "find", "maker"]
 _THEMES: tuple[ModuleType, ...] = (
     authorization,
     imports,
+    projects,
+    batch,
     deliveries,
     files,
     acknowledgments,

@@ -356,8 +356,10 @@ MUTANTS = (
     ),
     mutant(
         "messages-cross-jobs",
+        # A neighbour's message without a file denies the job's own that have one.
         "Hands out another job's message when the queue of the one asked for is empty.",
         "dequeue.own-activity-only",
+        "dequeue.waiting-message-is-offered",
         deliveries=_FromTheNeighbour,
     ),
     mutant("lease-of-29-minutes", "Hides a message for 29 minutes.", EARLY, deliveries=_HidesForTwentyNineMinutes),

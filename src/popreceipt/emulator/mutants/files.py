@@ -287,6 +287,7 @@ class _EachTwice(Leaving):
 BYTES = "download.bytes-as-uploaded"
 PACKAGE = "packages.export-is-a-package"
 RECORDS = "packages.holds-the-records"
+EVERY = "packages.holds-every-entity"
 KEPT = "retention.kept-for-seven-days"
 GONE = "retention.gone-after-seven-days"
 
@@ -356,10 +357,19 @@ MUTANTS = (
         "manifest-names-another-file",
         "Exports packages whose manifest names a file that is not there.",
         PACKAGE,
+        EVERY,
         batch=_NamesAnotherFile,
     ),
     mutant("package-in-a-folder", "Exports packages whose parts stand in a folder.", PACKAGE, batch=_InAFolder),
-    mutant("last-record-not-exported", "Leaves the last record out of a package.", RECORDS, batch=_LeavesTheLastOut),
+    mutant(
+        "last-record-not-exported",
+        "Leaves the last record out of a package.",
+        RECORDS,
+        EVERY,
+        "processing.filter-applied",
+        "processing.filter-shared",
+        batch=_LeavesTheLastOut,
+    ),
     mutant("hundred-records-at-most", "Exports the first hundred records only.", RECORDS, batch=_AHundredAtMost),
-    mutant("records-exported-twice", "Exports each record twice.", RECORDS, batch=_EachTwice),
+    mutant("records-exported-twice", "Exports each record twice.", RECORDS, EVERY, batch=_EachTwice),
 )

@@ -15,10 +15,9 @@ import msgspec
 
 from popreceipt.emulator import problems
 from popreceipt.emulator.activity import FILE, PACKAGE, Activity
-from popreceipt.emulator.dmf.delimited import Reading
 from popreceipt.emulator.dmf.execution import Execution
-from popreceipt.emulator.dmf.importing import Part
 from popreceipt.emulator.dmf.package import MANIFEST
+from popreceipt.emulator.dmf.staging import Part, Reading
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.mutants.files import packed, unpacked
@@ -121,9 +120,9 @@ class _CountsFromTheEnqueue(OwnBatch):
 class _EverySecondTick(OwnBatch):
     def plan(self, activity: Activity, now: datetime) -> None:
         """Plan every second tick."""
-        minutes = activity.processing_recurrence_minutes
-        seldom = None if minutes is None else 2 * minutes
-        super().plan(msgspec.structs.replace(activity, processing_recurrence_minutes=seldom), now)
+        usual = activity.processing_recurrence
+        seldom = None if usual is None else msgspec.structs.replace(usual, every=2 * usual.every)
+        super().plan(msgspec.structs.replace(activity, processing_recurrence=seldom), now)
 
 
 class _OnlyOneRun(OwnBatch):
@@ -397,10 +396,24 @@ class _UnreadableIsFine(OwnBatch):
 WAITS = "processing.waits-for-the-recurrence"
 ENQUEUED = "status.enqueued-until-taken"
 RUNS = "processing.runs-at-the-recurrence"
+OCCURS = "batch.recurrence-occurs"
+ENDS = "batch.recurrence-ends"
 ORDER = "ordering.in-order-one-after-another"
 LAND = "processing.good-records-land"
 OUT = "processing.bad-records-stay-out"
 FORMAT = "processing.format-must-match"
+FORMATS = "processing.format-as-in-the-project"
+UNIT = "packages.every-entity-lands"
+PROJECTS = (
+    FORMATS,
+    UNIT,
+    "processing.map-applied",
+    "processing.changed-map-counts",
+    "processing.values-converted",
+    "processing.xslt-applied",
+    "processing.xslt-in-sequence",
+)
+"""What lands of data projects, whatever they do to a file on its way."""
 
 MUTANTS = (
     mutant(
@@ -433,7 +446,18 @@ MUTANTS = (
         "enqueue.entity-with-percent-20",
         routes=_with_literal_blanks,
     ),
-    mutant("processed-at-once", "Processes a file as soon as it is handed in.", WAITS, ENQUEUED, batch=_AtOnce),
+    mutant(
+        "processed-at-once",
+        "Processes a file as soon as it is handed in.",
+        WAITS,
+        ENQUEUED,
+        "batch.recurrence-starts",
+        ENDS,
+        "batch.recurrence-pattern",
+        "batch.samples-count-the-queue",
+        "batch.monitoring-changes-nothing",
+        batch=_AtOnce,
+    ),
     mutant(
         "runs-half-a-minute-early",
         "Runs half a minute before the recurrence.",
@@ -445,10 +469,19 @@ MUTANTS = (
         "recurrence-counted-from-the-enqueue",
         "Runs a whole recurrence after a file was handed in, whenever that was.",
         RUNS,
+        OCCURS,
+        ENDS,
         batch=_CountsFromTheEnqueue,
     ),
-    mutant("every-second-run-left-out", "Runs at every second recurrence.", RUNS, batch=_EverySecondTick),
-    mutant("recurrence-runs-once", "Runs at one recurrence and at none after it.", RUNS, batch=_OnlyOneRun),
+    mutant("every-second-run-left-out", "Runs at every second recurrence.", RUNS, OCCURS, ENDS, batch=_EverySecondTick),
+    mutant(
+        "recurrence-runs-once",
+        "Runs at one recurrence and at none after it.",
+        RUNS,
+        OCCURS,
+        "batch.recurs-after-a-failure",
+        batch=_OnlyOneRun,
+    ),
     mutant("order-ignored", "Processes files at once that should go one after another.", ORDER, batch=_AllAtOnce),
     mutant("order-reversed", "Processes the file first that came last.", ORDER, batch=_LastFirst),
     mutant("order-by-size", "Processes the smallest file first.", ORDER, batch=_SmallestFirst),
@@ -459,11 +492,15 @@ MUTANTS = (
         ORDER,
         batch=_EachRunForItself,
     ),
-    mutant("last-record-lost", "Loses the last record of each file.", LAND, store=_LosesTheLast),
+    mutant("last-record-lost", "Loses the last record of each file.", LAND, *PROJECTS, store=_LosesTheLast),
     mutant("long-values-cut", "Cuts descriptions at fifty characters.", LAND, store=_CutsAtFifty),
-    mutant("quotes-dropped", "Drops the quotes within a value.", LAND, store=_DropsQuotes),
+    mutant("quotes-dropped", "Drops the quotes within a value.", LAND, FORMATS, store=_DropsQuotes),
     mutant(
-        "other-alphabets-lost", "Keeps a question mark for every letter that is not ASCII.", LAND, store=_KnowsAsciiOnly
+        "other-alphabets-lost",
+        "Keeps a question mark for every letter that is not ASCII.",
+        LAND,
+        FORMATS,
+        store=_KnowsAsciiOnly,
     ),
     mutant("line-break-ends-the-value", "Ends a value at a line break within it.", LAND, store=_EndsWithTheLine),
     mutant("later-file-replaces-all", "Empties the target table before each file.", LAND, store=_ReplacesTheTable),
@@ -476,7 +513,9 @@ MUTANTS = (
         store=_NeverUpdates,
     ),
     mutant("good-records-lost-after-a-bad-one", "Stops at the first bad record.", LAND, batch=_StopsAtTheFirstBadOne),
-    mutant("one-bad-record-keeps-all-out", "Takes no record of a file that has a bad one.", LAND, batch=_AllOrNothing),
+    mutant(
+        "one-bad-record-keeps-all-out", "Takes no record of a file that has a bad one.", LAND, UNIT, batch=_AllOrNothing
+    ),
     mutant("bad-records-land", "Takes bad records too, and lists them as errors.", OUT, batch=_TakesAll),
     mutant(
         "bad-records-cut-to-size", "Cuts values that are too long, and takes their records.", OUT, batch=_CutsToSize
@@ -485,6 +524,7 @@ MUTANTS = (
         "format-not-looked-at",
         "Takes packages on jobs for files and files on jobs for packages.",
         FORMAT,
+        FORMATS,
         batch=_TakesFilesAsTheyAre,
     ),
     mutant(
@@ -501,6 +541,10 @@ MUTANTS = (
         batch=_KnowsUtf16Only,
     ),
     mutant(
-        "unreadable-files-processed", "Calls files Processed that it could not read.", FORMAT, batch=_UnreadableIsFine
+        "unreadable-files-processed",
+        "Calls files Processed that it could not read.",
+        FORMAT,
+        "packages.missing-part-fails",
+        batch=_UnreadableIsFine,
     ),
 )

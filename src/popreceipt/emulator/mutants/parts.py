@@ -13,6 +13,7 @@ from typing import Any
 from popreceipt.clock import Clock
 from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.batch import Batch, Produced
+from popreceipt.emulator.batch_history import BatchHistory
 from popreceipt.emulator.blobs import Blobs
 from popreceipt.emulator.deliveries import Deliveries
 from popreceipt.emulator.dmf.execution import Execution
@@ -22,6 +23,7 @@ from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.identity import Identity
 from popreceipt.emulator.message import Message
+from popreceipt.emulator.monitoring import Monitoring
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.store import BatchRun, Delivery, Due, Load, Query, Record, Sample, Store
@@ -86,6 +88,8 @@ class Mutated(Emulator):
     def _assemble(self) -> None:
         self.blobs = self._parts.blobs(self)
         self.deliveries = self._parts.deliveries(self)
+        self.history = self._parts.history(self)
+        self.monitoring = self._parts.monitoring(self)
         self.batch = self._parts.batch(self)
 
     def _listening(self, route: Route) -> Route:
@@ -128,6 +132,22 @@ class OwnDeliveries(Deliveries):
         return None if delivery is None else self._store.message(delivery.message)
 
 
+class OwnHistory(BatchHistory):
+    """The batch history of a mutated emulator."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator.store, emulator.profile, emulator.agenda, emulator.guids)
+        self.emulator = emulator
+
+
+class OwnMonitoring(Monitoring):
+    """The samples of a mutated emulator."""
+
+    def __init__(self, emulator: Mutated) -> None:
+        super().__init__(emulator.store, emulator.agenda)
+        self.emulator = emulator
+
+
 class OwnBatch(Batch):
     """The batch of a mutated emulator. What an export left behind can be reworked before anybody hears of it."""
 
@@ -138,9 +158,12 @@ class OwnBatch(Batch):
             emulator.agenda,
             emulator.blobs,
             emulator.guids,
+            emulator.history,
             fresh_records=emulator.exports_anew,
             fails_afterwards=emulator.fails_afterwards,
             gets_stuck=emulator.gets_stuck,
+            dies=emulator.dies,
+            entities=emulator.entities,
         )
         self.emulator = emulator
 
@@ -176,6 +199,8 @@ class Parts:
     identity: Callable[..., Identity] | None = None
     blobs: Callable[[Mutated], Blobs] = OwnBlobs
     deliveries: Callable[[Mutated], Deliveries] = OwnDeliveries
+    history: Callable[[Mutated], BatchHistory] = OwnHistory
+    monitoring: Callable[[Mutated], Monitoring] = OwnMonitoring
     batch: Callable[[Mutated], Batch] = OwnBatch
 
 
@@ -210,9 +235,9 @@ class StoreAround:
         self.emulator = emulator
         self.store = store
 
-    def work(self) -> AbstractContextManager[None]:
+    def work(self, *, alone: bool = False) -> AbstractContextManager[None]:
         """One unit of work."""
-        return self.store.work()
+        return self.store.work(alone=alone)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -229,6 +254,10 @@ class StoreAround:
     def setting(self, name: str) -> str | None:
         """What was noted under a name."""
         return self.store.setting(name)
+
+    def held_setting(self, name: str) -> str | None:
+        """The same, held."""
+        return self.store.held_setting(name)
 
     def put_setting(self, name: str, value: str | None) -> None:
         """Note something under a name."""
@@ -281,6 +310,10 @@ class StoreAround:
     def taken(self, activity: str) -> Sequence[Message]:
         """Imports that a run has taken and that are not final."""
         return self.store.taken(activity)
+
+    def first_taken(self, activity: str) -> Message | None:
+        """The first of these."""
+        return self.store.first_taken(activity)
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue is."""

@@ -23,6 +23,23 @@ class _IgnoresTheSetting(OwnBatch):
         return _with_prevention(activity, False)
 
 
+class _IgnoresItAtTheRecurrence(OwnBatch):
+    """The setting counts for runs on purpose only."""
+
+    _recurring = False
+
+    def _tick(self, identifier: str, now: datetime) -> None:
+        self._recurring = True
+        try:
+            super()._tick(identifier, now)
+        finally:
+            self._recurring = False
+
+    def settings(self, activity: Activity) -> Activity:
+        """As if the setting were off, at a recurrence."""
+        return _with_prevention(activity, False) if self._recurring else activity
+
+
 class _AlwaysPrevents(OwnBatch):
     def settings(self, activity: Activity) -> Activity:
         """As if the setting were on."""
@@ -114,15 +131,31 @@ class _NeverUploaded(Rows):
 
 OTHERWISE = "zero-records.otherwise-uploaded"
 CHANGES = "zero-records.setting-can-change"
+RECURRING = "zero-records.obeyed-at-the-recurrence"
+UPLOADED = "zero-records.file-uploaded"
 
 MUTANTS = (
     mutant(
         "prevention-ignored",
         "Uploads empty exports though the setting forbids it.",
         "zero-records.prevention-uploads-nothing",
+        RECURRING,
+        "processing.filter-before-counting",
         batch=_IgnoresTheSetting,
     ),
-    mutant("prevention-always", "Uploads no empty export, whatever the setting.", OTHERWISE, batch=_AlwaysPrevents),
+    mutant(
+        "prevention-ignored-at-the-recurrence",
+        "Uploads empty exports that run at their recurrence though the setting forbids it.",
+        RECURRING,
+        batch=_IgnoresItAtTheRecurrence,
+    ),
+    mutant(
+        "prevention-always",
+        "Uploads no empty export, whatever the setting.",
+        OTHERWISE,
+        RECURRING,
+        batch=_AlwaysPrevents,
+    ),
     mutant(
         "prevention-withholds-few-records",
         "Uploads nothing below three records when the setting forbids empty uploads.",
@@ -150,20 +183,29 @@ MUTANTS = (
     mutant(
         "file-uploaded-without-a-file",
         "Shows a file as uploaded when there was nothing to upload.",
-        "zero-records.file-uploaded",
+        UPLOADED,
+        RECURRING,
         store=_AlwaysUploaded,
     ),
     mutant(
         "file-uploaded-never-shown",
         "Shows no file as uploaded.",
-        "zero-records.file-uploaded",
+        UPLOADED,
+        RECURRING,
         store=_NeverUploaded,
     ),
     mutant(
         "prevention-never-changes",
         "Takes the setting as it was at the job's first run.",
         CHANGES,
+        RECURRING,
         batch=_RemembersTheFirst,
     ),
-    mutant("prevention-never-switched-off", "Lets the setting be switched on only.", CHANGES, batch=_OnceOnAlwaysOn),
+    mutant(
+        "prevention-never-switched-off",
+        "Lets the setting be switched on only.",
+        CHANGES,
+        RECURRING,
+        batch=_OnceOnAlwaysOn,
+    ),
 )

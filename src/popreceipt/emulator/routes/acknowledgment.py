@@ -26,6 +26,8 @@ from popreceipt.vocabulary import (
 
 _MEMBERS = (CORRELATION_ID, POP_RECEIPT, DOWNLOAD_LOCATION, FILE_EXISTS, FILE_ERROR, LAST_DEQUEUE)
 
+_IN_LOWER_CASE = {name: name.lower() for name in _MEMBERS}
+
 
 def answer(call: Call, activity: Activity) -> Response:
     """Whether the message counts as received."""
@@ -37,10 +39,11 @@ def answer(call: Call, activity: Activity) -> Response:
     if profile.acknowledgment_member_spelling == "400" and set(body) - set(_MEMBERS):
         return problems.connector(400, f"The members of the body are {', '.join(_MEMBERS)}.")
     members = {name.lower(): value for name, value in body.items()}
-    missing = [name for name in _needed(profile) if name.lower() not in members]
-    if missing:
-        return problems.connector(int(profile.acknowledgment_incomplete_body), f"The body lacks {missing[0]}.")
-    correlation, receipt = _guid(members[CORRELATION_ID.lower()]), members[POP_RECEIPT.lower()]
+    for name in _needed(profile):
+        if _IN_LOWER_CASE[name] not in members:
+            return problems.connector(int(profile.acknowledgment_incomplete_body), f"The body lacks {name}.")
+    correlation = _guid(members[_IN_LOWER_CASE[CORRELATION_ID]])
+    receipt = members[_IN_LOWER_CASE[POP_RECEIPT]]
     if correlation is None or not isinstance(receipt, str) or not is_receipt(receipt):
         said = f"{CORRELATION_ID} must be a GUID, {POP_RECEIPT} the receipt of a dequeue."
         return problems.connector(int(profile.acknowledgment_incomplete_body), said)

@@ -1,5 +1,6 @@
 """One request on its way through the emulator, and what every route may reach."""
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,8 +31,13 @@ class Call:
     @classmethod
     def of(cls, emulator: "Emulator", request: Request, now: datetime) -> "Call":
         """The call that a request makes. A slash at the end of its path does not count."""
-        segments = request.path.split("/")[1:]
-        if len(segments) > 1 and segments[-1] == "":
-            segments.pop()
-        words = [segment.lower() if segment.isalnum() else unquote(segment).lower() for segment in segments]
-        return cls(emulator, request, now, tuple(segments), tuple(words))
+        return cls(emulator, request, now, *_parts_of(request.path))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A path's segments as sent, and decoded in lower case. A client uses few paths, again and again."""
+    segments = path.split("/")[1:]
+    if len(segments) > 1 and segments[-1] == "":
+        segments.pop()
+    return tuple(segments), tuple(unquote(segment).lower() for segment in segments)

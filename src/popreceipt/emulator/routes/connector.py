@@ -6,7 +6,7 @@ service gate, a well-formed activity, a known one, job gate, direction, and only
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
@@ -123,7 +123,7 @@ _MESSAGE_ID_FORMS: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
-def _parameters(call: Call) -> dict[str, str]:
+def _parameters(call: Call) -> Mapping[str, str]:
     """The query's parameters, decoded as the profile says."""
     if call.emulator.profile.enqueue_entity_encoding == "both":
         return call.request.parameters()

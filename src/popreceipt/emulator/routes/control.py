@@ -9,17 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from popreceipt.clock import Clock
-from popreceipt.emulator import problems
+from popreceipt.emulator import monitoring, problems
 from popreceipt.emulator.activity import EXPORT, IMPORT, Activity
 from popreceipt.emulator.bodies import NotJson, read_object
+from popreceipt.emulator.dmf.synthetic import NotEnough
 from popreceipt.emulator.guids import read_guid
 from popreceipt.emulator.http import Response
+from popreceipt.emulator.instants import written
 from popreceipt.emulator.message import Message
+from popreceipt.emulator.parameters import Parameters, parameters_of
 from popreceipt.emulator.profile import Profile
-from popreceipt.emulator.routes import faults, settings
+from popreceipt.emulator.projects import Invalid
+from popreceipt.emulator.routes import faults, projects, settings
 from popreceipt.emulator.routes.call import Call
 from popreceipt.emulator.spellings import visible_status
+from popreceipt.journal import instant_text
 
 ABILITIES: Final = (
     "reset",
@@ -32,6 +39,10 @@ ABILITIES: Final = (
     "cleanup",
     "change-activity",
     "export-recurrence",
+    "projects",
+    "monitoring",
+    "batch",
+    "parameters",
     "faults",
     "journal",
 )
@@ -70,7 +81,9 @@ def answer(call: Call) -> Response:
         return route.does(call, path)
     except Refusal as refusal:
         return problems.control(refusal.status, str(refusal))
-    except (NotJson, settings.Refused) as problem:
+    except projects.Unknown as unknown:
+        return problems.control(404, str(unknown))
+    except (NotJson, settings.Refused, Invalid, NotEnough) as problem:
         return problems.control(400, str(problem))
 
 
@@ -126,13 +139,14 @@ def _advance(call: Call, _: tuple[str, ...]) -> Response:
 
 
 def _create(call: Call, _: tuple[str, ...]) -> Response:
-    asked = settings.read(read_object(call.request.body), settings.CREATE, "direction")
+    asked = settings.read_activity(read_object(call.request.body), settings.CREATE, "direction")
+    asked = projects.for_activity(call.emulator, asked)
     return Response.of_json(201, call.emulator.create_activity(**asked).as_json())
 
 
 def _change(call: Call, path: tuple[str, ...]) -> Response:
     activity = _activity(call, path)
-    asked = settings.read(read_object(call.request.body), settings.CHANGE)
+    asked = settings.read_activity(read_object(call.request.body), settings.CHANGE)
     return Response.of_json(200, call.emulator.change_activity(activity, **asked).as_json())
 
 
@@ -167,9 +181,10 @@ def _messages(call: Call, path: tuple[str, ...]) -> Response:
 
 def _records(call: Call, path: tuple[str, ...]) -> Response:
     activity = _activity(call, path)
+    entity = projects.entity_of(call, activity)
     held = {
-        "entity": activity.entity,
-        "records": list(call.emulator.store.records(activity.company, activity.entity)),
+        "entity": entity,
+        "records": list(call.emulator.store.records(activity.company, entity)),
     }
     call.emulator.observe("records", activity, **held)
     return Response.of_json(200, held)
@@ -179,24 +194,52 @@ def _cleanup(call: Call, path: tuple[str, ...]) -> Response:
     activity = _activity(call, path)
     body = read_object(call.request.body)
     asked = settings.read(body, settings.CLEANUP, "olderThanDays")
-    wanted = asked.get("statuses", frozenset())
-    profile, store = call.emulator.profile, call.emulator.store
-    doomed = [
-        message.id
-        for message in store.messages_of(activity.id)
-        if call.now - message.enqueued >= asked["olderThanDays"]
-        and (not wanted or visible_status(message, profile) in wanted)
-    ]
-    for identifier in doomed:
-        store.delete_message(identifier)
+    statuses = asked.get("statuses", frozenset())
+    deleted = call.emulator.cleanup.run(activity, call.now, older_than=asked["olderThanDays"], statuses=statuses)
     call.emulator.observe(
         "cleanup",
         activity,
         olderThanDays=body["olderThanDays"],
         statuses=body.get("statuses", []),
-        deleted=len(doomed),
+        deleted=deleted,
     )
-    return Response.of_json(200, {"deleted": len(doomed)})
+    return Response.of_json(200, {"deleted": deleted})
+
+
+def _batch(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    action = settings.read(read_object(call.request.body), settings.BATCH, "action")["action"]
+    if action == "get-status":
+        call.emulator.history.fetch(activity.id, call.now)
+    else:
+        call.emulator.history.delete(activity.id)
+    call.emulator.observe("batch", activity, action=action)
+    return Response(204)
+
+
+def _load(call: Call, path: tuple[str, ...]) -> Response:
+    activity = _activity(call, path)
+    samples = [monitoring.as_json(sample) for sample in call.emulator.store.samples_of(activity.id)]
+    call.emulator.observe("load", activity, samples=samples)
+    return Response.of_json(200, samples)
+
+
+def _parameters(call: Call, _: tuple[str, ...]) -> Response:
+    return _told(call, parameters_of(call.emulator.store))
+
+
+def _set_parameters(call: Call, _: tuple[str, ...]) -> Response:
+    asked = settings.read(read_object(call.request.body), settings.PARAMETERS)
+    parameters = msgspec.structs.replace(parameters_of(call.emulator.store), **asked)
+    call.emulator.change_parameters(parameters)
+    return _told(call, parameters)
+
+
+def _told(call: Call, parameters: Parameters) -> Response:
+    """The framework's parameters, as the answer and the journal have them."""
+    members = msgspec.structs.asdict(parameters)
+    call.emulator.note("parameters", since=instant_text(call.now), **members)
+    return Response.of_json(200, members)
 
 
 def _journal(call: Call, _: tuple[str, ...]) -> Response:
@@ -218,8 +261,9 @@ def _activity(call: Call, path: tuple[str, ...], direction: str | None = None) -
 
 
 def _row(message: Message, profile: Profile) -> dict[str, Any]:
-    """A row of Manage messages. Before platform update 12 the two columns of an export stay empty."""
-    is_export = message.visible_from is not None and profile.platform_update_12
+    """A row of Manage messages. Before platform update 12 three columns stay empty."""
+    is_new = profile.platform_update_12
+    is_export = message.visible_from is not None and is_new
     return {
         "MessageId": message.id,
         "Status": visible_status(message, profile),
@@ -233,15 +277,9 @@ def _row(message: Message, profile: Profile) -> dict[str, Any]:
         "AckDateTime": _written_or_null(message.acknowledged),
         "TotalRecordsExported": message.total_records if is_export else None,
         "FileUploaded": True if is_export and message.uploaded else None,
-        "BatchStatus": message.batch_status,
-        "RetryCount": 0,
+        "BatchStatus": message.batch_status if is_new else None,
+        "RetryCount": message.retries,
     }
-
-
-def written(instant: datetime) -> str:
-    """An instant as the control plane writes it: UTC with Z, a fraction only where there is one."""
-    text = instant.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{instant.microsecond:06d}Z" if instant.microsecond else f"{text}Z"
 
 
 def _written_or_null(instant: datetime | None) -> str | None:
@@ -260,6 +298,14 @@ _ROUTES: Final = (
     _Route("GET", ("activities", "*", "messages"), _messages),
     _Route("GET", ("activities", "*", "records"), _records),
     _Route("POST", ("activities", "*", "cleanup"), _cleanup),
+    _Route("POST", ("activities", "*", "batch"), _batch),
+    _Route("GET", ("activities", "*", "load"), _load),
+    _Route("GET", ("projects",), projects.listed),
+    _Route("POST", ("projects",), projects.created),
+    _Route("GET", ("projects", "*"), projects.shown),
+    _Route("PATCH", ("projects", "*"), projects.changed),
+    _Route("GET", ("parameters",), _parameters),
+    _Route("PATCH", ("parameters",), _set_parameters),
     _Route("GET", ("faults",), faults.listed),
     _Route("POST", ("faults",), faults.planned),
     _Route("DELETE", ("faults",), faults.cleared),

@@ -3,6 +3,7 @@
 Members stand in the order of the captures that public clients hold; the capital L in two of them is the service's own.
 """
 
+import functools
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -73,17 +74,25 @@ def _written(instant: datetime, profile: Profile) -> str:
 def _location(call: Call, activity: Activity, offer: Offer) -> str:
     """Where to download from: this host, but perhaps another scheme ("Http vs Https")."""
     profile = call.emulator.profile
-    base = urlsplit(call.emulator.base_url)
-    scheme, authority = profile.download_location_scheme, base.netloc
+    match profile.download_location_activity:
+        case "as-called":
+            spelled = call.segments[-1]
+        case "braced":
+            spelled = f"%7B{activity.id}%7D"
+        case _:
+            spelled = activity.id
+    root = _download_root(call.emulator.base_url, profile.download_location_scheme, spelled)
+    return f"{root}?correlation-id={offer.message.correlation}&blob={offer.blob_name}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _download_root(base_url: str, scheme: str, spelled: str) -> str:
+    """What the locations of an activity's files begin with: the same at every dequeue."""
+    base = urlsplit(base_url)
+    authority = base.netloc
     if scheme == "http-80":
         scheme, authority = "http", f"{_host(base.netloc)}:80"
-    spelled = {
-        "as-called": quote(call.segments[-1], safe="%"),
-        "braced": f"%7B{activity.id}%7D",
-        "bare": activity.id,
-    }[profile.download_location_activity]
-    query = f"correlation-id={offer.message.correlation}&blob={offer.blob_name}"
-    return f"{scheme}://{authority}{base.path}/api/connector/download/{spelled}?{query}"
+    return f"{scheme}://{authority}{base.path}/api/connector/download/{quote(spelled, safe='%')}"
 
 
 def _host(authority: str) -> str:

@@ -64,7 +64,7 @@ def _fault(call: Call, asked: Mapping[str, Any]) -> Fault:
     given["id"] = _identifier(call.emulator.fault_plan, given.get("id"))
     if (activity := given.get("activity")) is not None:
         _refuse_unknown_activity(call, operation, activity)
-    if operation != faults.PROCESSING:
+    if operation != faults.PROCESSING or kind == faults.DIES:
         given.setdefault("phase", faults.AFTER if kind in _OF_AN_ANSWER else faults.BEFORE)
     if kind in _USUAL:
         member, usual = _USUAL[kind]
@@ -136,11 +136,11 @@ def _seconds(name: str, value: Any) -> float:
 
 _OF_A_REQUEST: Final = (faults.STATUS, faults.RESET, faults.TIMEOUT, faults.TRUNCATED, faults.SLOW)
 _OF_AN_ANSWER: Final = (faults.TRUNCATED, faults.SLOW)
-_OF_A_MESSAGE: Final = (faults.POST_PROCESSING_FAILED, faults.STUCK)
+_OF_A_MESSAGE: Final = (faults.POST_PROCESSING_FAILED, faults.STUCK, faults.DIES)
 _OF_AN_ACTIVITY: Final = (ENQUEUE, DEQUEUE, DOWNLOAD, ACK, JOBSTATUS, faults.PROCESSING, faults.ANY)
 
 _MEANT_FOR: Final[Mapping[str, tuple[str, ...]]] = {
-    "phase": _OF_A_REQUEST,
+    "phase": (*_OF_A_REQUEST, faults.DIES),
     "status": (faults.STATUS,),
     "retry_after": (faults.STATUS,),
     "after_bytes": (faults.TRUNCATED,),

@@ -9,7 +9,7 @@ from typing import Any
 
 from popreceipt.emulator import problems
 from popreceipt.emulator.activity import Activity
-from popreceipt.emulator.dmf.execution import Execution
+from popreceipt.emulator.dmf.execution import EntityRun, Execution
 from popreceipt.emulator.guids import read_guid
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.message import Message
@@ -36,8 +36,8 @@ def answer(call: Call, activity: Activity) -> Response:
         200,
         {
             "DataJobStatus": _status(call, activity, message),
-            "ExecutionLog": "",
-            "ExecutionDetail": None if execution is None else [_detail(execution)],
+            "ExecutionLog": (message.problem or "") if execution is None else execution.log(),
+            "ExecutionDetail": None if execution is None else _detail(execution),
         },
     )
 
@@ -54,22 +54,25 @@ def _status(call: Call, activity: Activity, message: Message) -> dict[str, Any]:
     }
 
 
-def _detail(execution: Execution) -> dict[str, Any]:
-    bad = len(execution.errors)
-    ended = execution.completed is not None
-    return {
-        "EntityName": execution.entity,
-        "Company": execution.company,
-        "StagingRecords": execution.good + bad,
-        "StagingErrorCount": 0,
-        "StagingStatus": "Finished" if ended else "Executing",
-        "TargetRecords": execution.good,
-        "TargetErrorCount": bad,
-        "TargetStatus": ("Error" if bad else "Finished") if ended else "Executing",
-        "TotalRecords": execution.good + bad,
-        "ExecutionStartedDateTime": _date(execution.started),
-        "ExecutionCompletedDateTime": _date(execution.completed),
-    }
+def _detail(execution: Execution) -> list[dict[str, Any]]:
+    # Where pre-processing sticks, nothing is known of any entity but that it should be run.
+    runs = execution.runs or (EntityRun(entity=execution.entity, staging_state="Executing", target_state="Waiting"),)
+    return [
+        {
+            "EntityName": run.entity,
+            "Company": execution.company,
+            "StagingRecords": run.staging,
+            "StagingErrorCount": run.staging_errors,
+            "StagingStatus": run.staging_state,
+            "TargetRecords": run.target,
+            "TargetErrorCount": run.target_errors,
+            "TargetStatus": run.target_state,
+            "TotalRecords": run.total,
+            "ExecutionStartedDateTime": _date(run.started or execution.started),
+            "ExecutionCompletedDateTime": _date(run.completed),
+        }
+        for run in runs
+    ]
 
 
 def _date(instant: datetime | None) -> str:

@@ -3,17 +3,20 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, PACKAGE
-from popreceipt.emulator.dmf.entity import entity_named
+from popreceipt.emulator.activity import EXPORT, FILE, IMPORT, PACKAGE, RECURRENCES
+from popreceipt.emulator.instants import instant_in
+from popreceipt.emulator.recurrence import UNITS, WEEKDAYS, Recurrence
 from popreceipt.vocabulary import SPELLINGS
 
 MOST_RECORDS: Final = 100_000
 LONGEST_RECURRENCE: Final = 525_600
 LONGEST_ADVANCE: Final = timedelta(days=366)
 LONGEST_NAME: Final = 100
+LONGEST_DESCRIPTION: Final = 1_000
+MOST_RUNS: Final = 1_000_000
 
 _NAME: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\ufffe\uffff][^\x00-\x1f\x7f\ufffe\uffff]*")
 
@@ -85,12 +88,51 @@ def activity_name(name: str, value: Any) -> str:
     return value
 
 
-def known_entity(name: str, value: Any) -> str:
-    """The public name of an entity that the world has."""
-    entity = entity_named(value) if isinstance(value, str) else None
-    if entity is None:
-        raise Refused(f"{name} is an entity of this world, not {value!r:.80}.")
-    return entity.name
+def description(name: str, value: Any) -> str:
+    """What a recurring data job is said to be for."""
+    if not isinstance(value, str) or len(value) > LONGEST_DESCRIPTION:
+        raise Refused(f"{name} is a text of at most {LONGEST_DESCRIPTION} characters.")
+    return value
+
+
+def instant(name: str, value: Any) -> datetime:
+    """An instant in ISO 8601, in UTC where it names no zone."""
+    found = instant_in(value) if isinstance(value, str) else None
+    if found is None:
+        raise Refused(f"{name} is an instant in ISO 8601, not {value!r:.80}.")
+    return found
+
+
+def recurrence(name: str, value: Any) -> Recurrence:
+    """A recurrence as the Define recurrence dialog sets it."""
+    if not isinstance(value, dict):
+        raise Refused(f"{name} is an object with every and unit, or null, not {value!r:.80}.")
+    asked = read(value, _RECURRENCE, "unit")
+    asked |= asked.pop("end", None) or {}
+    if asked.get("weekdays") and asked["unit"] != "weeks":
+        raise Refused(f"{name} has weekdays, which go with the unit weeks, not with {asked['unit']}.")
+    return Recurrence(**asked)
+
+
+def _weekdays(name: str, value: Any) -> tuple[str, ...]:
+    days = value if isinstance(value, list) else [value]
+    named = [one_of(*WEEKDAYS)(name, day) for day in days]
+    return tuple(day for day in WEEKDAYS if day in named)
+
+
+def _end(name: str, value: Any) -> dict[str, Any]:
+    """Where a recurrence ends, as the members of a recurrence."""
+    if not isinstance(value, dict) or len(value) != 1:
+        raise Refused(f"{name} is null, a count or a date, not {value!r:.80}.")
+    found = read(value, {"count": whole(1, MOST_RUNS), "date": instant})
+    return {"count": found["count"]} if "count" in found else {"until": found["date"]}
+
+
+def a_name(name: str, value: Any) -> str:
+    """The name of something that the world may have: an entity, a format, a data project's ID."""
+    if not isinstance(value, str):
+        raise Refused(f"{name} is a text, not {value!r:.80}.")
+    return value
 
 
 def statuses(name: str, value: Any) -> frozenset[str]:
@@ -106,12 +148,24 @@ def statuses(name: str, value: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-_RECURRENCE: Final = or_null(whole(1, LONGEST_RECURRENCE))
+_RECURRENCE: Final[Mapping[str, Reader]] = {
+    "every": whole(1, LONGEST_RECURRENCE),
+    "unit": one_of(*UNITS),
+    "start": or_null(instant),
+    "weekdays": _weekdays,
+    "end": or_null(_end),
+}
+
+_MINUTES: Final = or_null(whole(1, LONGEST_RECURRENCE))
 
 CHANGE: Final[Mapping[str, Reader]] = {
+    "name": activity_name,
+    "description": description,
     "enabled": boolean,
-    "processing_recurrence_minutes": _RECURRENCE,
-    "monitoring_recurrence_minutes": _RECURRENCE,
+    "processing_recurrence": or_null(recurrence),
+    "processing_recurrence_minutes": _MINUTES,
+    "monitoring_recurrence": or_null(recurrence),
+    "monitoring_recurrence_minutes": _MINUTES,
     "prevent_upload_when_zero_records": boolean,
     "in_order": boolean,
     "use_company_from_message": boolean,
@@ -119,10 +173,10 @@ CHANGE: Final[Mapping[str, Reader]] = {
 
 CREATE: Final[Mapping[str, Reader]] = {
     "direction": one_of(IMPORT, EXPORT),
-    "name": activity_name,
     "type": one_of(FILE, PACKAGE),
-    "entity": known_entity,
-    "format": one_of("CSV"),
+    "project": or_null(a_name),
+    "entity": a_name,
+    "format": a_name,
     **CHANGE,
 }
 
@@ -131,6 +185,10 @@ ADVANCE: Final[Mapping[str, Reader]] = {"advance_seconds": period(LONGEST_ADVANC
 PRODUCE: Final[Mapping[str, Reader]] = {"records": whole(0, MOST_RECORDS)}
 
 CLEANUP: Final[Mapping[str, Reader]] = {"olderThanDays": period(timedelta(days=36_525), days=1), "statuses": statuses}
+
+BATCH: Final[Mapping[str, Reader]] = {"action": one_of("get-status", "delete-history")}
+
+PARAMETERS: Final[Mapping[str, Reader]] = {"skip_reprocessing": boolean}
 
 
 def read(body: Mapping[str, Any], members: Mapping[str, Reader], *needed: str) -> dict[str, Any]:
@@ -145,3 +203,18 @@ def read(body: Mapping[str, Any], members: Mapping[str, Reader], *needed: str) -
         if name not in body:
             raise Refused(f"The member {name} is missing.")
     return {name: members[name](name, value) for name, value in body.items()}
+
+
+def read_activity(body: Mapping[str, Any], members: Mapping[str, Reader], *needed: str) -> dict[str, Any]:
+    """The same of a recurring data job, whose recurrences may be given in two forms that must tell the same.
+
+    Raises:
+        Refused: as `read`, or the two forms of a recurrence differ.
+    """
+    asked = read(body, members, *needed)
+    for name in RECURRENCES:
+        if name in asked and f"{name}_minutes" in asked:
+            whole_form, minutes = asked[name], asked.pop(f"{name}_minutes")
+            if minutes != (None if whole_form is None else whole_form.minutes):
+                raise Refused(f"{name} and {name}_minutes tell different things: give one of them.")
+    return asked

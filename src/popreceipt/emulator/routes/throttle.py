@@ -1,38 +1,58 @@
 """Throttling of connector routes, for the one dialect that has it; Microsoft lists them as exempt.
 
-Each activity lets four calls pass and refuses the fifth, and all that follow, until the client has waited.
+Each activity lets four calls pass and refuses the fifth, and all that follow, until the client has waited. The counts
+stand in the store, so every process on it throttles alike.
 """
 
 from datetime import datetime, timedelta
+from typing import Final
 
-RETRY_AFTER = timedelta(seconds=1)
-PASS = 4
+import msgspec
+
+from popreceipt.emulator.store import Store
+
+RETRY_AFTER: Final = timedelta(seconds=1)
+PASS: Final = 4
+
+_SETTING: Final = "throttle"
+
+
+class _Count(msgspec.Struct):
+    """How many calls of an activity have passed; `closed_until` once that were enough."""
+
+    passed: int = 0
+    closed_until: datetime | None = None
+
+
+_counts_in = msgspec.json.Decoder(dict[str, _Count]).decode
 
 
 class Throttle:
     """Counts the calls of each activity."""
 
-    def __init__(self) -> None:
-        self._passed: dict[str, int] = {}
-        self._closed_until: dict[str, datetime] = {}
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def wait(self, activity: str, now: datetime) -> int | None:
         """Whole seconds that the client has to wait; None when the call may pass."""
-        until = self._closed_until.get(activity)
-        if until is not None and now < until:
-            return _whole_seconds(until - now)
-        passed = 0 if until is not None else self._passed.get(activity, 0)
-        self._closed_until.pop(activity, None)
-        if passed < PASS:
-            self._passed[activity] = passed + 1
+        counts = _counts_in(self._store.held_setting(_SETTING) or "{}")
+        count = counts.get(activity, _Count())
+        if count.closed_until is not None and now < count.closed_until:
+            return _whole_seconds(count.closed_until - now)
+        if count.closed_until is not None:
+            count = _Count()
+        if count.passed < PASS:
+            self._keep(counts | {activity: _Count(count.passed + 1)})
             return None
-        self._closed_until[activity] = now + RETRY_AFTER
+        self._keep(counts | {activity: _Count(closed_until=now + RETRY_AFTER)})
         return _whole_seconds(RETRY_AFTER)
 
     def clear(self) -> None:
         """Forget all counts."""
-        self._passed.clear()
-        self._closed_until.clear()
+        self._store.put_setting(_SETTING, None)
+
+    def _keep(self, counts: dict[str, _Count]) -> None:
+        self._store.put_setting(_SETTING, msgspec.json.encode(counts).decode("ascii"))
 
 
 def _whole_seconds(period: timedelta) -> int:

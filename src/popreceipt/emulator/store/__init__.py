@@ -9,7 +9,7 @@ stopped.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -19,6 +19,9 @@ from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.message import Message
 
 Record = Mapping[str, str]
+
+MOST_SAMPLES: Final = 100_000
+"""So many samples of an activity are kept, ten weeks of one every minute; then the oldest go."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -122,13 +125,21 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
 
+class NotKept(Exception):
+    """What was done could not be kept and is undone: the disk is full, say, or the database is gone."""
+
+
+class Conflict(NotKept):
+    """The same, because another process came in between. Done again from the start it will be kept."""
+
+
 class Store(Protocol):
     """Projects, activities, messages, blobs, target tables, executions, moments. IDs are bare GUIDs in lower case."""
 
-    def work(self) -> AbstractContextManager[None]:
+    def work(self, *, alone: bool = False) -> AbstractContextManager[None]:
         """One unit of work around a request or a due moment: kept at its end, undone when it raises.
 
-        Inside another it is part of that.
+        Inside another it is part of that. With `alone` no other process has a unit of work meanwhile.
         """
 
     def clear(self) -> None:
@@ -142,6 +153,9 @@ class Store(Protocol):
 
     def setting(self, name: str) -> str | None:
         """What was noted under a name. Settings survive `clear`."""
+
+    def held_setting(self, name: str) -> str | None:
+        """The same. Within a unit of work nobody else who asks so gets an answer from then on."""
 
     def put_setting(self, name: str, value: str | None) -> None:
         """Note something under a name; None takes it away."""
@@ -188,6 +202,9 @@ class Store(Protocol):
 
         In the order of their turns.
         """
+
+    def first_taken(self, activity: str) -> Message | None:
+        """The first of those that `taken` lists. It reads one, however many there are."""
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is. It counts, it does not read messages."""
@@ -256,7 +273,7 @@ class Store(Protocol):
         """Delete an activity's batch history."""
 
     def put_sample(self, sample: Sample) -> None:
-        """Add what a monitoring recurrence saw."""
+        """Add what a monitoring recurrence saw; of an activity the newest `MOST_SAMPLES` are kept."""
 
     def samples_of(self, activity: str) -> Sequence[Sample]:
         """What an activity's monitoring recurrence saw, oldest first."""
@@ -277,3 +294,24 @@ class Store(Protocol):
 
     def take_due(self, now: datetime) -> Due | None:
         """Take the earliest moment that is not after now; within its unit of work nobody else takes another."""
+
+
+class GroupedStore(Protocol):
+    """A durable store that lets several units of work share one commit."""
+
+    grouped: bool
+    """Whether units of work wait for `commit`. By itself each is kept at its end."""
+
+    @property
+    def is_uncommitted(self) -> bool:
+        """Whether something was written that `commit` has to keep."""
+
+    def commit(self) -> None:
+        """Keep what the units of work since the last commit have done.
+
+        Raises:
+            NotKept: it could not be kept, and nothing of it was.
+        """
+
+    def undo(self) -> None:
+        """Undo what the units of work since the last commit have done."""

@@ -1,7 +1,7 @@
 """The store that lives and dies with its process: dictionaries, and a lease queue an activity."""
 
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from popreceipt.emulator.dmf.execution import Execution
 from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.store import BatchRun, Delivery, Due, Load, Query, Record, Sample
+from popreceipt.emulator.store import MOST_SAMPLES, BatchRun, Delivery, Due, Load, Query, Record, Sample
 from popreceipt.vocabulary import ENQUEUED
 
 QueuePolicy = Callable[[], LeaseQueue]
@@ -29,8 +29,9 @@ class _Desk:
         self.queue = queue
         self.waiting: dict[str, None] = {}
         self.taken: dict[str, int] = {}
+        self.turns: list[tuple[int, str]] = []
         self.runs: dict[str, None] = {}
-        self.samples: list[Sample] = []
+        self.samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
 
 
 class MemoryStore:
@@ -42,8 +43,9 @@ class MemoryStore:
         self._settings: dict[str, str] = {}
         self.clear()
 
-    def work(self) -> AbstractContextManager[None]:
+    def work(self, *, alone: bool = False) -> AbstractContextManager[None]:
         """Nothing to commit: what is written is there. Nothing is undone either when it raises."""
+        del alone  # Nobody else is here.
         return self._work
 
     def clear(self) -> None:
@@ -75,6 +77,10 @@ class MemoryStore:
 
     def setting(self, name: str) -> str | None:
         """What was noted under a name."""
+        return self._settings.get(name)
+
+    def held_setting(self, name: str) -> str | None:
+        """The same: nobody else asks."""
         return self._settings.get(name)
 
     def put_setting(self, name: str, value: str | None) -> None:
@@ -126,12 +132,13 @@ class MemoryStore:
                 desk.queue.withdraw(message.id)
             return
         desk.waiting.pop(message.id, None)
-        desk.taken.pop(message.id, None)
-        if message.turn is not None:
-            if message.status not in FINAL:
-                desk.taken[message.id] = message.turn
-        elif message.status == ENQUEUED:
-            desk.waiting[message.id] = None
+        if message.turn is None or message.status in FINAL:
+            desk.taken.pop(message.id, None)
+            if message.status == ENQUEUED:
+                desk.waiting[message.id] = None
+        elif desk.taken.get(message.id) != message.turn:
+            desk.taken[message.id] = message.turn
+            heapq.heappush(desk.turns, (message.turn, message.id))
 
     def message(self, identifier: str) -> Message | None:
         """The message of this ID."""
@@ -167,6 +174,16 @@ class MemoryStore:
         """Imports that a run has taken and that are not final, in the order of their turns."""
         turns = self._desks[activity].taken
         return [self._messages[one] for one in sorted(turns, key=turns.__getitem__)]
+
+    def first_taken(self, activity: str) -> Message | None:
+        """The first of those that `taken` lists."""
+        desk = self._desks[activity]
+        while desk.turns:
+            turn, identifier = desk.turns[0]
+            if desk.taken.get(identifier) == turn:
+                return self._messages[identifier]
+            heapq.heappop(desk.turns)  # Final, deleted, or of another turn by now.
+        return None
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is."""

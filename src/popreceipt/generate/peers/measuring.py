@@ -1,0 +1,129 @@
+"""Rounds of measurements: every server in turn, in an order that changes, and the figures of all rounds.
+
+The speed of a computer drifts within minutes, so only what was taken in turns may be compared.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, Literal
+
+from popreceipt.generate.peers.dialogues import Work
+from popreceipt.generate.peers.load import Burst, Client, resident_megabytes
+from popreceipt.generate.peers.servers import Running
+
+Kind = Literal["put", "take"]
+
+KINDS: Final[tuple[Kind, ...]] = ("put", "take")
+"""Enqueue, put message, SendMessage; and dequeue with ack, get with delete, ReceiveMessage with DeleteMessage."""
+
+CONNECTIONS: Final = (1, 16, 64)
+
+CALM: Final = 0.1
+"""The share of the server's core that others may take before a measurement is repeated."""
+
+TRIES: Final = 3
+
+Case = tuple[str, Kind, int]
+"""A server's name, what is done, over how many connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: rounds, the least seconds of a measurement, and the messages of a burst.
+
+    So many messages wait at every server when taking begins: what each does with a backlog is part of the figure.
+    """
+
+    rounds: int
+    seconds: float
+    stock: int
+
+
+@dataclass(slots=True)
+class Figures:
+    """One case in all its rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    head_room: list[float] = field(default_factory=list)
+    foreign: list[float] = field(default_factory=list)
+    megabytes: float = 0.0
+
+    def add(self, messages: int, burst: Burst, megabytes: float) -> None:
+        """Count a round in."""
+        self.rates.append(messages / burst.seconds)
+        self.latencies += burst.latencies
+        self.cpu.append(burst.server_cpu / len(burst.latencies))
+        self.head_room.append(burst.seconds / burst.client_cpu)
+        self.foreign.append(max(0.0, burst.foreign_cpu / burst.seconds))
+        self.megabytes = max(self.megabytes, megabytes)
+
+    @property
+    def rate(self) -> float:
+        """Messages a second, the median of the rounds."""
+        return median(self.rates)
+
+    def percentile(self, share: float) -> float:
+        """Seconds within which this share of the requests of all rounds was answered."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def measure(servers: Sequence[Running], effort: Effort, core: int, told: Callable[[str], None]) -> dict[Case, Figures]:
+    """All cases, in rounds; `told` hears what is under way."""
+    figures: dict[Case, Figures] = defaultdict(Figures)
+    shuffle = random.Random(0)
+    for server in servers:
+        told(f"warming up {server.candidate.name}")
+        for kind in KINDS:
+            _measured(server, kind, 16, effort, core)
+    for number in range(effort.rounds):
+        for kind, connections in _cases():
+            for server in shuffle.sample(list(servers), len(servers)):
+                told(
+                    f"round {number + 1} of {effort.rounds}: {kind}, {connections} connections, {server.candidate.name}"
+                )
+                messages, burst = _measured(server, kind, connections, effort, core)
+                case = (server.candidate.name, kind, connections)
+                figures[case].add(messages, burst, resident_megabytes(server.process))
+    return dict(figures)
+
+
+def _cases() -> Iterator[tuple[Kind, int]]:
+    return ((kind, connections) for connections in CONNECTIONS for kind in KINDS)
+
+
+def _calmly(server: Running, kind: Kind, connections: int, effort: Effort, core: int) -> tuple[int, Burst]:
+    """A measurement in which others left the server its core; after some tries the calmest there was."""
+    tries: list[tuple[float, int, Burst]] = []
+    for _ in range(TRIES):
+        messages, burst = _measured(server, kind, connections, effort, core)
+        tries.append((burst.foreign_cpu / burst.seconds, messages, burst))
+        if tries[-1][0] <= CALM:
+            break
+    _, messages, burst = min(tries, key=lambda one: one[0])
+    return messages, burst
+
+
+def _measured(server: Running, kind: Kind, connections: int, effort: Effort, core: int) -> tuple[int, Burst]:
+    """Bursts until there are seconds enough: how many messages, and what they cost. Filling and emptying is free."""
+    client = Client(server.address, connections, server.process, core)
+    total, messages = Burst(), 0
+    dialogue = server.dialogue
+    try:
+        while total.seconds < effort.seconds:
+            if kind == "take":
+                filling = Work(effort.stock)
+                client.run([dialogue.fill(filling) for _ in range(connections)])
+            work = Work(effort.stock)
+            play = dialogue.take if kind == "take" else dialogue.put
+            total.add(client.run([play(work) for _ in range(connections)]))
+            messages += effort.stock
+            dialogue.clear()
+    finally:
+        client.close()
+    return messages, total
