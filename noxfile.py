@@ -100,6 +100,13 @@ def soundness(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Kill a durable server two hundred times under load (--kills, --seed, --sync): nothing may be lost."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.crash", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the suites, judging and a virtual week, and the emulator beside peers; `peers` alone with `-- peers`."""
     install(session, "-e", ".[suites]")

@@ -80,16 +80,19 @@ class ManualClock:
 
 
 class ScaledClock:
-    """Runs `rate` times as fast as the computer, from `start` on (the time of day unless given)."""
+    """Runs `rate` times as fast as the computer, from `start` on (the time of day unless given).
+
+    It began just now, or at the time of day `since`: then all processes that are told the same have the same time.
+    """
 
     kind: ClockKind = "scaled"
 
-    def __init__(self, rate: float, start: datetime | None = None) -> None:
+    def __init__(self, rate: float, start: datetime | None = None, *, since: datetime | None = None) -> None:
         if not 0 < rate <= FASTEST:
             raise UsageError(f"A scaled clock needs a rate above zero and at most {FASTEST:g}, not {rate}.")
         self.rate = rate
         self._start = start if start is not None else datetime.now(UTC)
-        self._began = time.monotonic()
+        self._began = time.monotonic() if since is None else _stopwatch_at(since)
 
     def now(self) -> datetime:
         """The start and what has passed since, `rate` times over."""
@@ -99,6 +102,23 @@ class ScaledClock:
         """Wait the shorter real time."""
         while (remaining := (instant - self.now()).total_seconds()) > 0:
             time.sleep(remaining / self.rate)
+
+
+def _stopwatch_at(instant: datetime) -> float:
+    """What the stopwatch showed at a time of day, by the closest of some readings of both.
+
+    Between two readings a process may lose the processor, and a fast clock would be late by that for ever.
+    """
+
+    def reading() -> tuple[float, float]:
+        before, now = time.monotonic(), datetime.now(UTC)
+        spread = time.monotonic() - before
+        return spread, before + spread / 2 - (now - instant).total_seconds()
+
+    return min(reading() for _ in range(_READINGS))[1]
+
+
+_READINGS = 20
 
 
 def stopwatch() -> float:

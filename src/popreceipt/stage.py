@@ -345,7 +345,7 @@ class OtherEntity:
     @property
     def strangeness(self) -> int:
         """The more of its fields are no texts, and the more there are, the more may be wrong with a record."""
-        return len(self._needed) + 10 * sum(each.get("type") != "text" for each in self._needed)
+        return len(self._needed) + 10 * len([each for each in self._needed if each.get("type") != "text"])
 
     def records(self, good: int = 3, bad: int = 0) -> list[dict[str, str]]:
         """Good records, then bad ones, whose key is blank."""
@@ -358,9 +358,9 @@ class OtherEntity:
         filled = {"integer": "1", "real": "1.5", "date": "2026-01-01"}.get(str(field.get("type")))
         return filled or self._stage.key()[-int(field.get("length") or 10) :]
 
-    def packed(self, records: list[dict[str, str]], **place: int) -> Packed:
-        """These records as a file of a package."""
-        return Packed(self.name, f"{self.name}.csv", delimited(records, self.columns), self.columns, **place)
+    def packed(self, records: list[dict[str, str]], *, level: int = 1) -> Packed:
+        """These records as a file of a package, on this level."""
+        return Packed(self.name, f"{self.name}.csv", delimited(records, self.columns), self.columns, level=level)
 
 
 class Export(Job):

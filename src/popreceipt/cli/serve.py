@@ -14,21 +14,27 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from popreceipt.cli import processes as together
 from popreceipt.clock import Clock, clock_from
 from popreceipt.emulator import continuity, pages
+from popreceipt.emulator.dmf.entity import load_entities
 from popreceipt.emulator.durable import Durable, DurableStore
 from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.profile import Profile, load_profile
 from popreceipt.emulator.profile import dialect as with_dialect
-from popreceipt.emulator.server import HttpServer, is_loopback_host
+from popreceipt.emulator.server import Door, HttpServer, is_loopback_host
+from popreceipt.emulator.shared_clock import shared_clock
 from popreceipt.emulator.store.sqlite import SqliteStore, Sync
 from popreceipt.exceptions import UsageError
 from popreceipt.journal import Journal, SpooledJournal
+
+if TYPE_CHECKING:
+    from popreceipt.emulator.store.postgres import PostgresStore
 
 CONTROL = "/_control/v1"
 _MUTANTS = "popreceipt.emulator.mutants"
@@ -58,7 +64,16 @@ def serve(
     sync: Annotated[
         Sync, typer.Option(help="Whether every answer waits until the disk has what it says (full), or not (normal).")
     ] = "full",
-    database: Annotated[str | None, typer.Option(help="Database for durable storage (not in this version).")] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Keep everything in PostgreSQL, for several processes: postgresql://…"),
+    ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, max=64, help="So many processes behind the one address, each with its own journal."
+        ),
+    ] = 1,
     clock: Annotated[str, typer.Option(help="system, manual or scaled:RATE.")] = "system",
     profile: Annotated[
         str, typer.Option(help="What the documentation leaves open: a profile's name or a TOML file.")
@@ -66,7 +81,12 @@ def serve(
     dialect: Annotated[str | None, typer.Option(help="One open point answered otherwise: POINT=VALUE.")] = None,
     mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Ids, secrets and records follow from it; 0, or what --data DIR was made with.")
+        int | None,
+        typer.Option(help="Ids, secrets and records follow from it; 0, or what the environment was made with."),
+    ] = None,
+    entities: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder with entity files of one's own; may be given several times."),
     ] = None,
     export_every: Annotated[
         int | None,
@@ -84,68 +104,114 @@ def serve(
 
     When it accepts requests it writes one line of JSON: base_url, control_url, pages_url, ca_file, control_key and pid.
     """
-    if database is not None:
-        raise UsageError("--database is not in this version: leave it out, or name a folder with --data.")
+    if database is not None and data is not None:
+        raise UsageError("--data and --database both keep everything: name one of them.")
+    if processes > 1:
+        if database is None:
+            raise UsageError("Several processes need a --database that all of them can reach.")
+        if not together.are_possible():
+            raise UsageError("This system cannot run several processes behind one address: leave out --processes.")
     chosen = load_profile(profile)
     if dialect is not None:
         chosen = with_dialect(dialect, chosen)
+    known = load_entities(*entities) if entities else None
     world = World(None if export_every is None else timedelta(minutes=export_every), export_records)
     control_key = None if no_control or is_loopback_host(host) else secrets.token_urlsafe(24)
     with contextlib.ExitStack() as closing:
         for file in (ready_file, world_file):
             if file is not None:
                 closing.enter_context(_announcement(file))
-        made_for: dict[str, Any] = {"seed": seed if seed is not None else 0}
-        store: DurableStore | None = None
-        if data is not None:
-            store = closing.enter_context(_opened(data, sync, chosen))
-            time, made_for = _resumed(store, clock, seed)
-        else:
-            time = clock_from(clock)
-        journal_file = closing.enter_context(_journal_file(journal))
-        emulator: Emulator = _maker(mutant)(
-            time,
-            chosen,
-            control=not no_control,
-            control_key=control_key,
-            world=world,
-            **made_for,
-        )
-        emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
-        service = emulator if store is None else Durable(emulator, store)
-        keep = service.keep if isinstance(service, Durable) else None
-        mounts = {} if no_control else {pages.ROOT: pages.Pages(emulator, keep)}
-        server = HttpServer(service, host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url, mounts=mounts)
-        closing.callback(server.close)
-        closing.callback(emulator.journal.seal)  # before the file is closed, whatever ends the server
-        if isinstance(service, Durable):
-            closing.callback(service.keep)  # a request whose connection was cut may still have done something
 
-        def announce() -> None:
+        def door() -> Door:
+            return Door(host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url, shared=processes > 1)
+
+        def work(door: Callable[[], Door], journal: Path | None, on_ready: Callable[[Emulator, Door], None]) -> None:
+            """Serve from this process, until a signal ends it."""
+            with contextlib.ExitStack() as closing:
+                made_for: dict[str, Any] = {"seed": seed if seed is not None else 0}
+                store: DurableStore | None = None
+                if data is not None:
+                    store = closing.enter_context(_opened(data, sync, chosen))
+                    time, made_for = _resumed(store, continuity.resumed_clock(store, clock), seed)
+                elif database is not None:
+                    shared = closing.enter_context(_in_database(database, chosen))
+                    with shared.work(alone=True):
+                        time, made_for = _resumed(shared, shared_clock(shared, clock), seed)
+                    store = shared
+                else:
+                    time = clock_from(clock)
+                journal_file = closing.enter_context(_journal_file(journal))
+                emulator: Emulator = _maker(mutant)(
+                    time,
+                    chosen,
+                    control=not no_control,
+                    control_key=control_key,
+                    world=world,
+                    entities=known,
+                    **made_for,
+                )
+                emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
+                service = emulator if store is None else Durable(emulator, store)
+                keep = service.keep if isinstance(service, Durable) else None
+                mounts = {} if no_control else {pages.ROOT: pages.Pages(emulator, keep)}
+                entrance = door()
+                server = HttpServer(service, mounts=mounts, door=entrance)
+                closing.callback(server.close)
+                closing.callback(emulator.journal.seal)  # before the file is closed, whatever ends the server
+                if isinstance(service, Durable):
+                    closing.callback(service.keep)  # a request whose connection was cut may still have done something
+                server.run(lambda: on_ready(emulator, entrance))
+                _tell_faults(emulator)
+
+        def tell_world(emulator: Emulator) -> None:
             if world_file is not None:
                 _write_at_once(world_file, json.dumps(emulator.world(), indent=2))
-            line = json.dumps(_ready_line(server, control_key, no_control=no_control))
+
+        def announce(door: Door) -> None:
+            line = json.dumps(_ready_line(door, control_key, no_control=no_control))
             if ready_file is not None:
                 _write_at_once(ready_file, f"{line}\n")
             typer.echo(line)
 
-        server.run(announce)
-        if emulator.faults:
-            first = emulator.faults[0]
-            typer.echo(
-                f"popreceipt: {len(emulator.faults)} requests or runs met a fault of the emulator itself,"
-                f" the first {type(first).__name__}: {first}",
-                err=True,
-            )
+        def ready_alone(emulator: Emulator, door: Door) -> None:
+            tell_world(emulator)
+            announce(door)
+
+        if processes == 1:
+            work(door, journal, ready_alone)
+            return
+        clock_from(clock)  # What is wrong with it is said once, not by each process.
+        common = door()
+        closing.callback(common.close)
+
+        def one_of_several(number: int, is_ready: Callable[[], None]) -> None:
+            def ready(emulator: Emulator, _: Door) -> None:
+                if number == 1:
+                    tell_world(emulator)
+                is_ready()
+
+            work(common.own, journal and journal.with_stem(f"{journal.stem}-{number}"), ready)
+
+        together.work_together(processes, one_of_several, lambda: announce(common))
 
 
-def _ready_line(server: HttpServer, control_key: str | None, *, no_control: bool) -> dict[str, object]:
+def _tell_faults(emulator: Emulator) -> None:
+    if emulator.faults:
+        first = emulator.faults[0]
+        typer.echo(
+            f"popreceipt: {len(emulator.faults)} requests or runs met a fault of the emulator itself,"
+            f" the first {type(first).__name__}: {first}",
+            err=True,
+        )
+
+
+def _ready_line(door: Door, control_key: str | None, *, no_control: bool) -> dict[str, object]:
     return {
         "ready": True,
-        "base_url": server.base_url,
-        "control_url": None if no_control else f"{server.base_url}{CONTROL}",
-        "pages_url": f"{server.base_url}{pages.ROOT}/" if pages.are_installed() and not no_control else None,
-        "ca_file": None if server.ca_file is None else str(server.ca_file),
+        "base_url": door.base_url,
+        "control_url": None if no_control else f"{door.base_url}{CONTROL}",
+        "pages_url": f"{door.base_url}{pages.ROOT}/" if pages.are_installed() and not no_control else None,
+        "ca_file": None if door.ca_file is None else str(door.ca_file),
         "control_key": control_key,
         "pid": os.getpid(),
     }
@@ -156,11 +222,22 @@ def _opened(data: Path, sync: Sync, profile: Profile) -> SqliteStore:
     return SqliteStore(data, sync=sync, original_place=profile.redelivery_order == "original-place")
 
 
-def _resumed(store: DurableStore, clock: str, seed: int | None) -> tuple[Clock, dict[str, Any]]:
+def _in_database(url: str, profile: Profile) -> "PostgresStore":
+    """The store in a database."""
+    try:
+        from popreceipt.emulator.store.postgres import PostgresStore
+    except ImportError as error:
+        raise UsageError(
+            "--database needs a library that is not installed: pip install 'popreceipt[postgres]'."
+        ) from error
+    return PostgresStore(url, original_place=profile.redelivery_order == "original-place")
+
+
+def _resumed(store: DurableStore, time: Clock, seed: int | None) -> tuple[Clock, dict[str, Any]]:
     """The clock of an environment that outlives its process, and what else its emulator has from its store."""
     with store.work():
-        time = continuity.resumed_clock(store, clock)
         kept = {"seed": continuity.settled_seed(store, seed), "signing_key": continuity.settled_key(store)}
+        continuity.settled_secret(store)
     return time, {"store": store, **kept}
 
 

@@ -27,6 +27,7 @@ from popreceipt.emulator.dmf.entity import ENTITIES, Entities
 from popreceipt.emulator.dmf.execution import Execution
 from popreceipt.emulator.dmf.exporting import Export, counted, export, fresh, select
 from popreceipt.emulator.dmf.importing import Examiner, Inbound
+from popreceipt.emulator.dmf.mapping import Mappers
 from popreceipt.emulator.dmf.problems import UnknownEntity, Unreadable
 from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.dmf.staging import Part, failed, land, staged
@@ -99,8 +100,12 @@ class Batch:
         self._gets_stuck = gets_stuck
         self._dies = dies
         self._entities = entities if entities is not None else Entities(ENTITIES)
+        self._mappers = Mappers()
         self._examiner = Examiner(
-            self._entities, Transformer(profile.xslt_limit), strict=profile.packages_element_order == "strict"
+            self._entities,
+            self._mappers,
+            Transformer(profile.xslt_limit),
+            strict=profile.packages_element_order == "strict",
         )
         self._staged: dict[str, tuple[datetime, list[Part]]] = {}
         agenda.on(TICK, self._tick)
@@ -411,7 +416,7 @@ class Batch:
         project = self._project(activity)
         raw = activity.type == FILE and self._profile.download_file_payload == "raw"
         selected = select(
-            project, self._entities, lambda entity: self._store.records(activity.company, entity.name)
+            project, self._entities, self._mappers, lambda entity: self._store.records(activity.company, entity.name)
         )[: 1 if raw else None]
         total = sum(len(one.records) for one in selected)
         identifier, number = self._guids.new(), self._store.next_number()

@@ -36,6 +36,10 @@ class Blobs:
         if planned is None or planned > expires:
             self._agenda.at(expires, EXPIRY, "")
 
+    def holds(self, identifier: str | None) -> bool:
+        """Whether the file is there, without reading it."""
+        return identifier is not None and self._store.blob_expires(identifier) is not None
+
     def content(self, identifier: str | None) -> bytes | None:
         """The file; None when there never was one or it has expired."""
         return None if identifier is None else self._store.blob(identifier)

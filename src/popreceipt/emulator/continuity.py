@@ -5,6 +5,7 @@ was ever told lies in the future.
 """
 
 import json
+import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +19,7 @@ from popreceipt.journal import instant, instant_text
 
 SEED: Final = "environment/seed"
 KEY: Final = "environment/signing-key"
+SECRET: Final = "environment/pages-secret"
 TIME: Final = "environment/time"
 
 AHEAD: Final = 2.0
@@ -54,6 +56,16 @@ def settled_key(store: Store) -> RSAKey:
     key = signing_key()
     store.put_setting(KEY, json.dumps(key.as_dict(private=True)))
     return key
+
+
+def settled_secret(store: Store) -> str:
+    """What the pages of an environment sign with, made when it is opened for the first time."""
+    kept = store.setting(SECRET)
+    if kept is not None:
+        return kept
+    secret = secrets.token_urlsafe(32)
+    store.put_setting(SECRET, secret)
+    return secret
 
 
 def resumed_clock(store: Store, text: str) -> Clock:

@@ -76,7 +76,7 @@ class Deliveries:
 
     def _delivering(self, now: datetime, made: list[Offer]) -> Callable[[Message], Message]:
         def deliver(message: Message) -> Message:
-            has_file = self._blobs.content(message.blob) is not None
+            has_file = self._blobs.holds(message.blob)
             if self._is_given_up(message, has_file):
                 return life.dropped(message)
             delivery = self._delivery_of(message)
@@ -157,4 +157,4 @@ class Deliveries:
         return message.visible_from is not None and now < message.visible_from
 
     def _has_unread_file(self, message: Message) -> bool:
-        return message.last_downloaded is None and self._blobs.content(message.blob) is not None
+        return message.last_downloaded is None and self._blobs.holds(message.blob)

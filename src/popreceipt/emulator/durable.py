@@ -6,17 +6,17 @@ could not be kept did not happen: all of those answers become a bare 500, and th
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack
 
 import msgspec
 
 from popreceipt.clock import Clock
 from popreceipt.emulator import continuity
-from popreceipt.emulator.http import Request, Response
+from popreceipt.emulator.http import Request
+from popreceipt.emulator.http import Response as Answer
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.store import GroupedStore, NotKept, Store
-from popreceipt.journal import Body, Entry, Exchange, Journal
-from popreceipt.journal import Response as JournalResponse
+from popreceipt.journal import Entry, Exchange, Journal, Recorded, Response
 
 if TYPE_CHECKING:
     from popreceipt.emulator.emulator import Emulator
@@ -39,7 +39,7 @@ class Durable:
         self._store = store
         self._journal = emulator.journal = HeldJournal(emulator.journal, lambda: store.is_uncommitted)
         self._time = continuity.NotedTime(store, emulator.clock)
-        self.handle: Callable[[Request], Response] = emulator.handle
+        self.handle: Callable[[Request], Answer] = emulator.handle
         store.grouped = True
 
     @property
@@ -63,18 +63,22 @@ class Durable:
 
     def keep(self) -> bool:
         """Keep what was done so far. False says that nothing of it was: the answer to all of it is a bare 500."""
-        try:
-            self._time.note()
-            if not self._store.is_uncommitted:
-                return True
-            self._store.commit()
-        except NotKept as lost:
-            self._emulator.faults.append(lost)
-            self._store.undo()
-            self._journal.lose(self._emulator.clock.now())
-            return False
-        self._journal.release(self._emulator.clock.now())
-        return True
+        with self._emulator.lock:
+            try:
+                self._time.note()
+                if self._store.is_uncommitted:
+                    self._store.commit()
+            except NotKept as lost:
+                self._emulator.faults.append(lost)
+                self._store.undo()
+                self._journal.lose(self._emulator.clock.now())
+                return False
+            self._journal.release(self._emulator.clock.now)
+            return True
+
+    def catch_up(self) -> None:
+        """Write down what the journal has left for later."""
+        self._emulator.catch_up()
 
 
 class HeldJournal(Journal):
@@ -90,7 +94,7 @@ class HeldJournal(Journal):
         self.entries = journal.entries
         self._journal = journal
         self._is_undoable = is_undoable
-        self._held: list[Entry] = []
+        self._held: list[Entry | Recorded] = []
 
     def add(self, entry: Entry) -> None:
         """Append one entry, now or when it is certain."""
@@ -101,20 +105,47 @@ class HeldJournal(Journal):
         else:
             self._journal.add(entry)
 
-    def release(self, now: datetime) -> None:
+    def record_soon(self, **exchange: Unpack[Recorded]) -> int:
+        """Write down one exchange when it is certain, or soon; its number."""
+        if self._held or self._is_undoable():
+            self._held.append(exchange)
+            number = self._next
+        else:
+            number = self._journal.record_soon(**exchange)
+        self._next = number + 1
+        return number
+
+    def catch_up(self) -> None:
+        """Write down what was left for later and is certain."""
+        self._journal.catch_up()
+
+    def release(self, clock: Callable[[], datetime]) -> None:
         """It is certain; exchanges are answered now."""
+        if not self._held:
+            return
+        now = clock()
         for entry in self._taken():
-            if isinstance(entry, Exchange) and entry.answered < now:
-                entry = msgspec.structs.replace(entry, answered=now)
-            self._journal.add(entry)
+            if isinstance(entry, dict):
+                entry["answered"] = now
+                self._journal.record_soon(**entry)
+            elif isinstance(entry, Exchange):
+                self._journal.add(msgspec.structs.replace(entry, answered=now))
+            else:
+                self._journal.add(entry)
 
     def lose(self, now: datetime) -> None:
-        """It was undone: the answer to every exchange is a bare 500, now, and nothing else has happened."""
-        answer = JournalResponse(500, (), Body.of(b""))
+        """It was undone: the answer to every exchange is a bare 500, now, and nothing else has happened.
+
+        A failure that was planned, a connection that ends say, comes before every answer.
+        """
         for entry in self._taken():
-            if isinstance(entry, Exchange):
-                # A failure that was planned, a connection that ends say, comes before every answer.
-                response = entry.response if entry.failure is not None else answer
+            if isinstance(entry, dict):
+                if entry.get("failure") is None:
+                    entry |= {"status": 500, "response_headers": (), "response_body": b""}
+                entry["answered"] = now
+                self._journal.record_soon(**entry)
+            elif isinstance(entry, Exchange):
+                response = Response(500) if entry.failure is None else entry.response
                 self._journal.add(msgspec.structs.replace(entry, response=response, answered=now))
 
     def seal(self) -> None:
@@ -127,6 +158,6 @@ class HeldJournal(Journal):
         """What is certain so far."""
         return self._journal.lines()
 
-    def _taken(self) -> list[Entry]:
+    def _taken(self) -> list[Entry | Recorded]:
         taken, self._held = self._held, []
         return taken

@@ -194,6 +194,11 @@ class Emulator:
             else:
                 self._begin()
 
+    @property
+    def lock(self) -> contextlib.AbstractContextManager[bool]:
+        """Held by whoever does anything here; whoever holds it sees nothing half done."""
+        return self._lock
+
     # Requests
 
     def handle(self, request: Request) -> Response:

@@ -85,4 +85,3 @@ class Response:
 
 
 _encode = msgspec.json.Encoder().encode
-

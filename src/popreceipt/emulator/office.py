@@ -4,7 +4,6 @@ It asks the parts of one emulator and writes down in the journal what was done, 
 page and no request; every call belongs into one `attended` block, whose instant it is handed.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import msgspec
 from popreceipt.clock import ClockKind
 from popreceipt.emulator.activity import PACKAGE, Activity
 from popreceipt.emulator.batch import TICK
+from popreceipt.emulator.continuity import settled_secret
 from popreceipt.emulator.dmf import formats
 from popreceipt.emulator.dmf.entity import Entity
 from popreceipt.emulator.dmf.execution import Execution, RecordError
@@ -28,8 +28,6 @@ from popreceipt.emulator.spellings import visible_status
 from popreceipt.emulator.store import Load, NotKept, Query, Sample
 from popreceipt.journal import instant_text
 from popreceipt.vocabulary import DEQUEUED, DOWNLOADED
-
-_SECRET: Final = "pages/secret"
 
 ERRORS_SHOWN: Final = 500
 """So many errors of an execution are shown; GetExecutionErrors has them all."""
@@ -115,11 +113,8 @@ class Office:
 
     def secret(self) -> str:
         """What the pages sign with: one for all processes on a store, and for as long as the store lives."""
-        store = self._emulator.store
         with self.attended():
-            if store.setting(_SECRET) is None:
-                store.put_setting(_SECRET, secrets.token_urlsafe(32))
-            return store.setting(_SECRET) or ""
+            return settled_secret(self._emulator.store)
 
     @property
     def base_url(self) -> str:

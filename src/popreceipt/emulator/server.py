@@ -11,6 +11,7 @@ costs. Everything else takes the way of ASGI, with which applications can be mou
 
 import asyncio
 import contextlib
+import copy
 import functools
 import ipaddress
 import os
@@ -119,6 +120,7 @@ class HttpServer:
         ca_file: where to write that authority's certificate; a temporary file that goes with the server otherwise.
         base_url: what clients call the server by, where that is not its own address (a container, a proxy).
         mounts: ASGI applications by the path below which they answer in the service's stead.
+        door: an address that was taken before, instead of one by the arguments above.
 
     Raises:
         UsageError: the address cannot be listened on, or the authority's certificate cannot be written.
@@ -134,25 +136,14 @@ class HttpServer:
         ca_file: Path | None = None,
         base_url: str | None = None,
         mounts: Mapping[str, Mounted] | None = None,
+        door: "Door | None" = None,
     ) -> None:
-        self._socket = _listening(host, port)
-        self.port: int = self._socket.getsockname()[1]
-        scheme = "https" if tls else "http"
-        self.base_url = (base_url or f"{scheme}://{_name_for(host)}:{self.port}").rstrip("/")
-        self.ca_file: Path | None = None
-        self._ca_file_is_ours = tls and ca_file is None
-        context: ssl.SSLContext | None = None
-        if tls:
-            try:
-                self.ca_file = ca_file if ca_file is not None else _temporary_file()
-                context = _tls_context(self.ca_file, host, urlsplit(self.base_url).hostname or "localhost")
-            except OSError as error:
-                self._socket.close()
-                raise UsageError(
-                    f"Cannot write the certificate authority to {ca_file}: {error.strerror or error}."
-                ) from error
+        self._door = door or Door(host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
+        self.port = self._door.port
+        self.base_url = self._door.base_url
+        self.ca_file = self._door.ca_file
         service.base_url = self.base_url
-        self._server = _Server(_configuration(Application(service, mounts), context))
+        self._server = _Server(_configuration(Application(service, mounts), self._door.context))
         self._thread: threading.Thread | None = None
         self._fault: BaseException | None = None
 
@@ -164,7 +155,7 @@ class HttpServer:
         if on_ready is not None:
             self._server.on_ready = on_ready
         try:
-            self._server.run(sockets=[self._socket])
+            self._server.run(sockets=[self._door.socket])
         finally:
             self.close()
 
@@ -186,9 +177,7 @@ class HttpServer:
 
     def close(self) -> None:
         """Give up the port and the temporary file; `run` and the context manager do so by themselves."""
-        self._socket.close()
-        if self._ca_file_is_ours and self.ca_file is not None:
-            self.ca_file.unlink(missing_ok=True)
+        self._door.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -206,6 +195,66 @@ class HttpServer:
             self._fault = error
         finally:
             ready.set()
+
+
+class Door:
+    """An address that was taken, with its certificate where TLS is wanted.
+
+    With `shared` several processes may come in by it: each by one of its `own`.
+
+    Raises:
+        UsageError: the address cannot be listened on, or the authority's certificate cannot be written.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        tls: bool = False,
+        ca_file: Path | None = None,
+        base_url: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        self._host = host
+        self.socket = _listening(host, port)
+        self.port: int = self.socket.getsockname()[1]
+        if shared and _SPREADS:
+            # It is known now that nobody else has this port; from here on the processes of this service have it.
+            self.socket.close()
+            self.socket = _listening(host, self.port, shared=True, open_now=False)
+        scheme = "https" if tls else "http"
+        self.base_url = (base_url or f"{scheme}://{_name_for(host)}:{self.port}").rstrip("/")
+        self.ca_file: Path | None = None
+        self.context: ssl.SSLContext | None = None
+        self._ca_file_is_ours = tls and ca_file is None
+        if tls:
+            try:
+                self.ca_file = ca_file if ca_file is not None else _temporary_file()
+                self.context = _tls_context(self.ca_file, host, urlsplit(self.base_url).hostname or "localhost")
+            except OSError as error:
+                self.socket.close()
+                raise UsageError(
+                    f"Cannot write the certificate authority to {ca_file}: {error.strerror or error}."
+                ) from error
+
+    def own(self) -> Self:
+        """The same address for one of the processes that share it. It leaves to the others what is theirs.
+
+        On Linux the kernel spreads connections evenly over sockets that share a port; over processes that share a
+        socket it does not. Elsewhere they share the socket.
+        """
+        mine = copy.copy(self)
+        mine._ca_file_is_ours = False  # noqa: SLF001 - one of us
+        if _SPREADS:
+            mine.socket = _listening(self._host, self.port, shared=True)
+        return mine
+
+    def close(self) -> None:
+        """Give up the port and the temporary file."""
+        self.socket.close()
+        if self._ca_file_is_ours and self.ca_file is not None:
+            self.ca_file.unlink(missing_ok=True)
 
 
 class Application:
@@ -655,11 +704,22 @@ def _configuration(application: Application, context: ssl.SSLContext | None) -> 
     return configuration
 
 
-def _listening(host: str, port: int) -> socket.socket:
+_SPREADS: Final = sys.platform == "linux"
+"""Whether the system spreads connections over sockets that share a port."""
+
+
+def _listening(host: str, port: int, *, shared: bool = False, open_now: bool = True) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        if open_now:
+            listening = socket.create_server(address[:2], family=family, backlog=2048, reuse_port=shared)
+        else:
+            # A socket that does not listen takes the port without taking connections.
+            listening = socket.socket(family, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listening.bind(address)
         # Accepted connections inherit it. An event loop sets it by itself only on sockets of its own making, and
         # without it each answer waits some forty milliseconds for the caller's delayed acknowledgment.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,8 +2,8 @@
 
 Every emulator here is right, so a violated MUST is a fault of a rule (or of the emulator). Stories mix consumers,
 producers and an administrator, lost messages of the client's side (a dequeue nobody acts on), answers that are lost on
-their way before or after the effect, processing that fails, clock jumps to just before, at and after every period, and
-calls that must be refused. Seeds make them repeatable:
+their way before or after the effect, processing that fails, batch jobs that die, recurrences of all kinds, clock jumps
+to just before, at and after every period, and calls that must be refused. Seeds make them repeatable:
 
     python -m popreceipt.generate.soundness --seeds 1000 --first 0
 """
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from os import cpu_count
 from typing import Any
 
@@ -49,6 +50,8 @@ JUMPS = (
 )
 """Seconds by which the clock jumps: around the half hour, the usual recurrence and the seven days."""
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
 
 @dataclass
 class Story:
@@ -65,8 +68,45 @@ class Story:
         """Make the jobs."""
         for kind in ("package", "file"):
             prevention = self.chance.random() < 0.5
-            self.exports.append(self.stage.export(kind, prevent_upload_when_zero_records=prevention))
-            self.imports.append(self.stage.imports(kind, in_order=self.chance.random() < 0.5))
+            minutes = self.chance.choice((None, None, None, 600))
+            self.exports.append(
+                self.stage.export(
+                    kind,
+                    prevent_upload_when_zero_records=prevention,
+                    processing_recurrence_minutes=minutes,
+                    monitoring_recurrence_minutes=self.chance.choice((None, 45)),
+                )
+            )
+            self.imports.append(
+                self.stage.imports(
+                    kind,
+                    in_order=self.chance.random() < 0.5,
+                    monitoring_recurrence_minutes=self.chance.choice((None, 45)),
+                    **self.recurrence(),
+                )
+            )
+
+    def recurrence(self) -> dict[str, Any]:
+        """The settings of a processing recurrence: mostly plain minutes, else anything that the dialog has."""
+        if self.chance.random() < 0.6:
+            return {"processing_recurrence_minutes": self.chance.choice((1, 5, 15, 60))}
+        now = self.stage.now().replace(microsecond=0)
+        ends = ({"count": 3}, {"date": written(now + timedelta(days=4))})
+        return {
+            "processing_recurrence": self.stage.recurring(
+                **self.chance.choice(
+                    (
+                        {"every": 2, "unit": "hours"},
+                        {"every": 20, "unit": "minutes", "start": written(now + timedelta(hours=2))},
+                        {"every": 10, "unit": "minutes", "start": written(now - timedelta(days=3))},
+                        {"every": 15, "unit": "minutes", "end": self.chance.choice(ends)},
+                        {"every": 1, "unit": "weeks", "weekdays": self.chance.sample(WEEKDAYS, 3)},
+                        {"every": 2, "unit": "weeks", "weekdays": self.chance.sample(WEEKDAYS, 3)},
+                        {"every": 1, "unit": self.chance.choice(("months", "years"))},
+                    )
+                )
+            )
+        }
 
     def play(self, steps: int) -> None:
         """Do so many random things, the likely ones more often."""
@@ -86,6 +126,8 @@ class Story:
             (3, self.be_refused),
             (6, self.lose_answers),
             (1, self.fail_in_processing),
+            (1, self.die_in_processing),
+            (3, self.look_after_batch),
         ]
         weights = [weight for weight, _ in deeds]
         for _ in range(steps):
@@ -239,6 +281,42 @@ class Story:
             intake.process()
             self.jump()
             self.ask()
+
+    def die_in_processing(self) -> None:
+        """Let batch jobs die over messages, and go on for a while, with the framework's parameter off or on."""
+        intake = self.chance.choice(self.imports)
+        with self.stage.parameters(skip_reprocessing=self.chance.random() < 0.3):
+            phase = self.chance.choice(("before", "after"))
+            with self.stage.fault("processing", "dies", activity=intake.id, phase=phase):
+                self.enqueue()
+                intake.process()
+                self.stage.advance(seconds=20)
+                self.ask()
+                self.stage.advance(minutes=self.chance.choice((1, 16)))
+                self.ask()
+            for _ in range(self.chance.randint(1, 3)):
+                self.chance.choice((intake.process, self.jump, self.ask))()
+            self.look()
+
+    def look_after_batch(self) -> None:
+        """Fetch batch statuses, delete the history, look at the samples."""
+        job = self.chance.choice([*self.exports, *self.imports])
+        for _ in range(self.chance.randint(1, 3)):
+            self.chance.choice(
+                (
+                    job.get_batch_status,
+                    lambda: job.get_batch_status(wait=False),
+                    job.delete_batch_history,
+                    job.observe_messages,
+                    job.observe_load,
+                )
+            )()
+        job.observe_messages()
+
+
+def written(instant: datetime) -> str:
+    """An instant as settings take it, in whole seconds."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def target_of(seed: int) -> str:

@@ -25,21 +25,17 @@ CHAPTERS = (
     "batch",
     "throttling",
 )
-"""Chapters in the order of a report. A chapter without rules has no module."""
+"""Chapters in the order of a report. Each has a module."""
 
-_WITHOUT_RULES: frozenset[str] = frozenset()
-
-
-_FURTHER_MODULES = {"processing": ("mapping", "filters")}
+_FURTHER_MODULES = {"processing": ("mapping", "filters"), "batch": ("recurrence", "monitoring")}
 """Chapters that are too large for one module: what stands beside the one that has the chapter's name."""
 
 
 def catalogue(binds: Binds | None = Binds.SERVICE) -> tuple[Rule, ...]:
     """All rules that bind the service (or the client; None: both), chapter by chapter."""
     for chapter in CHAPTERS:
-        if chapter not in _WITHOUT_RULES:
-            for module in (chapter.replace("-", "_"), *_FURTHER_MODULES.get(chapter, ())):
-                import_module(f"popreceipt.rules.{module}")
+        for module in (chapter.replace("-", "_"), *_FURTHER_MODULES.get(chapter, ())):
+            import_module(f"popreceipt.rules.{module}")
     order = {name: place for place, name in enumerate(CHAPTERS)}
     rules = [each for each in registered().values() if binds is None or each.binds is binds]
     return tuple(sorted(rules, key=lambda each: order[each.chapter]))

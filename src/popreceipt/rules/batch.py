@@ -1,41 +1,26 @@
-"""Batch behind a recurring data job: its recurrences, the status of its batch jobs, its monitoring, jobs that die.
+"""What Manage messages shows of batch jobs, and what becomes of a message whose batch job dies.
 
-The status in Manage messages is fetched asynchronously, so rules grant a minute. When a recurrence may or must have
-come is told by module `recurrence`, how full a queue can have been by module `load`.
+The status in Manage messages is fetched asynchronously, so rules grant a minute. The chapter's rules about recurrences
+and about monitoring stand in modules of their own.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
 
 from popreceipt import vocabulary
-from popreceipt.rules.facts import BatchAction, Call, Disturbance, Load, Rows, Sample
-from popreceipt.rules.imports import (
-    COMPLETED,
-    FINAL,
-    MONITORING_JOB,
-    SHOWN_PRECISION,
-    Import,
-    Moment,
-    Recurrence,
-    Sighting,
-    moment_of,
-    recurrences,
-)
-from popreceipt.rules.load import Bounds, queue_of
+from popreceipt.rules.facts import BatchAction, Disturbance, Rows
+from popreceipt.rules.imports import COMPLETED, FINAL, Import, Moment, Sighting, moment_of, state_in
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.recurrence import Pattern
 from popreceipt.rules.rule import (
-    ADVANCE_TIME,
     ASK,
     BATCH,
-    CREATE_ACTIVITY,
     FAULTS,
     INFERRED,
     MESSAGES,
-    MONITORING,
     MUST,
     PARAMETERS,
     PROCESS,
@@ -47,9 +32,7 @@ from popreceipt.rules.rule import (
 )
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
-JOB_SECTION: Final = "Create a recurring data job"
 BATCH_SECTION: Final = "Viewing the status of the batch job for a recurring data job"
-BATCH_JOB: Final = microsoft("Create a batch job", "Create a recurrence")
 FRAMEWORK: Final = microsoft("Data import/export framework parameters", "Recurring integrations compatibility")
 
 FETCHING: Final = timedelta(minutes=1)
@@ -58,14 +41,7 @@ FETCHING: Final = timedelta(minutes=1)
 STUCK: Final = timedelta(minutes=15)
 """So long a message may be in process before its batch job is taken for dead, or the next one for late."""
 
-WHOLE_MINUTES: Final = timedelta(minutes=1)
-"""Ages in minutes may be cut or rounded to whole ones."""
-
 IN_PROCESS: Final = frozenset({vocabulary.PREPROCESSING, vocabulary.PROCESSING})
-FAILED: Final = FINAL - {vocabulary.PROCESSED}
-BEGUN: Final = (FINAL | {vocabulary.PROCESSING}) - {vocabulary.PREPROCESSING_ERROR}
-"""States of a message that a run has taken; one that is found unusable may be so before."""
-
 SETTLED: Final = FINAL | {vocabulary.ACKED}
 
 BATCH_STATUSES: Final = frozenset(
@@ -130,17 +106,13 @@ class _Desk:
         """Whether no batch job of this recurring data job can have been running from then until a look."""
         recurrence = self.journal.imports.recurrence(self.activity, look.place)
         quiet = not recurrence.may_have_run(since, self.moment(look))
-        return quiet and all(_state(row) in SETTLED for row in look.by_id.values())
+        return quiet and all(state_in(row) in SETTLED for row in look.by_id.values())
 
 
 def _desks(journal: Readings) -> Iterator[_Desk]:
     """The desks of the jobs with whose batch history something was done."""
     for activity in journal.batch_actions:
         yield _Desk(journal, activity)
-
-
-def _state(row: Mapping[str, Any]) -> str | None:
-    return vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower())
 
 
 def _shown(row: Mapping[str, Any]) -> str | None:
@@ -240,9 +212,9 @@ def status_before_fetch(journal: Readings) -> Iterator[Finding]:
             latest = [each for each in actions if not seen.precedes(each)]
             for message, row in look.by_id.items():
                 born = desk.born(message)
-                if born is None or "BatchStatus" not in row or _state(row) not in FINAL | {vocabulary.ENQUEUED}:
+                if born is None or "BatchStatus" not in row or state_in(row) not in FINAL | {vocabulary.ENQUEUED}:
                     continue
-                through = _state(row) in FINAL or message not in journal.imports.by_id
+                through = state_in(row) in FINAL or message not in journal.imports.by_id
                 if through and all(each.precedes(born) for each in latest):
                     yield answered("blank" if _shown(row) is None else "newest")
 
@@ -308,7 +280,7 @@ def history_deletion_changes_nothing_else(journal: Readings) -> Iterator[Finding
             if bisect_left(places, before.place) != bisect_left(places, after.place):
                 continue
             for message, row in before.by_id.items():
-                if _state(row) not in SETTLED:
+                if state_in(row) not in SETTLED:
                     continue
                 found = after.by_id.get(message)
                 changed = [
@@ -325,169 +297,6 @@ def history_deletion_changes_nothing_else(journal: Readings) -> Iterator[Finding
 
 def _other(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> bool:
     return bool(before[name] != after.get(name))
-
-
-# Recurrences with a start, an end, weekdays or months
-
-
-def _withheld(journal: Readings, without: Callable[[Pattern], Pattern]) -> Iterator[Finding]:
-    """Imports that no run may have taken for one reason alone: a part of the pattern `without` which it might have."""
-    for message in journal.imports:
-        pattern, origin = message.recurrence.pattern, message.recurrence.origin
-        if pattern is None or (loose := without(pattern)) == pattern:
-            continue
-        waited = False
-        for sighting in message.seen:
-            if sighting.by >= message.recurrence.until or _on_purpose(message, sighting):
-                break
-            sent = message.enqueue.sent
-            if pattern.may_occur(origin, sent, sighting.by):
-                break
-            if not loose.may_occur(message.recurrence.origin, sent, sighting.by):
-                continue
-            witnesses = [message.enqueue, *([sighting.call] if sighting.call is not None else [])]
-            if sighting.state in BEGUN:
-                yield violated(f"{sighting.state} by {sighting.by}, when no run was due", *witnesses)
-                break
-            if sighting.state == vocabulary.ENQUEUED and not waited:
-                waited = True
-                yield held("waited", *witnesses)
-
-
-def _on_purpose(message: Import, by: Moment) -> bool:
-    return message.recurrence.ran_on_purpose(message.at(message.enqueue), by)
-
-
-@rule(
-    "batch.recurrence-starts",
-    text="A recurrence with a start does not run before it.",
-    source=BATCH_JOB,
-    reading="Whether the start itself is an occurrence is open.",
-    level=MUST,
-    statements=(20,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
-)
-def recurrence_starts(journal: Readings) -> Iterator[Finding]:
-    """Imports that only the start of their job's recurrence held back."""
-    yield from _withheld(journal, Pattern.without_start)
-
-
-@rule(
-    "batch.recurrence-ends",
-    text="A recurrence runs no more after so many occurrences, or after its end date.",
-    source=BATCH_JOB,
-    reading="Each occurrence counts, whether anything waited or not. Whether the start counts as the first one, and "
-    "whether the day of the end still belongs to it, is open.",
-    level=MUST,
-    statements=(20,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
-)
-def recurrence_ends(journal: Readings) -> Iterator[Finding]:
-    """Imports that only the end of their job's recurrence held back."""
-    yield from _withheld(journal, Pattern.without_end)
-
-
-@rule(
-    "batch.recurrence-pattern",
-    text="A recurrence by weekdays runs on these days only, one by months or years when the calendar says so.",
-    source=article(JOB_SECTION),
-    reading="Days in UTC. A weekday counts as a whole, since the time of day is the start's. From the 29th of a month "
-    "on nothing is judged.",
-    level=MUST,
-    statements=(20,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
-)
-def recurrence_pattern(journal: Readings) -> Iterator[Finding]:
-    """Imports that only the weekdays or months of their job's recurrence held back."""
-
-    def each_day(pattern: Pattern) -> Pattern:
-        return pattern.each_day() if pattern.step is None else pattern
-
-    yield from _withheld(journal, each_day)
-
-
-@rule(
-    "batch.recurrence-occurs",
-    text="At each occurrence of a recurrence, whatever its pattern and range, the batch takes what waits.",
-    source=article(JOB_SECTION),
-    reading="Judged of files that were alone in their queue. On a clock that is not the harness's own, one occurrence "
-    "more is granted.",
-    level=MUST,
-    statements=(20, 60),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
-)
-def recurrence_occurs(journal: Readings) -> Iterator[Finding]:
-    """Imports of jobs with such a recurrence: taken at an occurrence, or left behind by it."""
-    grace = 0 if journal.header.clock == "manual" else 1
-    for messages in journal.imports.of_activity.values():
-        for message, late in _lonely(journal, messages):
-            if message.recurrence.pattern is None or message.disturbed:
-                continue
-            taken = message.taken
-            if late is not None and (missed := _occurred(message, late)) > grace:
-                yield violated(f"still Enqueued {missed} occurrences later", message.enqueue, *_calls(late))
-            elif taken is not None and _occurred(message, taken) and not _on_purpose(message, taken):
-                yield held("taken", message.enqueue, *_calls(taken))
-
-
-def _occurred(message: Import, by: Sighting) -> int:
-    """How many occurrences certainly lie between a message's enqueue and a sight of it."""
-    recurrence = message.recurrence
-    if recurrence.pattern is None or by.by >= recurrence.until:
-        return 0
-    return recurrence.pattern.must_occur(recurrence.origin, message.enqueue.answered, by.since)
-
-
-def _lonely(journal: Readings, messages: Sequence[Import]) -> Iterator[tuple[Import, Sighting | None]]:
-    """Imports that came when all before them had ended, and their last sight as Enqueued, if no other had come then."""
-    ended: list[Sighting] = []
-    for place, message in enumerate(messages):
-        came = message.at(message.enqueue)
-        following = messages[place + 1].enqueue.sent if place + 1 < len(messages) else None
-        if len(ended) == place and all(each.precedes(came) for each in ended[-1:]):
-            late = next((each for each in reversed(message.seen) if each.state == vocabulary.ENQUEUED), None)
-            if late is not None and (
-                (following is not None and following <= late.by) or journal.imports.lost(message.activity, late.by)
-            ):
-                late = None
-            yield message, late
-        final = message.final
-        if final is not None:
-            # The last to end comes last.
-            ended.append(final if not ended or ended[-1].precedes(final) else ended[-1])
-
-
-def _calls(sighting: Sighting) -> tuple[Call, ...]:
-    return (sighting.call,) if sighting.call is not None else ()
-
-
-@rule(
-    "batch.recurs-after-a-failure",
-    text="A recurring batch job runs again at its next recurrence, whether the last run succeeded or failed.",
-    source=BATCH_JOB,
-    reading="Judged of files that were alone in their queue, after one that failed; not of jobs that process in order.",
-    level=MUST,
-    statements=(60,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
-)
-def recurs_after_a_failure(journal: Readings) -> Iterator[Finding]:
-    """The imports that came after a failed one: taken at the next recurrence, or left behind by it."""
-    grace = 0 if journal.header.clock == "manual" else 1
-    for messages in journal.imports.of_activity.values():
-        failed: Import | None = None
-        for message, late in _lonely(journal, messages):
-            before, final = failed, message.final
-            failed = message if final is not None and final.state in FAILED else failed
-            if before is None or message.in_order:
-                continue
-            recurrence, handed_in, taken = message.recurrence, message.enqueue.answered, message.taken
-            witnesses = (before.enqueue, message.enqueue)
-            if late is not None and recurrence.ticks_between(handed_in, late.since) > grace:
-                yield violated("still Enqueued after a recurrence", *witnesses, *_calls(late))
-            elif taken is None or _on_purpose(message, taken):
-                continue
-            elif recurrence.ticks_between(handed_in, taken.since):
-                yield held("taken after a failure", *witnesses, *_calls(taken))
 
 
 # Batch jobs that die
@@ -507,27 +316,24 @@ class _Death:
 
 def _deaths(journal: Readings) -> Iterator[_Death]:
     """Imports that a planned death of their batch job struck: so long in process that nothing else explains it."""
-    faults = [each for each in journal.disturbances if each.kind == "dies"]
-    for message in journal.imports if faults else ():
-        if not message.disturbed or not message.in_line:
-            continue
-        fault = next(
-            (
-                each
-                for each in faults
-                if each.activity in (None, message.activity) and message.enqueue.seq < each.end_place
-            ),
-            None,
-        )
-        begun = next((each for each in message.seen if each.state in IN_PROCESS), None)
-        if fault is None or begun is None:
-            continue
-        seen = next(
-            (each for each in message.seen if each.state in IN_PROCESS and each.since - begun.by >= STUCK),
-            None,
-        )
-        if seen is not None:
-            yield _Death(journal, message, seen, fault)
+    planned: dict[str | None, list[Disturbance]] = defaultdict(list)
+    for each in journal.disturbances:
+        planned[each.activity].append(each)
+    deadly = {activity for activity, faults in planned.items() if any(each.kind == "dies" for each in faults)}
+    for activity, messages in journal.imports.of_activity.items() if deadly else ():
+        faults = [*planned.get(activity, ()), *planned.get(None, ())]
+        for message in messages if not deadly.isdisjoint((activity, None)) else ():
+            if not message.disturbed or not message.sound or not message.in_line:
+                continue
+            met = [each for each in faults if message.enqueue.seq < each.end_place]
+            begun = next((each for each in message.seen if each.state in IN_PROCESS), None)
+            if begun is None or begun.place < met[0].place or any(each.kind != "dies" for each in met):
+                continue
+            seen = next(
+                (each for each in message.seen if each.state in IN_PROCESS and each.since - begun.by >= STUCK), None
+            )
+            if seen is not None:
+                yield _Death(journal, message, seen, met[0])
 
 
 def _skipping(journal: Readings, since: float, by: float) -> frozenset[bool | None]:
@@ -558,12 +364,12 @@ def requeued_by_the_next_run(journal: Readings) -> Iterator[Finding]:
         if _skipping(journal, death.seen.place, last.place) != {False}:
             continue
         end = next((each for each in death.later if each.state in FINAL), None)
-        witnesses = (death.message.enqueue, *_calls(death.seen))
+        witnesses = (death.message.enqueue, *death.seen.told_by)
         if end is not None and death.runs_since and death.runs_since[0].place < end.place:
             if end.state in COMPLETED:
-                yield held("processed in the end", *witnesses, *_calls(end))
+                yield held("processed in the end", *witnesses, *end.told_by)
         elif end is None and len(death.runs) > 1 and last.since >= death.runs[1].at + STUCK:
-            yield violated(f"still {last.state} after {len(death.runs)} further runs", *witnesses, *_calls(last))
+            yield violated(f"still {last.state} after {len(death.runs)} further runs", *witnesses, *last.told_by)
 
 
 @rule(
@@ -583,7 +389,7 @@ def stays_when_skipped(journal: Readings) -> Iterator[Finding]:
         for sighting in death.later:
             if sighting.place < run.place or _skipping(journal, death.seen.place, sighting.place) != {True}:
                 continue
-            witnesses = (death.message.enqueue, *_calls(death.seen), *_calls(sighting))
+            witnesses = (death.message.enqueue, *death.seen.told_by, *sighting.told_by)
             if sighting.state not in IN_PROCESS:
                 yield violated(f"{sighting.state} after a further run", *witnesses)
                 break
@@ -621,133 +427,3 @@ def retry_counted(journal: Readings) -> Iterator[Finding]:
             yield held("counted", message.enqueue)
         else:
             yield violated(f"processed again, and RetryCount is {after} as before", message.enqueue)
-
-
-# Monitoring
-
-
-def _monitored(journal: Readings) -> Iterator[tuple[Load, Recurrence]]:
-    """The last look at each job's samples, where one monitoring recurrence held since the job was made."""
-    for activity, loads in journal.loads.items():
-        told = sorted(journal.activities.get(activity, ()), key=lambda each: each.place)
-        look = max(loads, key=lambda each: (each.since, each.place))
-        held_by = [each for place, each in recurrences(journal, told, MONITORING_JOB, []) if place < look.place]
-        if len(held_by) == 1 and told[0].created:
-            yield look, held_by[0]
-
-
-@rule(
-    "batch.samples-at-the-monitoring-recurrence",
-    text="The load of a job's queue is sampled at its monitoring recurrence, and only where it has one.",
-    source=article(JOB_SECTION),
-    reading="A recurrence of fixed length that was not changed. One sample more than there were recurrences may stand "
-    "for its start. On a clock that is not the harness's own, one may be missing.",
-    level=MUST,
-    statements=(21, 22),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY, MONITORING),
-)
-def samples_at_the_monitoring_recurrence(journal: Readings) -> Iterator[Finding]:
-    """How many samples there are, beside how often the recurrence has come."""
-    grace = 0 if journal.header.clock == "manual" else 1
-    for look, recurrence in _monitored(journal):
-        taken = len(look.samples)
-        if recurrence.period is None or recurrence.origin is None:
-            if recurrence.pattern is None and recurrence.told:
-                yield violated(f"{taken} samples without a recurrence") if taken else held("no recurrence, no samples")
-            continue
-        first, last = recurrence.origin
-        certain = recurrence.ticks_between(last, look.since)
-        possible = (look.at - first) // recurrence.period + 1
-        if taken < certain - grace:
-            yield violated(f"{taken} samples after {certain} recurrences")
-        elif taken > possible:
-            yield violated(f"{taken} samples, and the recurrence has come {possible - 1} times at most")
-        elif certain:
-            yield held("as many samples as recurrences")
-
-
-@rule(
-    "batch.samples-count-the-queue",
-    text="A sample tells how many messages waited at that time, and for how long the oldest had.",
-    source=article(JOB_SECTION),
-    reading="As far as the journal tells what waited: files that no run may have taken certainly did, and exports that "
-    "nobody had dequeued. Ages may be in whole minutes.",
-    level=MUST,
-    statements=(21, 22),
-    needs=(CREATE_ACTIVITY, MONITORING),
-)
-def samples_count_the_queue(journal: Readings) -> Iterator[Finding]:
-    """Each sample beside the least and the most that can have waited."""
-    for activity, loads in journal.loads.items():
-        queue = queue_of(journal, activity)
-        if queue is None:
-            continue
-        for sample in max(loads, key=lambda each: (each.since, each.place)).samples:
-            if sample.at + SHOWN_PRECISION >= queue.until:
-                break
-            bounds = queue.at(sample.at)
-            wrong = _wrong(sample, bounds)
-            if wrong is not None:
-                yield violated(f"{wrong} at {sample.at}")
-            elif bounds.least == bounds.most:
-                yield held("the messages that waited")
-
-
-def _wrong(sample: Sample, bounds: Bounds) -> str | None:
-    """What in a sample cannot be, in words."""
-    if not bounds.least <= sample.waiting <= bounds.most:
-        wanted = f"{bounds.least}" if bounds.least == bounds.most else f"{bounds.least} to {bounds.most}"
-        return f"{sample.waiting} messages wait according to the sample, and {wanted} did"
-    if sample.in_process > bounds.in_process:
-        return f"{sample.in_process} messages in process according to the sample, and at most {bounds.in_process} were"
-    if bounds.youngest is not None:
-        if sample.oldest is None or sample.oldest + WHOLE_MINUTES < bounds.youngest:
-            return f"the oldest waits for {sample.oldest} according to the sample, and waited for {bounds.youngest}"
-        if bounds.eldest is not None and sample.oldest - WHOLE_MINUTES > bounds.eldest:
-            return f"the oldest waits for {sample.oldest} according to the sample, and waited for {bounds.eldest}"
-    return None
-
-
-@rule(
-    "batch.monitoring-changes-nothing",
-    text="A monitoring recurrence only monitors: what waits goes on waiting.",
-    source=article(JOB_SECTION),
-    reading="Files wait for the processing recurrence, exports for a client, however often their queue is sampled.",
-    level=MUST,
-    statements=(21,),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY, MONITORING),
-)
-def monitoring_changes_nothing(journal: Readings) -> Iterator[Finding]:
-    """What was seen of messages after a sample was taken, where nothing else can have touched them."""
-    for activity, loads in journal.loads.items():
-        samples = [each.at for each in max(loads, key=lambda each: (each.since, each.place)).samples]
-        for message in journal.imports.of_activity.get(activity, ()):
-            place = bisect_right(samples, message.enqueue.answered)
-            if place < len(samples):
-                yield from _still_waiting(message, samples[place] + SHOWN_PRECISION)
-        first = next((each.sent for each in journal.calls_of(activity) if each.operation == "dequeue"), None)
-        runs = {run.message: bisect_right(samples, run.at) for run in journal.productions_of(activity)}
-        for look in journal.rows.get(activity, ()) if runs else ():
-            if first is not None and look.at >= first:
-                break
-            sampled = bisect_left(samples, look.since - SHOWN_PRECISION)
-            for message_id, row in look.by_id.items():
-                if runs.get(message_id, sampled) >= sampled or _state(row) is None:
-                    continue
-                if _state(row) == vocabulary.ENQUEUED:
-                    yield held("an export still waits")
-                else:
-                    yield violated(f"message {message_id} is {row.get('Status')}, and nobody dequeued")
-
-
-def _still_waiting(message: Import, sampled: datetime) -> Iterator[Finding]:
-    for sighting in message.seen:
-        if message.may_be_taken(sighting):
-            return
-        if sighting.since <= sampled:
-            continue
-        if sighting.state == vocabulary.ENQUEUED:
-            yield held("a file still waits", message.enqueue, *_calls(sighting))
-        elif sighting.state in BEGUN:
-            yield violated(f"{sighting.state} after a sample and before any run", message.enqueue, *_calls(sighting))
-        return

@@ -369,10 +369,10 @@ class _Fate:
         seen = _sightings(journal, enqueue)
         self.refused = enqueue.status in REFUSALS_OF_AN_ENTITY and enqueue.length > 0
         self.processed_at = min((each.at for each in seen if each.state == PROCESSED), default=None)
-        self.failed = any(each.state == PREPROCESSING_ERROR for each in seen)
+        expired = (known := journal.imports.by_id.get(enqueue.message or "")) is not None and known.expired
+        self.failed = not expired and any(each.state == PREPROCESSING_ERROR for each in seen)
         final = any(each.state in FAILURES or each.state == PROCESSED for each in seen)
         working = [each.since for each in seen if each.state in (PROCESSING, PREPROCESSING)]
-        known = journal.imports.by_id.get(enqueue.message or "")
         disturbed = known is not None and known.disturbed
         self.in_process_at = max(working) if working and not final and not disturbed else None
 

@@ -24,8 +24,8 @@ from popreceipt.rules.files import (
     members_of,
     records_of,
 )
+from popreceipt.rules.pattern import Pattern, Untold, pattern_in
 from popreceipt.rules.reader import instant_of
-from popreceipt.rules.recurrence import Pattern, Untold, pattern_in
 
 if TYPE_CHECKING:
     from popreceipt.rules.readings import Readings
@@ -42,6 +42,12 @@ FINAL: Final = frozenset(
 
 COMPLETED: Final = frozenset({vocabulary.PROCESSED, vocabulary.PROCESSED_WITH_ERRORS})
 """Statuses that say that the records were taken through to the target."""
+
+FAILED: Final = FINAL - {vocabulary.PROCESSED}
+"""Final statuses of an import that did not fully succeed."""
+
+BEGUN: Final = (FINAL | {vocabulary.PROCESSING}) - {vocabulary.PREPROCESSING_ERROR}
+"""States of a message that a run has taken; one that is found unusable may be so before."""
 
 SHOWN_PRECISION: Final = timedelta(seconds=1)
 """Instants in Manage messages may be cut or rounded to whole seconds."""
@@ -73,6 +79,11 @@ class Sighting(Moment, frozen=True, gc=False):
     state: str
     call: StatusAnswer | None
 
+    @property
+    def told_by(self) -> tuple[Call, ...]:
+        """The call that told it, if one did."""
+        return (self.call,) if self.call is not None else ()
+
 
 class Row(Moment, frozen=True, gc=False):
     """A message's row of Manage messages as it stood at that moment."""
@@ -92,7 +103,7 @@ class Recurrence:
 
     The n-th tick (n from 1) lies n periods after the origin, which is known to lie between `first` and `last`. One
     whose ticks are not so (it has a start, weekdays, months or an end) has a `pattern` and no `period`: here such a
-    batch may always have run, and module `batch` asks the pattern.
+    batch may always have run, and module `recurrence` asks the pattern.
     """
 
     def __init__(
@@ -167,7 +178,8 @@ class Import:
     """One file that was handed in and accepted, and what was seen of its message afterwards.
 
     `file` is what a right service reads in it, None where anything about it, or about its processing, is open.
-    `disturbed` says that its processing may have been made to fail on purpose.
+    `disturbed` says that its processing may have been made to fail on purpose, `expired` that the batch may have come
+    to it only when its file was no longer kept; `sound` that there was a file to read, whatever became of it.
     `asked` is what GetMessageStatus said, `jobs` what jobstatus said, `rows` what Manage messages showed. `seen` joins
     the first and the last in order of time: jobstatus is not documented, so nothing but its own rules rests on it.
     """
@@ -176,6 +188,7 @@ class Import:
         "asked",
         "disturbed",
         "enqueue",
+        "expired",
         "file",
         "id",
         "in_line",
@@ -185,6 +198,7 @@ class Import:
         "rows",
         "seen",
         "settings",
+        "sound",
     )
 
     def __init__(
@@ -203,7 +217,9 @@ class Import:
         self.recurrence = recurrence
         self.file = file
         self.in_line = in_line
+        self.sound = file is not None
         self.disturbed = False
+        self.expired = False
         self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
         self.asked: Sequence[Sighting] = ()
         self.jobs: Sequence[Sighting] = ()
@@ -271,6 +287,9 @@ class Imports:
         for made in self.by_id.values():
             self.of_activity[made.activity].append(made)
         self._see()
+        for made in self.by_id.values():
+            if made.seen and made.seen[-1].by >= made.enqueue.sent + journal.retention and _came_late(made, journal):
+                made.expired, made.file = True, None
         for made in self.by_id.values() if journal.disturbances else ():
             if self._was_disturbed(made):
                 made.disturbed, made.file = True, None
@@ -515,6 +534,15 @@ def ordered(package: bytes) -> bool:
     return all(alphabetical(each) is not False for each in parts.values())
 
 
+def _came_late(message: Import, journal: "Readings") -> bool:
+    """Whether nothing shows that the batch took a message while its file was kept."""
+    end = message.enqueue.sent + journal.retention
+    if any(row.started is not None and row.started + SHOWN_PRECISION < end for row in message.rows):
+        return False
+    taken = message.taken
+    return taken is not None and taken.by >= end
+
+
 def plus_in_entity(query: str) -> bool:
     """Whether a plus sign stands for a blank in the entity's name: not every service need read it so."""
     return any("+" in part for part in query.split("&") if part.lower().startswith("entity="))
@@ -525,10 +553,15 @@ def _row(row: Mapping[str, Any], look: Moment) -> Row:
         look.since,
         look.by,
         look.place,
-        vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower()),
+        state_in(row),
         instant_in(row, "ProcessingStartedDateTime"),
         instant_in(row, "ProcessingCompletedDateTime"),
     )
+
+
+def state_in(row: Mapping[str, Any]) -> str | None:
+    """The documentation's name of the status in a row of Manage messages; None where it is none."""
+    return vocabulary.SPELLINGS.get(str(row.get("Status", "")).lower())
 
 
 def instant_in(row: Mapping[str, Any], column: str) -> datetime | None:

@@ -13,16 +13,13 @@ from itertools import pairwise
 from popreceipt import vocabulary
 from popreceipt.rules.facts import Call
 from popreceipt.rules.files import Record
-from popreceipt.rules.imports import FINAL, SHOWN_PRECISION, Import
+from popreceipt.rules.imports import BEGUN, FINAL, SHOWN_PRECISION, Import
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import ASK, INFERRED, MESSAGES, MUST, article, rule
 from popreceipt.rules.tables import as_written, row_of
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 JOB_SECTION = "Create a recurring data job"
-
-BEGUN = FINAL - {vocabulary.PREPROCESSING_ERROR} | {vocabulary.PROCESSING}
-"""States of a message that is or was in process; being prepared beside another breaks no order."""
 
 FAILED = frozenset({vocabulary.PREPROCESSING_ERROR, vocabulary.POSTPROCESSING_FAILED})
 

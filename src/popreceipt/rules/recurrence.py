@@ -1,191 +1,174 @@
-"""When a recurrence may have come, and when it must have: a pattern in a range, as Define recurrence has them.
+"""When a recurrence runs that is more than a number of minutes: its start, its end, its weekdays and months.
 
-Written from what the dialog says, with bounds wherever two right services may differ: whether the start itself is an
-occurrence (and counts as one), whether the day of the end still belongs to it, what becomes of a 31st in a short month,
-with which day a week begins. No journal is read here.
+What a pattern allows and asks for is told by module `pattern`. Plain recurrences are judged by the chapter
+`processing`, but for one thing: that a failure does not end them.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-import msgspec
+from popreceipt import vocabulary
+from popreceipt.rules.imports import BEGUN, FAILED, Import, Moment, Sighting
+from popreceipt.rules.pattern import Pattern
+from popreceipt.rules.readings import Readings
+from popreceipt.rules.rule import ADVANCE_TIME, CREATE_ACTIVITY, MUST, article, microsoft, rule
+from popreceipt.verdict import Finding, held, violated
 
-from popreceipt.rules.reader import instant_of
-
-Span = tuple[datetime, datetime]
-"""The earliest and the latest that an instant can be."""
-
-DAY: Final = timedelta(days=1)
-
-FIXED: Final[Mapping[str, timedelta]] = {
-    "minutes": timedelta(minutes=1),
-    "hours": timedelta(hours=1),
-    "days": DAY,
-    "weeks": timedelta(weeks=1),
-}
-"""Units of one length."""
-
-MONTHS: Final[Mapping[str, int]] = {"months": 1, "years": 12}
-"""Units that follow the calendar, in months."""
-
-WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-IN_EVERY_MONTH: Final = 28
-"""The last day of a month that every month has."""
+JOB_SECTION: Final = "Create a recurring data job"
+BATCH_JOB: Final = microsoft("Create a batch job", "Create a recurrence")
 
 
-class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    """Every so many units from a start on (None: from where it counts otherwise), on weekdays, up to an end.
-
-    `weekdays` are numbers from Monday, 0; none are named where it is empty. `count` is the number of occurrences after
-    which it ends, `until` the date of the end.
-    """
-
-    every: float
-    unit: str
-    start: datetime | None = None
-    weekdays: frozenset[int] = frozenset()
-    count: int | None = None
-    until: datetime | None = None
-
-    @property
-    def period(self) -> timedelta | None:
-        """From one occurrence to the next, where that is always the same and goes on for ever from the origin."""
-        plain = self.start is None and self.count is None and self.until is None
-        return self.step if plain else None
-
-    @property
-    def step(self) -> timedelta | None:
-        """From one occurrence to the next within the range, where that is always the same."""
-        unit = FIXED.get(self.unit)
-        return None if unit is None or self.weekdays else unit * self.every
-
-    def without_start(self) -> "Pattern":
-        """The same without a start of its own."""
-        return msgspec.structs.replace(self, start=None)
-
-    def without_end(self) -> "Pattern":
-        """The same for ever."""
-        return msgspec.structs.replace(self, count=None, until=None)
-
-    def each_day(self) -> "Pattern":
-        """The same range, with an occurrence each day."""
-        return msgspec.structs.replace(self, every=1, unit="days", weekdays=frozenset())
-
-    def may_occur(self, origin: Span | None, since: datetime, by: datetime) -> bool:
-        """Whether an occurrence may lie after `since` and not after `by`; it counts from somewhere in `origin`."""
-        span = (self.start, self.start) if self.start is not None else origin
-        if span is None:
-            return True
-        first, last = span
-        since = max(since, first)
-        if self.until is not None:
-            by = min(by, self.until + DAY)
-        if by < since:
-            return False
-        if self.weekdays:
-            # The time of day is the start's, known or not: the whole day counts.
-            return any(day.weekday() in self.weekdays for day in _days(since, min(by, since + timedelta(weeks=1))))
-        # The start itself may be an occurrence; where none is given, the first comes a period after the origin.
-        earliest = 0 if self.start is not None else 1
-        if self.step is not None:
-            lowest = max(earliest, -((last - since) // self.step))
-            highest = (by - first) // self.step
-        elif self._clamped(first) or self._clamped(last):
-            return True
-        else:
-            lowest = self._month_steps(last, since)
-            lowest = max(earliest, lowest + (self._at(last, lowest) < since))
-            highest = self._month_steps(first, by)
-        return lowest <= (highest if self.count is None else min(highest, self.count))
-
-    def must_occur(self, origin: Span | None, since: datetime, by: datetime) -> int:
-        """How many occurrences certainly lie after `since` and before `by`."""
-        span = (self.start, self.start) if self.start is not None else origin
-        if span is None:
-            return 0
-        first, last = span
-        if self.until is not None:
-            by = min(by, self.until)
-        if by <= max(since, first):
-            return 0
-        if self.weekdays:
-            if self.every != 1 or self.count is not None:
-                return 0
-            return sum(
-                day.weekday() in self.weekdays and day > max(since, last) and day + DAY < by
-                for day in _days(since, min(by, since + timedelta(weeks=5)))
-            )
-        if self.step is not None:
-            lowest = max(1, (since - first) // self.step + 1)
-            highest = -((last - by) // self.step) - 1
-        else:
-            if self._clamped(first) or self._clamped(last):
-                return 0
-            lowest = max(1, self._month_steps(first, since) + 1)
-            highest = self._month_steps(last, by)
-            highest -= self._at(last, highest) >= by
-        if self.count is not None:
-            highest = min(highest, self.count - 1)
-        return max(0, highest - lowest + 1)
-
-    def _clamped(self, origin: datetime) -> bool:
-        """Whether some months lack the day; where no month is meant at all nothing is known either."""
-        return origin.day > IN_EVERY_MONTH or self.unit not in MONTHS
-
-    def _month_steps(self, origin: datetime, instant: datetime) -> int:
-        """The number of the last occurrence that is not after an instant; negative before the origin."""
-        step = int(self.every) * MONTHS[self.unit]
-        steps = ((instant.year - origin.year) * 12 + instant.month - origin.month) // step
-        return steps if self._at(origin, steps) <= instant else steps - 1
-
-    def _at(self, origin: datetime, steps: int) -> datetime:
-        months = origin.year * 12 + origin.month - 1 + steps * int(self.every) * MONTHS[self.unit]
-        return origin.replace(year=months // 12, month=months % 12 + 1)
+def _withheld(journal: Readings, without: Callable[[Pattern], Pattern]) -> Iterator[Finding]:
+    """Imports that no run may have taken for one reason alone: a part of the pattern `without` which it might have."""
+    for message in journal.imports:
+        pattern, origin = message.recurrence.pattern, message.recurrence.origin
+        if pattern is None or (loose := without(pattern)) == pattern:
+            continue
+        waited = False
+        for sighting in message.seen:
+            if sighting.by >= message.recurrence.until or _on_purpose(message, sighting):
+                break
+            sent = message.enqueue.sent
+            if pattern.may_occur(origin, sent, sighting.by):
+                break
+            if not loose.may_occur(message.recurrence.origin, sent, sighting.by):
+                continue
+            witnesses = (message.enqueue, *sighting.told_by)
+            if sighting.state in BEGUN:
+                yield violated(f"{sighting.state} by {sighting.by}, when no run was due", *witnesses)
+                break
+            if sighting.state == vocabulary.ENQUEUED and not waited:
+                waited = True
+                yield held("waited", *witnesses)
 
 
-def pattern_in(settings: Mapping[str, Any], job: str) -> "Pattern | Untold | None":
-    """What a job's settings tell of its `processing` or `monitoring` recurrence; None where it has none."""
-    told = settings.get(f"{job}_recurrence")
-    if isinstance(told, dict):
-        return _read(told)
-    name = f"{job}_recurrence_minutes"
-    if name not in settings:
-        return Untold() if f"{job}_recurrence" not in settings else None
-    minutes = settings[name]
-    return Pattern(every=float(minutes), unit="minutes") if minutes else None
+def _on_purpose(message: Import, by: Moment) -> bool:
+    return message.recurrence.ran_on_purpose(message.at(message.enqueue), by)
 
 
-class Untold(msgspec.Struct, frozen=True):
-    """Nobody told of a recurrence, or in words that are not known."""
+@rule(
+    "batch.recurrence-starts",
+    text="A recurrence with a start does not run before it.",
+    source=BATCH_JOB,
+    reading="Whether the start itself is an occurrence is open.",
+    level=MUST,
+    statements=(20,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+)
+def recurrence_starts(journal: Readings) -> Iterator[Finding]:
+    """Imports that only the start of their job's recurrence held back."""
+    yield from _withheld(journal, Pattern.without_start)
 
 
-def _read(told: Mapping[str, Any]) -> Pattern | Untold:
-    every, unit, end = told.get("every", 1), told.get("unit"), told.get("end")
-    end = end if isinstance(end, dict) else {}
-    days = [WEEKDAYS.index(str(day).lower()) for day in told.get("weekdays") or () if str(day).lower() in WEEKDAYS]
-    start, until, count = told.get("start"), end.get("date"), end.get("count")
-    if unit not in (*FIXED, *MONTHS) or not isinstance(every, (int, float)) or every <= 0:
-        return Untold()
-    begins, ends = (instant_of(each) if isinstance(each, str) else None for each in (start, until))
-    if (start and begins is None) or (until and ends is None) or len(days) != len(told.get("weekdays") or ()):
-        return Untold()
-    return Pattern(
-        every=every,
-        unit=unit,
-        start=begins[0] if begins is not None else None,
-        weekdays=frozenset(days),
-        count=count if isinstance(count, int) else None,
-        until=ends[0] if ends is not None else None,
-    )
+@rule(
+    "batch.recurrence-ends",
+    text="A recurrence runs no more after so many occurrences, or after its end date.",
+    source=BATCH_JOB,
+    reading="Each occurrence counts, whether anything waited or not. Whether the start counts as the first one, and "
+    "whether the day of the end still belongs to it, is open.",
+    level=MUST,
+    statements=(20,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+)
+def recurrence_ends(journal: Readings) -> Iterator[Finding]:
+    """Imports that only the end of their job's recurrence held back."""
+    yield from _withheld(journal, Pattern.without_end)
 
 
-def _days(since: datetime, by: datetime) -> list[datetime]:
-    """The first instant of each day (UTC) that a stretch of time touches."""
-    day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = []
-    while day <= by:
-        found.append(day)
-        day += DAY
-    return found
+@rule(
+    "batch.recurrence-pattern",
+    text="A recurrence by weekdays runs on these days only, one by months or years when the calendar says so.",
+    source=article(JOB_SECTION),
+    reading="Days in UTC. A weekday counts as a whole, since the time of day is the start's. From the 29th of a month "
+    "on nothing is judged.",
+    level=MUST,
+    statements=(20,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+)
+def recurrence_pattern(journal: Readings) -> Iterator[Finding]:
+    """Imports that only the weekdays or months of their job's recurrence held back."""
+
+    def each_day(pattern: Pattern) -> Pattern:
+        return pattern.each_day() if pattern.step is None else pattern
+
+    yield from _withheld(journal, each_day)
+
+
+@rule(
+    "batch.recurrence-occurs",
+    text="At each occurrence of a recurrence, whatever its pattern and range, the batch takes what waits.",
+    source=article(JOB_SECTION),
+    reading="Judged of files that were alone in their queue. On a clock that is not the harness's own, one occurrence "
+    "more is granted.",
+    level=MUST,
+    statements=(20, 60),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+)
+def recurrence_occurs(journal: Readings) -> Iterator[Finding]:
+    """Imports of jobs with such a recurrence: taken at an occurrence, or left behind by it."""
+    grace = 0 if journal.header.clock == "manual" else 1
+    for messages in journal.imports.of_activity.values():
+        for message, late in _lonely(journal, messages):
+            if message.recurrence.pattern is None or message.disturbed:
+                continue
+            taken = message.taken
+            if late is not None and (missed := _occurred(message, late)) > grace:
+                yield violated(f"still Enqueued {missed} occurrences later", message.enqueue, *late.told_by)
+            elif taken is not None and _occurred(message, taken) and not _on_purpose(message, taken):
+                yield held("taken", message.enqueue, *taken.told_by)
+
+
+def _occurred(message: Import, by: Sighting) -> int:
+    """How many occurrences certainly lie between a message's enqueue and a sight of it."""
+    recurrence = message.recurrence
+    if recurrence.pattern is None or by.by >= recurrence.until:
+        return 0
+    return recurrence.pattern.must_occur(recurrence.origin, message.enqueue.answered, by.since)
+
+
+def _lonely(journal: Readings, messages: Sequence[Import]) -> Iterator[tuple[Import, Sighting | None]]:
+    """Imports that came when all before them had ended, and their last sight as Enqueued, if no other had come then."""
+    ended: list[Sighting] = []
+    for place, message in enumerate(messages):
+        came = message.at(message.enqueue)
+        following = messages[place + 1].enqueue.sent if place + 1 < len(messages) else None
+        if len(ended) == place and all(each.precedes(came) for each in ended[-1:]):
+            late = next((each for each in reversed(message.seen) if each.state == vocabulary.ENQUEUED), None)
+            if late is not None and (
+                (following is not None and following <= late.by) or journal.imports.lost(message.activity, late.by)
+            ):
+                late = None
+            yield message, late
+        final = message.final
+        if final is not None:
+            # The last to end comes last.
+            ended.append(final if not ended or ended[-1].precedes(final) else ended[-1])
+
+
+@rule(
+    "batch.recurs-after-a-failure",
+    text="A recurring batch job runs again at its next recurrence, whether the last run succeeded or failed.",
+    source=BATCH_JOB,
+    reading="Judged of files that were alone in their queue, after one that failed; not of jobs that process in order.",
+    level=MUST,
+    statements=(60,),
+    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+)
+def recurs_after_a_failure(journal: Readings) -> Iterator[Finding]:
+    """The imports that came after a failed one: taken at the next recurrence, or left behind by it."""
+    grace = 0 if journal.header.clock == "manual" else 1
+    for messages in journal.imports.of_activity.values():
+        failed: Import | None = None
+        for message, late in _lonely(journal, messages):
+            before, final = failed, message.final
+            failed = message if final is not None and final.state in FAILED else failed
+            if before is None or message.in_order:
+                continue
+            recurrence, handed_in, taken = message.recurrence, message.enqueue.answered, message.taken
+            witnesses = (before.enqueue, message.enqueue)
+            if late is not None and recurrence.ticks_between(handed_in, late.since) > grace:
+                yield violated("still Enqueued after a recurrence", *witnesses, *late.told_by)
+            elif taken is None or _on_purpose(message, taken):
+                continue
+            elif recurrence.ticks_between(handed_in, taken.since):
+                yield held("taken after a failure", *witnesses, *taken.told_by)

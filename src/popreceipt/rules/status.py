@@ -346,12 +346,18 @@ def failed_after_processing(journal: Readings) -> Iterator[Finding]:
             if each.enqueue.seq < fault.end_place and not _over_before(each, fault)
         ]
         end = struck[0].told if len(struck) == 1 else None
-        if end is None or not fault.place < end.place < fault.end_place:
+        if end is None or not fault.place < end.place < fault.end_place or not _undone_at(struck[0], fault):
             continue
         if end.state == vocabulary.POSTPROCESSING_FAILED:
             yield held("failed after its processing", *_seen(struck[0], end))
         elif end.state != vocabulary.PREPROCESSING_ERROR:
             yield violated(f"{end.state}, and the stage after its processing failed", *_seen(struck[0], end))
+
+
+def _undone_at(message: Import, fault: Disturbance) -> bool:
+    """Whether a message certainly had not come to its end when a fault was planned."""
+    later = any(each.state not in FINAL and each.place > fault.place for each in message.seen)
+    return later or message.enqueue.seq > fault.place
 
 
 def _over_before(message: Import, fault: Disturbance) -> bool:

@@ -1,8 +1,9 @@
 """A back office: an emulator on a manual clock, whose process can be exchanged for another on the same store."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.http import Request
 from popreceipt.emulator.profile import Profile, dialect
 from popreceipt.emulator.store.memory import MemoryStore
+from popreceipt.emulator.store.sqlite import SqliteStore
 
 
 class LastingStore(MemoryStore):
@@ -28,21 +30,26 @@ class LastingStore(MemoryStore):
 
 
 class Office:
-    """What an administrator does, and files handed in past the wire."""
+    """What an administrator does, and files handed in past the wire.
 
-    def __init__(self, profile: Profile) -> None:
+    `folder` is where everything is kept; without one a store in memory is handed from process to process.
+    """
+
+    def __init__(self, profile: Profile, folder: Path | None = None) -> None:
         self.clock = ManualClock()
-        self.store = LastingStore()
+        self.folder = folder
+        self.store: Any = LastingStore() if folder is None else SqliteStore(folder)
         self.profile = profile
         self.faults: list[Exception] = []
         self.emulator = Emulator(self.clock, profile, store=self.store)
 
     def swap(self) -> None:
-        """Another process takes over. It has the planned faults, which are the test's and not the store's."""
-        gone = self.emulator
-        self.faults += gone.faults
+        """Another process takes over."""
+        self.faults += self.emulator.faults
+        if self.folder is not None:
+            self.store.close()
+            self.store = SqliteStore(self.folder)
         self.emulator = Emulator(self.clock, self.profile, store=self.store)
-        self.emulator.fault_plan = gone.fault_plan
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """A control call that must succeed; its answer."""
@@ -121,14 +128,17 @@ def offices() -> Iterator[Made]:
     """Make an office; the arguments are dialects. At the end none may have had an internal fault."""
     made: list[Office] = []
 
-    def make(*dialects: str, base: Profile | None = None) -> Office:
-        profile = base if base is not None else Profile()
+    def make(*dialects: str, folder: Path | None = None) -> Office:
+        profile = Profile()
         for name in dialects:
             profile = dialect(name, profile)
-        made.append(Office(profile))
+        made.append(Office(profile, folder))
         return made[-1]
 
     yield make
+    for one in made:
+        if one.folder is not None:
+            one.store.close()
     assert [fault for one in made for fault in (*one.faults, *one.emulator.faults)] == []
 
 
@@ -136,8 +146,3 @@ def offices() -> Iterator[Made]:
 def office(offices: Made) -> Office:
     """An office without deviations."""
     return offices()
-
-
-def without(rows: Sequence[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
-    """Rows without these columns."""
-    return [{name: value for name, value in row.items() if name not in columns} for row in rows]

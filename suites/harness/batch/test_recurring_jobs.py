@@ -196,3 +196,12 @@ def test_the_journal_tells_what_was_asked(office: Office) -> None:
         ("parameters", {"since": since, "skip_reprocessing": True}),
     ]
     assert {each.at for each in seen} == {datetime(2026, 1, 1, 0, 5, tzinfo=UTC)}
+
+
+def test_packages_go_at_once_whatever_the_setting(office: Office) -> None:
+    """Order is for files."""
+    job = office.create("import", type="package", in_order=True)
+    for key in "AB":
+        office.send(job, key)
+    assert office.process(job) == 2
+    assert office.column(job) == ["Preprocessing", "Preprocessing"]

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Made, Office
 
     Step = tuple[Any, ...]
@@ -130,6 +132,11 @@ def test_the_story_has_what_it_is_about(office: Office) -> None:
 def test_another_process_takes_over_after_each_moment(offices: Made) -> None:
     """Each does one thing, and goes."""
     assert played(offices(), STORY, lambda _: True) == played(offices(), STORY)
+
+
+def test_another_process_opens_the_folder_after_each_moment(offices: Made, tmp_path: Path) -> None:
+    """With nothing handed on but what is on disk."""
+    assert played(offices(folder=tmp_path), STORY, lambda _: True) == played(offices(), STORY)
 
 
 @pytest.mark.parametrize("dialect", [(), ("batch.status-before-fetch=newest",), ("ordering.failed-message=blocks",)])

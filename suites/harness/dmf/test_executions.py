@@ -76,6 +76,14 @@ def test_each_entity_is_counted_by_itself(office: Office) -> None:
     assert [one["LINENUMBER"] for one in office.records(job, LINES)] == ["1"]
 
 
+def test_jobstatus_names_the_data_project(office: Office) -> None:
+    """Not the job that hangs off it."""
+    project = office.project("import", {"entity": GROUPS}, name="Customers of the north")
+    job = office.job("import", project=project)
+    message = office.imported(job, FILES[GROUPS])
+    assert office.jobstatus(job, message)["DataJobStatus"]["DataProject"] == "Customers of the north"
+
+
 def test_one_entity_alone_is_not_named_in_its_errors(office: Office) -> None:
     """Whoever asks knows it."""
     job = office.job("import")

@@ -279,6 +279,8 @@ def test_control_calls_that_are_none(unchanged: Environment, path: str) -> None:
         {"processing_recurrence": {"unit": "days", "weekdays": ["monday"]}},
         {"processing_recurrence": {"unit": "weeks", "weekdays": ["someday"]}},
         {"processing_recurrence": {"unit": "weeks", "weekdays": None}},
+        {"processing_recurrence": {"unit": "weeks", "weekdays": "monday"}},
+        {"processing_recurrence": {"unit": "weeks", "weekdays": ["monday", "monday"]}},
         {"processing_recurrence": {"unit": "days", "start": "tomorrow"}},
         {"processing_recurrence": {"unit": "days", "start": 5}},
         {"processing_recurrence": {"unit": "days", "end": {}}},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -408,6 +410,25 @@ def _(one: Environment) -> Any:
 @shows("processing.empty-body")
 def _(one: Environment) -> Any:
     return after_processing(one, body=b"")
+
+
+@shows("packages.element-order")
+def _(one: Environment) -> Any:
+    job = one.activity("import-package")
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("PackageHeader.xml", "<DataManagementPackageHeader/>")
+        archive.writestr("groups.csv", CSV)
+        archive.writestr(
+            "Manifest.xml",
+            "<DataManagementPackageManifest><PackageEntityList><DataManagementPackageEntityData>"
+            "<InputFilePath>groups.csv</InputFilePath><EntityName>Customer groups</EntityName>"
+            "</DataManagementPackageEntityData></PackageEntityList></DataManagementPackageManifest>",
+        )
+    one.enqueue(job, made.getvalue(), None)
+    one.process(job)
+    one.advance(seconds=3)
+    return [row["Status"] for row in one.messages(job)]
 
 
 @shows("ordering.failed-message")

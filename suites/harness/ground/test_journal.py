@@ -189,8 +189,7 @@ def test_what_is_left_for_later_keeps_its_number_and_its_place() -> None:
     journal.add(Observation("reset", NOW, {}))
     numbers.append(journal.record_soon(sent=NOW, answered=NOW, method="GET", url="http://h/4"))
     numbers.append(journal.record(sent=NOW, answered=NOW, method="GET", url="http://h/5").seq)
-    for n in range(6, 200):
-        numbers.append(journal.record_soon(sent=NOW, answered=NOW, method="GET", url=f"http://h/{n}"))
+    numbers += [journal.record_soon(sent=NOW, answered=NOW, method="GET", url=f"http://h/{n}") for n in range(6, 200)]
     journal.seal()
     lines = [json.loads(line) for line in journal.lines()]
     assert [line["seq"] for line in lines if "seq" in line] == numbers == list(range(1, 200))

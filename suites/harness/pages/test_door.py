@@ -1,10 +1,13 @@
 """Who is let in, what a page from elsewhere cannot do, and what the browser is told with every answer."""
 
+import contextlib
+import http.client
 import importlib.util
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -13,10 +16,12 @@ from playwright.sync_api import Page, expect
 
 from popreceipt.clock import ManualClock
 from popreceipt.emulator import pages
+from popreceipt.emulator.durable import Durable
 from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.pages import Pages
 from popreceipt.emulator.pages.door import Key
 from popreceipt.emulator.server import HttpServer
+from popreceipt.emulator.store.sqlite import SqliteStore
 
 from .conftest import Site, customer_groups
 
@@ -250,6 +255,41 @@ def test_what_could_not_be_kept_is_told_and_the_fault_is_kept() -> None:
     assert answer.status_code == 500
     assert "could not be kept" in answer.text
     assert len(emulator.faults) == 1
+
+
+def test_a_form_that_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+    """Two gigabytes are announced; nothing of them is waited for, and the server goes on."""
+    host, _, port = site.root.removeprefix("http://").partition("/")[0].partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.putrequest("POST", "/pages/projects/new/import")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.putheader("Content-Length", str(2 * 1024**3))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+    assert httpx.get(f"{site.root}/it").status_code == 200
+
+
+def test_what_is_done_on_a_page_is_kept_before_it_is_answered(tmp_path: Path) -> None:
+    """On a durable store the answer leaves with nothing uncommitted behind it, and a restart finds what was done."""
+
+    @contextlib.contextmanager
+    def served() -> Iterator[tuple[str, SqliteStore]]:
+        with SqliteStore(tmp_path / "data") as store:
+            emulator = Emulator(ManualClock(), store=store)
+            service = Durable(emulator, store)
+            with HttpServer(service, mounts={"/pages": Pages(emulator, service.keep)}) as server:
+                yield f"{server.base_url}/pages/it/parameters", store
+
+    with served() as (address, store), httpx.Client() as client:
+        given = {"csrftoken": token(client, address), "skip_reprocessing": "yes"}
+        assert client.post(address, data=given).status_code == 303
+        assert not store.is_uncommitted
+        cookies = client.cookies
+    with served() as (address, _), httpx.Client(cookies=cookies) as client:
+        assert "checked" in client.get(address).text
+        # The pages sign with the same secret as before, so a form that was open over the restart still counts.
+        assert client.post(address, data=given).status_code == 303
 
 
 def test_keys_are_compared_and_remembered_only_where_there_is_one() -> None:

@@ -75,7 +75,7 @@ def test_says_it_is_ready_and_ends_cleanly(serve, tmp_path, with_signal):
         "ready": True,
         "base_url": base_url,
         "control_url": f"{base_url}/_control/v1",
-        "pages_url": None,
+        "pages_url": f"{base_url}/pages/",
         "ca_file": None,
         "control_key": None,
         "pid": served.process.pid,
@@ -117,6 +117,8 @@ def test_without_control_plane(serve, tmp_path):
     base_url = served.ready["base_url"]
     assert served.ready["control_url"] is None
     assert httpx.get(f"{base_url}/_control/v1/world").status_code == 404
+    assert served.ready["pages_url"] is None
+    assert httpx.get(f"{base_url}/pages/").status_code == 404
     identity = json.loads(world_file.read_text())["identity"]
     client = identity["clients"]["authorised"]
     answer = httpx.post(

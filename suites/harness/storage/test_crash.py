@@ -32,7 +32,7 @@ def test_nothing_is_lost(sync: str) -> None:
 def test_a_defect_is_found(defect: str) -> None:
     """A server that answers before it commits, or begins anew in some way, is convicted."""
     ended = subprocess.run(
-        [*CRASH, "--kills", "10", "--server", str(DEFECTIVE)],
+        [*CRASH, "--kills", "4", "--server", str(DEFECTIVE)],
         env=os.environ | {"DEFECT": defect},
         capture_output=True,
         text=True,

@@ -244,8 +244,8 @@ class Certainty:
         return self.is_uncertain
 
 
-def recorded(journal: Journal, status: int, failure: str | None = None) -> Exchange:
-    return journal.record(
+def recorded(journal: Journal, status: int, failure: str | None = None) -> int:
+    return journal.record_soon(
         sent=NOW, answered=NOW, method="GET", url="http://x/", status=status, response_body=b"x", failure=failure
     )
 
@@ -256,14 +256,16 @@ def test_a_journal_waits_until_things_are_certain() -> None:
     journal = HeldJournal(inner, uncertain)
     recorded(journal, 200)
     uncertain.is_uncertain = True
-    recorded(journal, 201)
+    assert recorded(journal, 201) == 2
     journal.add(Observation("reset", NOW, {}))
-    recorded(journal, 202)
+    assert recorded(journal, 202) == 3
     assert [one.seq for one in journal.exchanges()] == [1]
     later = NOW + timedelta(seconds=1)
-    journal.release(later)
+    journal.release(lambda: later)
     assert [one.seq if isinstance(one, Exchange) else 0 for one in journal.entries] == [1, 2, 0, 3]
     assert [one.answered for one in journal.exchanges()] == [NOW, later, later]
+    uncertain.is_uncertain = False
+    assert recorded(journal, 203) == 4
 
 
 def test_a_journal_tells_what_really_left() -> None:

@@ -17,7 +17,7 @@ from popreceipt.emulator.dmf.entity import Entities, Entity
 from popreceipt.emulator.dmf.execution import EntityRun, RecordError
 from popreceipt.emulator.dmf.filtering import Filter
 from popreceipt.emulator.dmf.formats import CannotBeWritten, SourceFormat, format_named
-from popreceipt.emulator.dmf.mapping import Mapper
+from popreceipt.emulator.dmf.mapping import Mapper, Mappers
 from popreceipt.emulator.dmf.project import Project, ProjectEntity
 from popreceipt.emulator.dmf.synthetic import synthetic
 from popreceipt.emulator.guids import Guids
@@ -34,15 +34,17 @@ class Selected(msgspec.Struct, frozen=True):
 
     entity: Entity
     settings: ProjectEntity
+    mapper: Mapper
     records: Sequence[Record]
 
 
-def select(project: Project, entities: Entities, table: Table) -> list[Selected]:
+def select(project: Project, entities: Entities, mappers: Mappers, table: Table) -> list[Selected]:
     """What a run of an export project finds, in the order of the project: the records that its filter keeps."""
     found = []
     for settings in project.ordered():
         entity = known(entities, settings.entity)
-        found.append(Selected(entity, settings, Filter(entity, project.filter)(table(entity))))
+        kept = Filter(entity, project.filter)(table(entity))
+        found.append(Selected(entity, settings, mappers.of(entity, settings.map), kept))
     return found
 
 
@@ -115,11 +117,9 @@ def export(
     errors: list[RecordError] = []
     runs: list[EntityRun] = []
     for one in selected:
-        source = format_named(one.settings.format)
-        mapper = Mapper(one.entity, one.settings.map)
         wrong: list[RecordError] = []
         try:
-            files.append(_file(one, source, mapper, now))
+            files.append(_file(one, format_named(one.settings.format), now))
         except CannotBeWritten as fault:
             name = one.entity.name if len(selected) > 1 else None
             said = f"{fault}" if name is None else f"{name}: {fault}"
@@ -141,13 +141,13 @@ def export(
     return Export(content, tuple(runs), ())
 
 
-def _file(one: Selected, source: SourceFormat, mapper: Mapper, now: datetime) -> bytes:
+def _file(one: Selected, source: SourceFormat, now: datetime) -> bytes:
     rows: Sequence[Mapping[str, str]] = one.records
-    if not mapper.writes_as_is:
-        rows = [mapper.written(record) for record in rows]
+    if not one.mapper.writes_as_is:
+        rows = [one.mapper.written(record) for record in rows]
     return formats.write(
         rows,
-        mapper.columns,
+        one.mapper.columns,
         source,
         record=formats.record_element(one.entity.name),
         sheet=one.settings.sheet,
@@ -198,6 +198,6 @@ def _packed(one: Selected, file: bytes) -> package.Packed:
         sequence=settings.sequence,
         fail_unit_on_error=settings.fail_unit_on_error,
         fail_level_on_error=settings.fail_level_on_error,
-        map=Mapper(one.entity, settings.map).declared(),
+        map=one.mapper.declared,
         styles=settings.xslt,
     )

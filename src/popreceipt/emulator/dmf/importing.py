@@ -14,7 +14,7 @@ from popreceipt.emulator.dmf import formats, package
 from popreceipt.emulator.dmf.entity import Entities, Entity
 from popreceipt.emulator.dmf.execution import RecordError
 from popreceipt.emulator.dmf.formats import Row, SourceFormat, format_named
-from popreceipt.emulator.dmf.mapping import Mapper
+from popreceipt.emulator.dmf.mapping import Mapper, Mappers
 from popreceipt.emulator.dmf.problems import UnknownEntity, Unreadable
 from popreceipt.emulator.dmf.project import Project, ProjectEntity
 from popreceipt.emulator.dmf.staging import Part, Reading, Record
@@ -37,12 +37,14 @@ class Examiner:
 
     Args:
         entities: the world's.
+        mappers: their field maps.
         transform: applies style sheets.
         strict: whether the XML parts of a package must have their elements in the data contract's order.
     """
 
-    def __init__(self, entities: Entities, transform: Transform, *, strict: bool = False) -> None:
+    def __init__(self, entities: Entities, mappers: Mappers, transform: Transform, *, strict: bool = False) -> None:
         self._entities = entities
+        self._mappers = mappers
         self._transform = transform
         self._strict = strict
 
@@ -81,7 +83,7 @@ class Examiner:
         source = format_named(settings.format)
         if styles and source.kind in _XML:
             content = self._transform(content, styles)
-        mapper = Mapper(entity, settings.map, prefix)
+        mapper = self._mappers.of(entity, settings.map, prefix)
         rows = formats.read(
             content,
             source,

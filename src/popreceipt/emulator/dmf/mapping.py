@@ -66,6 +66,17 @@ class Mapper:
         )
         self.writes_as_is = not self._blank and all(one.source == one.field and not one.outward for one in self._ways)
         """Whether records stand in a file by the names and values of their fields."""
+        self.declared = tuple(
+            FieldMap(
+                field=one.field,
+                source=one.source,
+                default=one.default or None,
+                auto_generated=one.generated is not None,
+                conversions=one.inward,
+            )
+            for one in self._ways
+        )
+        """The whole map, as a manifest says it."""
         self._pairs = [(one.field, one.source or "") for one in self._ways]
         self.columns: tuple[Column, ...] = tuple(_distinct(self._ways))
         """What a file is expected to have, in order."""
@@ -80,7 +91,7 @@ class Mapper:
         """The columns without which no record has a key."""
 
     def staged(self, values: Mapping[str, str], number: int) -> dict[str, str]:
-        """The record that a file's values make, all fields of the entity in order. `number` counts the file's records."""
+        """The record that a file's values make, all fields in their order. `number` counts the file's records."""
         if self._is_plain:
             return {field: values.get(source, "") for field, source in self._pairs}
         made = dict.fromkeys(self._order, "")
@@ -101,18 +112,21 @@ class Mapper:
                 made.setdefault(way.source, way.outward.get(value, value))
         return made
 
-    def declared(self) -> tuple[FieldMap, ...]:
-        """The whole map, as a manifest says it."""
-        return tuple(
-            FieldMap(
-                field=one.field,
-                source=one.source,
-                default=one.default or None,
-                auto_generated=one.generated is not None,
-                conversions=one.inward,
-            )
-            for one in self._ways
-        )
+
+class Mappers:
+    """The field maps of a world's entities; those that change nothing are made once."""
+
+    def __init__(self) -> None:
+        self._plain: dict[str, Mapper] = {}
+
+    def of(self, entity: Entity, maps: Sequence[FieldMap], prefix: str = "0") -> Mapper:
+        """The field map of an entity of a project, see `Mapper`."""
+        if maps:
+            return Mapper(entity, maps, prefix)
+        found = self._plain.get(entity.name)
+        if found is None:
+            found = self._plain[entity.name] = Mapper(entity)
+        return found
 
 
 def _distinct(ways: Sequence[_Way]) -> list[Column]:

@@ -6,7 +6,6 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
@@ -27,9 +26,6 @@ from popreceipt.emulator.store import NotKept
 
 _HERE: Final = Path(__file__).parent
 
-LARGEST_FORM: Final = 64 * 1024 * 1024
-"""The most bytes that one form may send, its files included."""
-
 
 def application(emulator: Emulator, keep: Callable[[], bool] | None = None) -> ASGIApp:
     """The pages of an emulator, complete. `keep` is the office's."""
@@ -44,7 +40,6 @@ def application(emulator: Emulator, keep: Callable[[], bool] | None = None) -> A
         static_dir=str(_HERE / "static"),
         index_view=Workspace(office),
         secret_key=secret,
-        middlewares=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_FORM)],
         timezone_config=None,
     )
     for view in (Management, Jobs, Load, Messages, OneMessage, Projects):

@@ -30,6 +30,11 @@ COOKIE: Final = "popreceipt_pages"
 STAY: Final = 12 * 60 * 60
 """Seconds for which a caller who gave the key need not give it again."""
 
+LARGEST_FORM: Final = 64 * 1024 * 1024
+"""The most bytes that one form may send, its files included. No more is read, so what is said is said at once."""
+
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
 _HEADERS: Final = {
     # Nothing from elsewhere, no script and no style inside a page, no page inside another.
     "content-security-policy": (
@@ -100,6 +105,12 @@ class Door:
             return PlainTextResponse("There is nothing here.", 404)
         if not _is_known(_name(connection.headers.get("host", "")), self._emulator.base_url):
             return PlainTextResponse("This server is not known by that name. Use its own address, or --base-url.", 421)
+        if connection.scope["method"] not in _WITHOUT_BODY:
+            length = connection.headers.get("content-length", "")
+            if not length.isdecimal():
+                return PlainTextResponse("The length of the form must be announced.", 411)
+            if int(length[:20]) > LARGEST_FORM:
+                return PlainTextResponse(f"A form has at most {LARGEST_FORM:,} bytes, its files included.", 413)
         client = connection.client
         if client is not None and _is_loopback(client.host):
             return None

@@ -43,8 +43,9 @@ def answer(call: Call, activity: Activity) -> Response:
 
 
 def _status(call: Call, activity: Activity, message: Message) -> dict[str, Any]:
+    project = call.emulator.store.project(activity.project)
     return {
-        "DataProject": activity.name,
+        "DataProject": activity.name if project is None else project.name,
         "DataJobIdentifier": message.id,
         "ExternalIdentifier": message.external_identifier or "",
         "ExecutionIdentifier": message.execution or "",

@@ -115,8 +115,11 @@ def recurrence(name: str, value: Any) -> Recurrence:
 
 
 def _weekdays(name: str, value: Any) -> tuple[str, ...]:
-    days = value if isinstance(value, list) else [value]
-    named = [one_of(*WEEKDAYS)(name, day) for day in days]
+    if not isinstance(value, list):
+        raise Refused(f"{name} is a list of weekdays, not {value!r:.80}.")
+    named = [one_of(*WEEKDAYS)(name, day) for day in value]
+    if len(set(named)) < len(named):
+        raise Refused(f"{name} names a day twice.")
     return tuple(day for day in WEEKDAYS if day in named)
 
 

@@ -67,7 +67,7 @@ _RUNNING: Final = 3
 
 _ENVIRONMENT: Final = (
     "CREATE TABLE environment (schema_version BIGINT NOT NULL, revision BIGINT NOT NULL)",
-    f"INSERT INTO environment (schema_version, revision) VALUES ({SCHEMA_VERSION}, 0)",
+    f"INSERT INTO environment (schema_version, revision) VALUES ({SCHEMA_VERSION}, 0)",  # noqa: S608 - our own number
     *(f"CREATE SEQUENCE {name}" for name in SEQUENCES.values()),
 )
 """`revision` grows with each change of what every process remembers: settings, data projects, activities."""
@@ -109,6 +109,13 @@ class PostgresStore(SqlStore):
         self._is_open = False
         self._is_running = False
         self._translated: dict[str, bytes] = {}
+        self._revision: int | None = None
+        self._revision_after: int | None = None
+        self._is_touched = False
+        self._earliest: datetime | None = None
+        self._settings: dict[str, str] | None = None
+        self._projects: dict[str, Project] | None = None
+        self._activities: dict[str, Activity] | None = None
         self._forget()
         self._connection = self._first_connection()
         try:
@@ -176,9 +183,7 @@ class PostgresStore(SqlStore):
         self._lock.acquire()
         try:
             if self._depth:
-                if alone and not self._is_alone:
-                    raise RuntimeError("A unit of work that is not alone cannot become so.")
-                self._savepoint("SAVEPOINT unit{}", self._depth)
+                self._begin_part(alone=alone)
             else:
                 self._is_alone = alone
         except BaseException:
@@ -202,6 +207,11 @@ class PostgresStore(SqlStore):
             if not self._depth:
                 self._is_open = False
             self._lock.release()
+
+    def _begin_part(self, *, alone: bool) -> None:
+        if alone and not self._is_alone:
+            raise RuntimeError("A unit of work that goes beside others cannot become alone.")
+        self._savepoint("SAVEPOINT unit{}", self._depth)
 
     def _end_part(self, depth: int, *, well: bool) -> None:
         if well:
@@ -260,7 +270,7 @@ class PostgresStore(SqlStore):
             # Three statements at once, each with a view of its own: the last sees what was done while it waited.
             cursor = self._connection.execute(
                 sql.SQL(
-                    "BEGIN ISOLATION LEVEL READ COMMITTED;"
+                    "BEGIN ISOLATION LEVEL READ COMMITTED;"  # noqa: S608 - our own words and numbers
                     f" SELECT pg_advisory_xact_lock{shared}({{}}, {_WORLD});"
                     " SELECT revision, (SELECT min(at) FROM moments) FROM environment"
                 ).format(sql.Literal(self._space))
@@ -285,6 +295,16 @@ class PostgresStore(SqlStore):
 
     # Statements
 
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """One call of the store: a part of the unit of work under way, else a unit of its own."""
+        with self._lock:
+            if self._depth:
+                yield
+            else:
+                with self.work():
+                    yield
+
     def _run(self, statement: str, *values: Any) -> psycopg.Cursor[Any]:
         self._open()
         with _problems():
@@ -297,11 +317,11 @@ class PostgresStore(SqlStore):
         return words
 
     def _rows(self, statement: str, *values: Any) -> list[Row]:
-        with self.work() if not self._depth else self._lock:
+        with self._call():
             return self._run(statement, *values).fetchall()
 
     def _change(self, statement: str, *values: Any) -> None:
-        with self.work() if not self._depth else self._lock:
+        with self._call():
             self._run(statement, *values)
 
     def _change_many(self, statement: str, rows: Iterable[Row]) -> None:
@@ -336,6 +356,7 @@ class PostgresStore(SqlStore):
         with self.work():
             self._touch()
             super().clear()
+            self._projects = self._activities = None
             for sequence in SEQUENCES.values():
                 self._change(f"ALTER SEQUENCE {sequence} RESTART")
             self._is_earliest_known = False
@@ -344,23 +365,24 @@ class PostgresStore(SqlStore):
 
     def _forget(self) -> None:
         """Remember nothing that somebody else may have changed, or that was undone."""
-        self._revision: int | None = None
-        self._revision_after: int | None = None
+        self._revision = None
         self._is_touched = False
-        self._settings: dict[str, str] | None = None
-        self._projects: dict[str, Project] | None = None
-        self._activities: dict[str, Activity] | None = None
-        self._earliest: datetime | None = None
+        self._settings = None
+        self._projects = None
+        self._activities = None
         self._is_earliest_known = False
 
     def _touch(self) -> None:
-        """Tell all processes, and this one, to read anew what they remember."""
-        if not self._is_touched or not self._is_open:
-            found = self._run("UPDATE environment SET revision = revision + 1 RETURNING revision").fetchone()
-            self._forget()
-            self._is_touched = True
-            self._revision_after = None if found is None else found[0]
-        self._settings = self._projects = self._activities = None
+        """Tell all processes to read anew what they remember. Until the end of the unit of work nobody else can."""
+        self._open()
+        if self._is_touched:
+            return
+        before = self._revision
+        after = self._run("UPDATE environment SET revision = revision + 1 RETURNING revision").fetchall()[0][0]
+        if before is None or after != before + 1:
+            self._forget()  # Somebody else has, since this unit of work began.
+        self._is_touched = True
+        self._revision_after = after
 
     def _known_settings(self) -> dict[str, str]:
         self._open()
@@ -370,20 +392,26 @@ class PostgresStore(SqlStore):
 
     def setting(self, name: str) -> str | None:
         """What was noted under a name."""
-        with self._reading():
+        with self._call():
             return self._known_settings().get(name)
 
     def held_setting(self, name: str) -> str | None:
         """The same. Within a unit of work nobody else who asks so gets an answer from then on."""
-        with self._reading():
+        with self._call():
             self._hold(f"setting/{name}")
             return super().setting(name)
 
     def put_setting(self, name: str, value: str | None) -> None:
         """Note something under a name; None takes it away."""
-        with self._reading():
+        with self._call():
             self._touch()
             super().put_setting(name, value)
+            if self._settings is None:
+                return
+            if value is None:
+                self._settings.pop(name, None)
+            else:
+                self._settings[name] = value
 
     def _known_projects(self) -> dict[str, Project]:
         self._open()
@@ -393,18 +421,20 @@ class PostgresStore(SqlStore):
 
     def put_project(self, project: Project) -> None:
         """Add a data project or replace the one of this ID."""
-        with self._reading():
+        with self._call():
             self._touch()
             super().put_project(project)
+            if self._projects is not None:
+                self._projects[project.id] = project
 
     def project(self, identifier: str) -> Project | None:
         """The data project of this ID."""
-        with self._reading():
+        with self._call():
             return self._known_projects().get(identifier)
 
     def projects(self) -> Sequence[Project]:
         """All of them, oldest first."""
-        with self._reading():
+        with self._call():
             return list(self._known_projects().values())
 
     def _known_activities(self) -> dict[str, Activity]:
@@ -415,18 +445,20 @@ class PostgresStore(SqlStore):
 
     def put_activity(self, activity: Activity) -> None:
         """Add an activity or replace the one of this ID."""
-        with self._reading():
+        with self._call():
             self._touch()
             super().put_activity(activity)
+            if self._activities is not None:
+                self._activities[activity.id] = activity
 
     def activity(self, identifier: str) -> Activity | None:
         """The activity of this ID."""
-        with self._reading():
+        with self._call():
             return self._known_activities().get(identifier)
 
     def activities(self) -> Sequence[Activity]:
         """All of them, oldest first."""
-        with self._reading():
+        with self._call():
             return list(self._known_activities().values())
 
     # Moments
@@ -442,7 +474,7 @@ class PostgresStore(SqlStore):
         Where there is none, nobody else hears so until the end of the unit of work: two that both found none would
         each plan their own.
         """
-        with self._reading():
+        with self._call():
             found = super().planned(kind, subject)
             if found is not None or self._is_alone:
                 return found
@@ -456,7 +488,7 @@ class PostgresStore(SqlStore):
 
     def next_due(self) -> datetime | None:
         """The earliest moment planned."""
-        with self._reading():
+        with self._call():
             self._open()
             if not self._is_earliest_known:
                 self._earliest = super().next_due()
@@ -467,10 +499,6 @@ class PostgresStore(SqlStore):
         """Take the earliest moment that is not after now; within its unit of work nobody else takes another."""
         self._is_earliest_known = False
         return super().take_due(now)
-
-    def _reading(self) -> AbstractContextManager[Any]:
-        """A unit of work for one call, where none is under way."""
-        return self._lock if self._depth else self.work()
 
     # Contents
 
@@ -522,9 +550,9 @@ class PostgresStore(SqlStore):
         return connection
 
     def _connected(self) -> psycopg.Connection[Any]:
-        given = conninfo.conninfo_to_dict(self._url)
-        usual = {"connect_timeout": PATIENCE, "application_name": SCHEMA}
-        return psycopg.connect(self._url, autocommit=True, **{k: v for k, v in usual.items() if k not in given})
+        chosen: dict[str, Any] = {"connect_timeout": PATIENCE, "application_name": SCHEMA}
+        chosen |= conninfo.conninfo_to_dict(self._url)
+        return psycopg.connect(conninfo.make_conninfo("", **chosen), autocommit=True)
 
     def _use(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))

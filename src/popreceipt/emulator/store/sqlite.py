@@ -118,8 +118,9 @@ class SqliteStore(SqlStore):
         return before
 
     def _sweep(self, folder: Path) -> None:
-        wanted = self._rows("SELECT elsewhere FROM blobs WHERE elsewhere IS NOT NULL")
-        missing = self._files.sweep(name for (name,) in wanted)
+        wanted = {name for (name,) in self._rows("SELECT elsewhere FROM blobs WHERE elsewhere IS NOT NULL")}
+        self._has_files = bool(wanted)
+        missing = self._files.sweep(wanted)
         if missing:
             raise UsageError(f"The data in {folder} is damaged: {len(missing)} files of {BLOBS} are missing.")
 
@@ -263,7 +264,11 @@ class SqliteStore(SqlStore):
             self._pages += len(content) // 4096
             return content, None
         self._open_units()
+        self._has_files = True
         return None, self._files.write(identifier, content)
+
+    def _elsewhere(self, condition: str, value: Any) -> list[str]:
+        return super()._elsewhere(condition, value) if self._has_files else []
 
     def _content_at(self, name: str) -> bytes:
         return self._files.read(name)
@@ -317,6 +322,7 @@ class SqliteStore(SqlStore):
         self._activities: dict[str, Activity] | None = None
         self._earliest: datetime | None = None
         self._is_earliest_known = False
+        self._recurring: dict[tuple[str, str], datetime] = {}
 
     def clear(self) -> None:
         """Forget everything but the settings."""
@@ -377,6 +383,7 @@ class SqliteStore(SqlStore):
     def plan(self, at: datetime, kind: str, subject: str) -> None:
         """Plan a moment, instead of the one of this kind and subject if there is one."""
         super().plan(at, kind, subject)
+        self._recurring.pop((kind, subject), None)
         if self._is_earliest_known and (self._earliest is None or at <= self._earliest):
             self._earliest = at
         else:
@@ -385,7 +392,17 @@ class SqliteStore(SqlStore):
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""
         super().cancel(kind, subject)
+        self._recurring.pop((kind, subject), None)
         self._is_earliest_known = False
+
+    def planned(self, kind: str, subject: str) -> datetime | None:
+        """When the moment of this kind and subject is."""
+        known = self._recurring.get((kind, subject))
+        if known is None:
+            known = super().planned(kind, subject)
+            if known is not None:
+                self._recurring[kind, subject] = known
+        return known
 
     def next_due(self) -> datetime | None:
         """The earliest moment planned."""
@@ -398,6 +415,7 @@ class SqliteStore(SqlStore):
         """Take the earliest moment that is not after now."""
         due = super().take_due(now)
         if due is not None:
+            self._recurring.pop((due.kind, due.subject), None)
             self._is_earliest_known = False
         return due
 

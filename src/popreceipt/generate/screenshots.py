@@ -1,0 +1,124 @@
+"""Writes specs/messages.png and specs/load.png, the pictures of the pages in the README, with a real browser.
+
+    python -m popreceipt.generate.screenshots
+
+An emulator on a manual clock lives through a morning of imports: a shop sends files, some of them wrong, and the batch
+takes them every quarter of an hour.
+"""
+
+import os
+import random
+import shutil
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from popreceipt import resources
+from popreceipt.clock import ManualClock
+from popreceipt.emulator.activity import Activity
+from popreceipt.emulator.emulator import Emulator
+from popreceipt.emulator.pages import Pages
+from popreceipt.emulator.server import HttpServer
+from popreceipt.exceptions import UsageError
+
+BEGIN = datetime(2026, 3, 2, 6, tzinfo=UTC)
+HOURS = 6
+
+
+def morning() -> tuple[Emulator, Activity]:
+    """An emulator after a morning's imports, and the recurring data job that took them."""
+    emulator = Emulator(ManualClock(BEGIN))
+    with emulator.attended():
+        job = emulator.create_activity(
+            direction="import",
+            name="Customer groups from the shop",
+            processing_recurrence_minutes=15,
+            monitoring_recurrence_minutes=5,
+        )
+    chance = random.Random(4)
+    number = 0
+    while emulator.clock.now() < BEGIN + timedelta(hours=HOURS):
+        hour = (emulator.clock.now() - BEGIN) / timedelta(hours=1)
+        for _ in range(chance.choices((0, 1, 2), (5 - hour / 2, 3, hour / 2))[0]):
+            number += 1
+            _enqueue(emulator, job, chance, number)
+        emulator.advance(timedelta(seconds=chance.randrange(30, 150)))
+    # The picture is taken while a run is at work, with some files that came too late for it.
+    run = BEGIN + timedelta(hours=HOURS, minutes=15)
+    _until(emulator, run - timedelta(minutes=4))
+    for _ in range(2):
+        number += 1
+        _enqueue(emulator, job, chance, number)
+    with emulator.attended() as now:
+        emulator.history.fetch(job.id, now)
+    _until(emulator, run + timedelta(seconds=1))
+    for _ in range(2):
+        number += 1
+        _enqueue(emulator, job, chance, number)
+    return emulator, job
+
+
+def _until(emulator: Emulator, instant: datetime) -> None:
+    emulator.advance(max(timedelta(0), instant - emulator.clock.now()))
+
+
+def _enqueue(emulator: Emulator, job: Activity, chance: random.Random, number: int) -> None:
+    fate = chance.random()
+    keys = [f"{number}-{record}" for record in range(chance.randrange(2, 9))]
+    if fate < 0.2:
+        keys.append("far-too-long-a-key")
+    lines = ["CUSTOMERGROUPID,DESCRIPTION,PAYMENTTERMID", *(f"{key},Group {key},Net30" for key in keys)]
+    content = "".join(f"{line}\r\n" for line in lines).encode()
+    with emulator.attended() as now:
+        emulator.batch.enqueue(
+            job,
+            b"\xff\xfe\x00" if fate > 0.97 else content,
+            now,
+            entity="Customer groups",
+            company=None,
+            external_identifier=f"shop-{number:05d}",
+        )
+
+
+def shoot(folder: Path) -> list[Path]:
+    """Write the pictures into a folder.
+
+    Raises:
+        UsageError: there is no Chromium on this computer.
+    """
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise UsageError("The pictures need Chromium: install the Debian package chromium.")
+    emulator, job = morning()
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with HttpServer(emulator, mounts={"/pages": Pages(emulator)}) as server, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=arguments)
+        address = f"{server.base_url}/pages/jobs/{job.id}"
+        light = browser.new_page(viewport={"width": 1280, "height": 660})
+        light.goto(f"{address}/messages")
+        light.locator("#grid tbody tr").first.wait_for()
+        dark = browser.new_page(viewport={"width": 1280, "height": 660}, color_scheme="dark")
+        dark.goto(f"{address}/load")
+        dark.wait_for_function("Chart.getChart(document.querySelector('canvas'))")
+        written = [_picture(light, folder / "messages.png"), _picture(dark, folder / "load.png")]
+        browser.close()
+    return written
+
+
+def _picture(page: Page, path: Path) -> Path:
+    page.evaluate("document.fonts.ready.then(() => true)")
+    page.screenshot(path=path)
+    return path
+
+
+def main() -> int:
+    """Write the pictures."""
+    for path in shoot(resources.specs()):
+        print(f"{path} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
