@@ -1,13 +1,19 @@
 """The queue of one activity: who is next, and who is hidden until when.
 
-It orders identifiers and knows nothing of messages. Two heaps, so that nothing is searched however many wait: what is
-hidden comes over when its time has come, what is visible goes out in order. Entries that were withdrawn or offered
-anew are skipped when they surface.
+It orders identifiers and knows nothing of messages. Heaps, so that nothing is searched however many wait. Entries that
+were withdrawn or offered anew are skipped when they surface, and thrown out when there are more of them than others.
 """
 
 import heapq
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
+
+_Entry = tuple[datetime, int, str]
+"""From when, which number, who."""
+
+SLACK: Final = 1000
+"""So many entries of nobody do no harm."""
 
 
 class LeaseQueue:
@@ -20,8 +26,9 @@ class LeaseQueue:
     def __init__(self, *, original_place: bool = False) -> None:
         self._original_place = original_place
         self._visible_from: dict[str, datetime] = {}
-        self._hidden: list[tuple[datetime, int, str]] = []
-        self._visible: list[tuple[tuple[datetime, int] | int, datetime, str]] = []
+        self._by_instant: list[_Entry] = []
+        # Where the original place counts: those whose time has come.
+        self._by_number: list[tuple[int, _Entry]] = []
 
     def __len__(self) -> int:
         return len(self._visible_from)
@@ -34,7 +41,9 @@ class LeaseQueue:
         if self._visible_from.get(identifier) == visible_from:
             return
         self._visible_from[identifier] = visible_from
-        heapq.heappush(self._hidden, (visible_from, number, identifier))
+        heapq.heappush(self._by_instant, (visible_from, number, identifier))
+        if len(self._by_instant) + len(self._by_number) > 2 * len(self._visible_from) + SLACK:
+            self._tidy()
 
     def withdraw(self, identifier: str) -> None:
         """Take a message out, if it is there."""
@@ -42,13 +51,30 @@ class LeaseQueue:
 
     def take(self, now: datetime) -> str | None:
         """Take out the next message that is visible now; None when there is none."""
-        while self._hidden and self._hidden[0][0] <= now:
-            visible_from, number, identifier = heapq.heappop(self._hidden)
-            place = number if self._original_place else (visible_from, number)
-            heapq.heappush(self._visible, (place, visible_from, identifier))
-        while self._visible:
-            _, visible_from, identifier = heapq.heappop(self._visible)
-            if self._visible_from.get(identifier) == visible_from:
+        while (entry := self._first(now)) is not None:
+            if self._is_current(entry):
+                identifier = entry[2]
                 del self._visible_from[identifier]
                 return identifier
         return None
+
+    def _first(self, now: datetime) -> _Entry | None:
+        """Take out the first entry whose time has come, whoever's it is."""
+        by_instant = self._by_instant
+        if not self._original_place:
+            return heapq.heappop(by_instant) if by_instant and by_instant[0][0] <= now else None
+        while by_instant and by_instant[0][0] <= now:
+            entry = heapq.heappop(by_instant)
+            heapq.heappush(self._by_number, (entry[1], entry))
+        return heapq.heappop(self._by_number)[1] if self._by_number else None
+
+    def _is_current(self, entry: _Entry) -> bool:
+        visible_from, _, identifier = entry
+        return self._visible_from.get(identifier) == visible_from
+
+    def _tidy(self) -> None:
+        """Throw out the entries that are nobody's any more."""
+        self._by_instant = list({entry for entry in self._by_instant if self._is_current(entry)})
+        heapq.heapify(self._by_instant)
+        self._by_number = list({one for one in self._by_number if self._is_current(one[1])})
+        heapq.heapify(self._by_number)

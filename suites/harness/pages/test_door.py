@@ -20,6 +20,7 @@ from popreceipt.emulator.durable import Durable
 from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.pages import Pages
 from popreceipt.emulator.pages.door import Key
+from popreceipt.emulator.pages.page import Page as PageOfSite
 from popreceipt.emulator.server import HttpServer
 from popreceipt.emulator.store.sqlite import SqliteStore
 
@@ -102,27 +103,42 @@ def test_nothing_is_changed_without_the_token_of_a_page(site: Site) -> None:
     assert site.emulator.store.message(message.id) is None
 
 
-CHANGING = [
-    "jobs/{job}/settings",
-    "jobs/{job}/run",
-    "jobs/{job}/batch-status",
-    "jobs/{job}/clean-up",
-    "it/parameters",
-    "projects/new/import",
-    "projects/{project}/entities/0",
-    "projects/{project}/filter",
-    "projects/{project}/jobs/new",
-    "sign-in",
-]
+CHANGING = {
+    "/jobs/{job}/settings": "jobs/{job}/settings",
+    "/jobs/{job}/run": "jobs/{job}/run",
+    "/jobs/{job}/batch-status": "jobs/{job}/batch-status",
+    "/jobs/{job}/clean-up": "jobs/{job}/clean-up",
+    "/it/parameters": "it/parameters",
+    "/projects/new/{direction:str}": "projects/new/import",
+    "/projects/{project}/entities/{number:int}": "projects/{project}/entities/0",
+    "/projects/{project}/filter": "projects/{project}/filter",
+    "/projects/{project}/jobs/new": "projects/{project}/jobs/new",
+    "/sign-in": "sign-in",
+}
+"""Every route of the pages that takes a POST, and an address of it."""
+
+
+def routes(verb: str) -> set[str]:
+    """The routes of the pages that take this verb."""
+    found = set()
+    for view in PageOfSite.__subclasses__():
+        for name in dir(view):
+            handler = getattr(view, name)
+            if verb in getattr(handler, "_route_methods", ()):
+                found.add(view.path.rstrip("/") + handler._route_path)
+    return found
 
 
 def test_every_form_is_protected(site: Site) -> None:
     """All addresses that take a POST are known here, and none of them does without a token."""
     job = site.job("import-file")
-    for path in CHANGING:
+    for path in CHANGING.values():
         address = f"{site.root}/{path.format(job=job.id, project=job.project)}"
         assert httpx.post(address, data={"olderThanDays": "0", "name": "x"}).status_code == 403, path
-        assert httpx.put(address).status_code in {403, 405}, path
+        assert httpx.put(address, data={"name": "x"}).status_code == 403, path
+        assert httpx.post(address).status_code in {403, 411}, path
+    assert routes("POST") == set(CHANGING)
+    assert not routes("PUT") | routes("DELETE") | routes("PATCH")
 
 
 def test_every_answer_forbids_what_the_pages_do_not_need(site: Site) -> None:

@@ -243,6 +243,8 @@ TRUE = "status.processed-when-all-records-are-good"
 ERRORS = "status.with-errors-when-records-fail"
 ACKNOWLEDGED = "status.acked-only-when-acknowledged"
 EVERY = "execution-errors.lists-every-bad-record"
+EVERY_ENTITY = "execution-errors.lists-bad-records-of-every-entity"
+REMOVED = "cleanup.removes-what-was-asked"
 NONE = "execution-errors.none-when-all-is-well"
 FOUND = "execution-errors.execution-found-by-message"
 
@@ -257,6 +259,7 @@ MUTANTS = (
         "preprocessing-before-the-run",
         "Tells a message that waits for the batch to be Preprocessing.",
         "status.enqueued-until-taken",
+        "batch.samples-count-the-queue",
         store=_TellsOfPreprocessing,
     ),
     mutant(
@@ -285,18 +288,21 @@ MUTANTS = (
     ),
     mutant(
         "processed-whatever-failed",
+        # A clean-up by status finds other messages than there should be, here and below.
         "Tells files with bad records to be Processed.",
         ERRORS,
+        REMOVED,
         store=_AlwaysSucceeds,
     ),
     mutant(
         "processed-if-some-were-good",
         "Tells files with bad records to be Processed as long as some records were good.",
         ERRORS,
+        REMOVED,
         store=_SucceedsWithSomeGoodOnes,
     ),
-    mutant("errors-end-with-the-first", "Lists the first bad record only.", EVERY, store=_TheFirstOnly),
-    mutant("errors-end-with-the-third", "Lists three bad records at most.", EVERY, store=_ThreeAtMost),
+    mutant("errors-end-with-the-first", "Lists the first bad record only.", EVERY, EVERY_ENTITY, store=_TheFirstOnly),
+    mutant("errors-end-with-the-third", "Lists three bad records at most.", EVERY, EVERY_ENTITY, store=_ThreeAtMost),
     mutant(
         "errors-missing-where-all-failed",
         "Lists no bad records where no record was good.",
@@ -319,6 +325,7 @@ MUTANTS = (
         "execution-is-the-message",
         "Gives a message's own ID as its execution's.",
         EVERY,
+        EVERY_ENTITY,
         routes=values(_the_message_itself, EXECUTION_ID),
     ),
     mutant(
@@ -349,6 +356,7 @@ MUTANTS = (
         "final-status-goes-back",
         "Tells a message to be Processing again an hour after its end.",
         "status.final-stays-final",
+        "cleanup.spares-the-rest",
         store=_GoesBackAfterAnHour,
     ),
     mutant(

@@ -1,28 +1,51 @@
-"""The store that lives and dies with its process: dictionaries, and a lease queue an activity."""
+"""The store that lives and dies with its process: dictionaries, and a lease queue an activity.
+
+However much goes through it, it stays small: of messages, files, deliveries, executions and batch history the newest
+are in memory, and the oldest move to a temporary file, a few at a time. Nothing that is asked shows where something
+is: what is in memory comes before what is in the file under the same ID, and a message is in one of the two only. Who
+waits in which queue is always in memory.
+"""
 
 import heapq
+import warnings
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.dmf.execution import Execution
 from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.store import MOST_SAMPLES, BatchRun, Delivery, Due, Load, Query, Record, Sample
+from popreceipt.emulator.store import MOST_SAMPLES, BatchRun, Delivery, Due, Load, NotKept, Query, Record, Sample
+from popreceipt.emulator.store.cold import ColdStore
 from popreceipt.vocabulary import ENQUEUED
 
 QueuePolicy = Callable[[], LeaseQueue]
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
+MOST: Final = 10_000
+"""So many things of a kind are in memory, and not many more."""
+
+MOST_CONTENT: Final = 32 * 1024 * 1024
+"""Bytes of files in memory, beside the newest file."""
+
+SLICE: Final = 32
+"""So many things move at once: little enough that no request has to wait long for it."""
+
+SLICE_CONTENT: Final = 1024 * 1024
+"""Bytes of files after which no further file moves with them."""
+
+_Kept = TypeVar("_Kept")
 
 
 class _Desk:
-    """What belongs to one activity: its messages in the order of arrival, its queue, what waits and what is taken."""
+    """What belongs to one activity: its queue, what waits and what is taken; and which of its things are in memory."""
 
     def __init__(self, queue: LeaseQueue) -> None:
         self.messages: dict[str, None] = {}
@@ -35,10 +58,18 @@ class _Desk:
 
 
 class MemoryStore:
-    """Everything in dictionaries. `queue` makes the queue of a new activity."""
+    """Everything in dictionaries, and what is old in a temporary file.
 
-    def __init__(self, queue: QueuePolicy = LeaseQueue) -> None:
+    Args:
+        queue: makes the queue of a new activity.
+        most: how many things of a kind are in memory.
+        most_content: bytes of files in memory.
+    """
+
+    def __init__(self, queue: QueuePolicy = LeaseQueue, *, most: int = MOST, most_content: int = MOST_CONTENT) -> None:
         self._new_queue = queue
+        self._most = most
+        self._most_content = most_content
         self._work = nullcontext()
         self._settings: dict[str, str] = {}
         self.clear()
@@ -55,9 +86,11 @@ class MemoryStore:
         self._activities: dict[str, Activity] = {}
         self._desks: dict[str, _Desk] = {}
         self._messages: dict[str, Message] = {}
+        self._newest = 0
         self._deliveries: dict[str, Delivery] = {}
         self._delivered: dict[str, list[str]] = {}
-        self._blobs: dict[str, tuple[bytes, datetime]] = {}
+        self._blobs: dict[str, tuple[str, bytes, datetime]] = {}
+        self._content = 0
         self._expiries: list[tuple[datetime, str]] = []
         self._tables: dict[tuple[str, str], dict[tuple[str, ...], Record]] = defaultdict(dict)
         self._executions: dict[str, Execution] = {}
@@ -65,6 +98,7 @@ class MemoryStore:
         self._moments: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._due: list[tuple[datetime, int, str, str]] = []
         self._planned = 0
+        self._cold: ColdStore | None = None
 
     def generation(self) -> int:
         """It was never opened before."""
@@ -122,9 +156,27 @@ class MemoryStore:
 
     def put_message(self, message: Message) -> None:
         """Add a message or replace the one of this ID, and bring queue, waiting room and turns in line."""
-        self._messages[message.id] = message
         desk = self._desks[message.activity]
+        if message.id in self._messages:
+            self._messages[message.id] = message
+        elif message.number > self._newest or self._cold is None or message.status not in FINAL:
+            self._add_message(message, desk)
+        else:
+            self._cold.put_message(message)  # Nothing more will become of it: it stays there.
+        self._place(message, desk)
+        if len(self._messages) > self._most:
+            for moved in self._move(self._messages, self._messages, ColdStore.put_message):
+                del self._desks[moved.activity].messages[moved.id]
+
+    def _add_message(self, message: Message, desk: _Desk) -> None:
+        if message.number > self._newest:
+            self._newest = message.number
+        elif self._cold is not None:
+            self._cold.forget_message(message.id)
+        self._messages[message.id] = message
         desk.messages[message.id] = None
+
+    def _place(self, message: Message, desk: _Desk) -> None:
         if message.visible_from is not None:
             if message.queued:
                 desk.queue.offer(message.id, message.number, message.visible_from)
@@ -139,41 +191,73 @@ class MemoryStore:
         elif desk.taken.get(message.id) != message.turn:
             desk.taken[message.id] = message.turn
             heapq.heappush(desk.turns, (message.turn, message.id))
+            if len(desk.turns) > 2 * len(desk.taken) + SLICE:
+                desk.turns = [(turn, one) for one, turn in desk.taken.items()]
+                heapq.heapify(desk.turns)
 
     def message(self, identifier: str) -> Message | None:
         """The message of this ID."""
-        return self._messages.get(identifier)
+        found = self._messages.get(identifier)
+        return self._cold.message(identifier) if found is None and self._cold is not None else found
+
+    def _standing(self, identifier: str) -> Message:
+        """A message that stands in a queue or has a turn, and so is there."""
+        found = self.message(identifier)
+        if found is None:
+            raise LookupError(f"There is no message {identifier}, and yet it stands in a queue.")
+        return found
 
     def messages_of(self, activity: str) -> Sequence[Message]:
         """An activity's messages, oldest first."""
-        return [self._messages[one] for one in self._desks[activity].messages]
+        found = [self._messages[one] for one in self._desks[activity].messages]
+        if self._cold is not None:
+            found += self._cold.messages_of(activity)
+        return sorted(found, key=attrgetter("number"))
 
     def find(self, query: Query) -> tuple[Sequence[Message], int]:
-        """A page of messages, and how many there are in all."""
+        """A page of messages, and how many there are in all.
+
+        Each of those in memory may stand before the page or behind it, so as many more are read of the others.
+        """
         if query.activity is None:
             every: Iterable[Message] = self._messages.values()
         else:
             desk = self._desks.get(query.activity)
             every = () if desk is None else (self._messages[one] for one in desk.messages)
         found = [message for message in every if _meets(message, query)]
+        total, left_out = len(found), 0
+        if self._cold is not None:
+            left_out = max(0, query.offset - total)
+            limit = None if query.limit is None else query.limit and query.offset + query.limit - left_out
+            others, more = self._cold.find(msgspec.structs.replace(query, offset=left_out, limit=limit))
+            found += others
+            total += more
         found.sort(key=attrgetter("number"))
         if query.order_by != "number":
-            found.sort(key=lambda one: _place(getattr(one, query.order_by)), reverse=query.descending)
+            found.sort(key=lambda one: _rank(getattr(one, query.order_by)), reverse=query.descending)
         elif query.descending:
             found.reverse()
-        end = None if query.limit is None else query.offset + query.limit
-        return found[query.offset : end], len(found)
+        start = query.offset - left_out
+        return found[start : None if query.limit is None else start + query.limit], total
 
     def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
         """Imports that no run has taken, oldest first."""
-        found = [self._messages[one] for one in self._desks[activity].waiting]
-        found.sort(key=attrgetter("number"))
-        return [message for message in found if before is None or message.enqueued < before]
+        found = [
+            message
+            for one in self._desks[activity].waiting
+            if (message := self._messages.get(one)) is not None and (before is None or message.enqueued < before)
+        ]
+        if self._cold is not None:
+            found += self._cold.waiting(activity, before)
+        return sorted(found, key=attrgetter("number"))
 
     def taken(self, activity: str) -> Sequence[Message]:
         """Imports that a run has taken and that are not final, in the order of their turns."""
         turns = self._desks[activity].taken
-        return [self._messages[one] for one in sorted(turns, key=turns.__getitem__)]
+        found = [message for one in turns if (message := self._messages.get(one)) is not None]
+        if self._cold is not None:
+            found += self._cold.taken(activity)
+        return sorted(found, key=attrgetter("turn"))
 
     def first_taken(self, activity: str) -> Message | None:
         """The first of those that `taken` lists."""
@@ -181,54 +265,74 @@ class MemoryStore:
         while desk.turns:
             turn, identifier = desk.turns[0]
             if desk.taken.get(identifier) == turn:
-                return self._messages[identifier]
+                return self._standing(identifier)
             heapq.heappop(desk.turns)  # Final, deleted, or of another turn by now.
         return None
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is."""
         desk = self._desks[activity]
-        queued = [self._messages[one] for one in desk.queue]
-        if queued:
-            visible = [one for one in queued if one.visible_from is not None and one.visible_from <= now]
-            oldest = min((one.enqueued for one in visible), default=None)
-            return Load(len(visible), len(queued) - len(visible), oldest)
-        turns = [self._messages[one] for one in desk.taken]
-        waiting = [self._messages[one] for one in desk.waiting]
-        waiting += [one for one in turns if one.status == ENQUEUED]
-        in_process = sum(one.status != ENQUEUED for one in turns)
-        return Load(len(waiting), in_process, min((one.enqueued for one in waiting), default=None))
+        waiting, in_process, oldest = 0, 0, None
+        if self._cold is not None:
+            cold = self._cold.load(activity, now)
+            waiting, in_process, oldest = cold.waiting, cold.in_process, cold.oldest
+        for identifier in desk.messages:
+            message = self._messages[identifier]
+            if message.visible_from is not None:
+                if not message.queued:
+                    continue
+                is_waiting = message.visible_from <= now
+            elif identifier in desk.taken:
+                is_waiting = message.status == ENQUEUED
+            elif identifier in desk.waiting:
+                is_waiting = True
+            else:
+                continue
+            if not is_waiting:
+                in_process += 1
+                continue
+            waiting += 1
+            if oldest is None or message.enqueued < oldest:
+                oldest = message.enqueued
+        return Load(waiting, in_process, oldest)
 
     def completed_between(self, activity: str, after: datetime, until: datetime) -> Sequence[Message]:
         """Messages completed after one instant and not after another."""
         found = []
-        for message in self.messages_of(activity):
+        for identifier in self._desks[activity].messages:
+            message = self._messages[identifier]
             end = message.completed if message.visible_from is None else message.acknowledged
             if end is not None and after < end <= until:
                 found.append(message)
-        return found
+        if self._cold is not None:
+            found += self._cold.completed_between(activity, after, until)
+        return sorted(found, key=attrgetter("number"))
 
     def lease(self, activity: str, now: datetime, deliver: Callable[[Message], Message]) -> Message | None:
         """Take the next message that is visible now, keep what `deliver` makes of it, and give that back."""
         identifier = self._desks[activity].queue.take(now)
         if identifier is None:
             return None
-        message = deliver(self._messages[identifier])
+        message = deliver(self._standing(identifier))
         self.put_message(message)
         return message
 
     def delete_message(self, identifier: str) -> None:
         """Forget a message: its row, its place in the queue, its deliveries and its blob."""
-        message = self._messages.pop(identifier, None)
+        message = self.message(identifier)
         if message is None:
             return
         desk = self._desks[message.activity]
-        del desk.messages[identifier]
+        if self._messages.pop(identifier, None) is not None:
+            del desk.messages[identifier]
         desk.waiting.pop(identifier, None)
         desk.taken.pop(identifier, None)
         desk.queue.withdraw(identifier)
         for correlation in self._delivered.pop(identifier, ()):
             del self._deliveries[correlation]
+        if self._cold is not None:
+            self._cold.forget_message(identifier)
+            self._cold.forget_deliveries(identifier)
         if message.blob is not None:
             self.delete_blob(message.blob)
 
@@ -236,43 +340,87 @@ class MemoryStore:
         """Remember what a dequeue handed out."""
         self._deliveries[delivery.correlation] = delivery
         self._delivered.setdefault(delivery.message, []).append(delivery.correlation)
+        if len(self._deliveries) > self._most:
+            for moved in self._move(self._deliveries, self._deliveries, ColdStore.put_delivery):
+                correlations = self._delivered[moved.message]
+                correlations.remove(moved.correlation)
+                if not correlations:
+                    del self._delivered[moved.message]
 
     def delivery(self, correlation: str) -> Delivery | None:
         """The delivery with this CorrelationId."""
-        return self._deliveries.get(correlation)
+        found = self._deliveries.get(correlation)
+        return self._cold.delivery(correlation) if found is None and self._cold is not None else found
 
     # Blobs
 
     def put_blob(self, identifier: str, content: bytes, expires: datetime) -> None:
         """Keep a file until an instant."""
-        self._blobs[identifier] = (content, expires)
+        self._release(identifier)
+        self._blobs[identifier] = (identifier, content, expires)
+        self._content += len(content)
         heapq.heappush(self._expiries, (expires, identifier))
+        if self._content > self._most_content or len(self._blobs) > self._most:
+            self._move_blobs()
+        if len(self._expiries) > 2 * len(self._blobs) + SLICE:
+            self._expiries = [(until, one) for one, _, until in self._blobs.values()]
+            heapq.heapify(self._expiries)
+
+    def _release(self, identifier: str) -> None:
+        """Let go of a file that is in memory."""
+        held = self._blobs.pop(identifier, None)
+        if held is not None:
+            self._content -= len(held[1])
+
+    def _move_blobs(self) -> None:
+        while (self._content > self._most_content or len(self._blobs) > self._most) and len(self._blobs) > 1:
+            some, size = [], 0
+            for identifier, content, _ in islice(self._blobs.values(), min(SLICE, len(self._blobs) - 1)):
+                some.append(identifier)
+                size += len(content)
+                if size >= SLICE_CONTENT:
+                    break
+            moved = self._move(self._blobs, some, lambda cold, one: cold.put_blob(*one))
+            self._content -= sum(len(content) for _, content, _ in moved)
 
     def blob(self, identifier: str) -> bytes | None:
         """The file of this ID; None when it is no longer there."""
         held = self._blobs.get(identifier)
-        return None if held is None else held[0]
+        if held is not None:
+            return held[1]
+        return None if self._cold is None else self._cold.blob(identifier)
 
     def blob_expires(self, identifier: str) -> datetime | None:
         """The instant until which a file is kept; None when it is no longer there."""
         held = self._blobs.get(identifier)
-        return None if held is None else held[1]
+        if held is not None:
+            return held[2]
+        return None if self._cold is None else self._cold.blob_expires(identifier)
 
     def delete_blob(self, identifier: str) -> None:
         """Delete a file, if it is there."""
-        self._blobs.pop(identifier, None)
+        self._release(identifier)
+        if self._cold is not None:
+            self._cold.delete_blob(identifier)
 
     def drop_blobs(self, now: datetime) -> datetime | None:
         """Delete the files that have expired by now, and say when the next one will."""
+        following = None
         while self._expiries:
             expires, identifier = self._expiries[0]
-            is_gone = self.blob_expires(identifier) != expires
-            if not is_gone and expires > now:
-                return expires
+            held = self._blobs.get(identifier)
+            is_there = held is not None and held[2] == expires
+            if is_there and expires > now:
+                following = expires
+                break
             heapq.heappop(self._expiries)
-            if not is_gone:
-                del self._blobs[identifier]
-        return None
+            if is_there:
+                self.delete_blob(identifier)
+        if self._cold is None:
+            return following
+        self._cold.drop_blobs(now)
+        other = self._cold.next_expiry(hidden=self._blobs)
+        return min((one for one in (following, other) if one is not None), default=None)
 
     # Target tables
 
@@ -296,23 +444,34 @@ class MemoryStore:
     def put_execution(self, execution: Execution) -> None:
         """Add an execution or replace the one of this ID."""
         self._executions[execution.id] = execution
+        if len(self._executions) > self._most:
+            self._move(self._executions, self._executions, ColdStore.put_execution)
 
     def execution(self, identifier: str) -> Execution | None:
         """The execution of this ID."""
-        return self._executions.get(identifier)
+        found = self._executions.get(identifier)
+        return self._cold.execution(identifier) if found is None and self._cold is not None else found
 
     def put_run(self, run: BatchRun) -> None:
         """Add a batch history record or replace the one of this ID."""
         self._runs[run.id] = run
         self._desks[run.activity].runs[run.id] = None
+        if len(self._runs) > self._most:
+            for moved in self._move(self._runs, self._runs, ColdStore.put_run):
+                del self._desks[moved.activity].runs[moved.id]
 
     def run(self, identifier: str) -> BatchRun | None:
         """The batch history record of this ID."""
-        return self._runs.get(identifier)
+        found = self._runs.get(identifier)
+        return self._cold.run(identifier) if found is None and self._cold is not None else found
 
     def runs_of(self, activity: str) -> Sequence[BatchRun]:
         """An activity's batch history, oldest first."""
-        return [self._runs[one] for one in self._desks[activity].runs]
+        newest = self._desks[activity].runs
+        if self._cold is None:
+            return [self._runs[one] for one in newest]
+        older = {run.id: run for run in self._cold.runs_of(activity)}
+        return list((older | {one: self._runs[one] for one in newest}).values())
 
     def delete_runs(self, activity: str) -> None:
         """Delete an activity's batch history."""
@@ -320,6 +479,8 @@ class MemoryStore:
         for identifier in desk.runs:
             del self._runs[identifier]
         desk.runs.clear()
+        if self._cold is not None:
+            self._cold.delete_runs(activity)
 
     def put_sample(self, sample: Sample) -> None:
         """Add what a monitoring recurrence saw."""
@@ -336,6 +497,9 @@ class MemoryStore:
         self._planned += 1
         self._moments[kind, subject] = (at, self._planned)
         heapq.heappush(self._due, (at, self._planned, kind, subject))
+        if len(self._due) > 2 * len(self._moments) + SLICE:
+            self._due = [(when, number, *named) for named, (when, number) in self._moments.items()]
+            heapq.heapify(self._due)
 
     def planned(self, kind: str, subject: str) -> datetime | None:
         """When the moment of this kind and subject is."""
@@ -364,6 +528,29 @@ class MemoryStore:
         del self._moments[kind, subject]
         return Due(at, number, kind, subject)
 
+    # To the file
+
+    def _move(
+        self, table: dict[str, _Kept], identifiers: Iterable[str], keep: Callable[[ColdStore, _Kept], None]
+    ) -> Sequence[_Kept]:
+        """Move the first of these to the file, a slice; what was moved. Where the disk is full, they stay in memory."""
+        some = list(islice(identifiers, min(SLICE, self._most)))
+        moved = [table[one] for one in some]
+        try:
+            if self._cold is None:
+                self._cold = ColdStore()
+            with self._cold.work():
+                for one in moved:
+                    keep(self._cold, one)
+        except NotKept as problem:
+            self._most *= 2
+            self._most_content *= 2
+            warnings.warn(f"The emulator needs more memory than usual: {problem}", RuntimeWarning, stacklevel=2)
+            return ()
+        for identifier in some:
+            del table[identifier]
+        return moved
+
 
 def _meets(message: Message, query: Query) -> bool:
     if query.statuses is not None and message.status not in query.statuses:
@@ -379,6 +566,6 @@ def _meets(message: Message, query: Query) -> bool:
     return any(wanted in one.casefold() for one in said)
 
 
-def _place(value: Any) -> tuple[bool, Any]:
+def _rank(value: Any) -> tuple[bool, Any]:
     """Where a value stands in ascending order: nothing comes last."""
     return (value is None, "" if value is None else value)
