@@ -21,6 +21,9 @@ ADVANCE_TIME: Final = "advance-time"
 DRIFT: Final = 500e-6
 """How far two clocks may come apart, in seconds a second: what synchronisation slews at most (MAXFREQ, RFC 5905)."""
 
+ROUNDING: Final = timedelta(microseconds=1)
+"""How far a bound may be off because the target's clock and our own sum are each rounded to a microsecond."""
+
 KEPT_READINGS: Final = 8
 """How many readings of a clock are weighed against one another."""
 
@@ -230,11 +233,11 @@ class _Running:
 
     def _lowest(self, reading: Reading, real: float) -> datetime:
         elapsed = real - reading.after
-        return reading.now + timedelta(seconds=(elapsed - abs(elapsed) * DRIFT) * self.rate)
+        return reading.now + timedelta(seconds=(elapsed - abs(elapsed) * DRIFT) * self.rate) - ROUNDING
 
     def _highest(self, reading: Reading, real: float) -> datetime:
         elapsed = real - reading.before
-        return reading.now + timedelta(seconds=(elapsed + abs(elapsed) * DRIFT) * self.rate) + reading.cut
+        return reading.now + timedelta(seconds=(elapsed + abs(elapsed) * DRIFT) * self.rate) + reading.cut + ROUNDING
 
 
 class ScaledTimes(_Running):
