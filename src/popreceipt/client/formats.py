@@ -7,6 +7,7 @@ specs/control.openapi.yaml ("Formats"); a target lists the names that it has.
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -30,6 +31,9 @@ DELIMITED: Final[Mapping[str, tuple[str, str, bool]]] = {
 XML_ELEMENT: Final = "XML-Element"
 XML_ATTRIBUTE: Final = "XML-Attribute"
 EXCEL: Final = "EXCEL"
+
+_MADE: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When every workbook says that it was made."""
 
 FORMATS: Final = (*DELIMITED, XML_ELEMENT, XML_ATTRIBUTE, EXCEL)
 """The names of the formats that can be written here."""
@@ -86,6 +90,7 @@ def _workbook(records: Iterable[Record], columns: Sequence[str]) -> bytes:
     with xlsxwriter.Workbook(
         made, {"in_memory": True, "strings_to_numbers": False, "strings_to_formulas": False}
     ) as book:
+        book.set_properties({"created": _MADE})  # The time of day would make two runs of one seed differ.
         sheet = book.add_worksheet()
         for place, column in enumerate(columns):
             sheet.write_string(0, place, column)

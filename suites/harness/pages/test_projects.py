@@ -130,7 +130,7 @@ def test_a_style_sheet_is_added_and_taken_away(site: Site, page: Page, file: Cal
 
 
 def test_one_filter_counts_for_the_exports_of_a_project(site: Site, page: Page) -> None:
-    """A condition is added, a wrong one refused; the next run exports what meets it."""
+    """A condition is added and taken away again; each counts from the next run on."""
     page.get_by_role("link", name="export-package", exact=True).click()
     page.get_by_role("link", name="Change the filter").click()
     expect(page.get_by_text("every record is exported")).to_be_visible()

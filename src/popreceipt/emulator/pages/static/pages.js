@@ -102,4 +102,7 @@
     };
     setInterval(update, 2000);
   }
+
+  // From here on every button does something.
+  document.documentElement.setAttribute("data-ready", "");
 })();
