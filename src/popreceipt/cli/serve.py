@@ -19,9 +19,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from popreceipt.cli import processes as together
 from popreceipt.clock import Clock, clock_from
 from popreceipt.emulator import continuity, pages
+from popreceipt.emulator import processes as together
 from popreceipt.emulator.dmf.entity import load_entities
 from popreceipt.emulator.durable import Durable, DurableStore
 from popreceipt.emulator.emulator import Emulator, World

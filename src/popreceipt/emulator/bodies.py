@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"' + r"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
+# A string that is not closed reaches to the end: else it would be looked for anew at each quote within it.
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)' + r"|'((?:[^'\\]|\\.)*)(?:'|\Z)", re.DOTALL)
 
 
 class NotJson(ValueError):

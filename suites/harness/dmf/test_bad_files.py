@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from popreceipt.emulator.dmf import importing
+
 if TYPE_CHECKING:
     from conftest import Office, Zipped
 
@@ -76,6 +78,40 @@ def test_ragged_rows_are_each_a_bad_record(office: Office) -> None:
     assert [one["CUSTOMERGROUPID"] for one in office.records(job)] == ["A", "D"]
 
 
+def test_of_very_many_bad_records_the_first_are_listed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are counted, in the list and by entity: an error a line would fill the memory."""
+    monkeypatch.setattr(importing, "MOST_ERRORS", 3)
+    job = office.job("import")
+    message = office.imported(job, b"CUSTOMERGROUPID,DESCRIPTION\r\nA,x\r\n" + b"B\r\n" * 4 + b"TOOLONGAKEY,x\r\n" * 5)
+    assert office.status(message) == "ProcessedWithErrors"
+    *listed, last = office.errors(message)
+    assert [record for record, _, _ in listed] == ["2", "3", "4"]
+    assert last == ("", "", "6 further records are wrong, too many to list.")
+    detail = office.jobstatus(job, message)["ExecutionDetail"][0]
+    assert (detail["StagingErrorCount"], detail["TargetErrorCount"], detail["TargetRecords"]) == (4, 5, 1)
+
+
+def test_an_upload_has_a_million_records_at_most(
+    office: Office, zipped: Zipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files of a package together; with one more it fails before processing."""
+    monkeypatch.setattr(importing, "MOST_RECORDS", 3)
+    entities = ({"entity": "Customer groups"}, {"entity": "Exchange rates", "level": 2})
+    job = office.job_for("import", *entities, type="package")
+    listed = MANIFEST.format("groups.csv").replace(
+        "</PackageEntityList>",
+        "<DataManagementPackageEntityData><EntityName>Exchange rates</EntityName>"
+        "<InputFilePath>rates.csv</InputFilePath></DataManagementPackageEntityData></PackageEntityList>",
+    )
+    rates = b"RATETYPENAME,FROMCURRENCY,TOCURRENCY,STARTDATE,RATE\r\n" + b"x\r\n" * 2
+    parts = {"Manifest.xml": listed, "PackageHeader.xml": "<DataManagementPackageHeader/>", "rates.csv": rates}
+    few, many = (b"CUSTOMERGROUPID\r\n" + rows for rows in (b"A\r\n", b"A\r\nB\r\n"))
+    assert office.status(office.imported(job, zipped({**parts, "groups.csv": few}), None)) == "ProcessedWithErrors"
+    message = office.imported(job, zipped({**parts, "groups.csv": many}), None)
+    assert office.status(message) == "PreProcessingError"
+    assert office.log(job, message) == "The upload has more than 3 records. Split it."
+
+
 def test_a_long_text_is_cut_as_documented(office: Office) -> None:
     """After 32,768 characters; the field that takes any number of them has the rest cut off."""
     job = office.job("import")
@@ -110,12 +146,16 @@ MANIFEST = (
     "</DataManagementPackageEntityData></PackageEntityList></DataManagementPackageManifest>"
 )
 
+LONG_MANIFEST = "<DataManagementPackageManifest><Description>{}</Description></DataManagementPackageManifest>"
+
 PACKAGES: dict[str, Callable[[], dict[str, bytes | str]]] = {
     "a bomb beside the file": lambda: {"groups.csv": b"CUSTOMERGROUPID\r\nA\r\n", "bomb": b"\0" * 50_000_000},
     "a bomb as the file": lambda: {"groups.csv": b"A" * 50_000_000},
     "a zip as the file": lambda: {"groups.csv": zip_in_zip(3)},
     "a workbook as the file": lambda: {"groups.csv": workbook_bomb()},
     "a manifest as the file": lambda: {"groups.csv": MANIFEST},
+    "a manifest of eleven megabytes": lambda: {"Manifest.xml": LONG_MANIFEST.format(f"{'x' * 79}\n" * 140_000)},
+    "a manifest of many elements": lambda: {"Manifest.xml": LONG_MANIFEST.format("<a/>" * 200_000)},
 }
 
 

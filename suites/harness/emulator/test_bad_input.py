@@ -230,6 +230,12 @@ def test_unknown_things_to_ask_actions_for(unchanged: Environment) -> None:
     refusal(unchanged.action("GetNothing", messageId=UNKNOWN), 404, "error")
 
 
+def test_a_string_that_nobody_closes_is_read_once(settled: Environment) -> None:
+    """A body of a megabyte that is no JSON is refused without being searched from each of its quotes anew."""
+    for quotes in ("'" + '\\"' * 500_000, '"' + "\\'" * 500_000, "'\"" * 300_000):
+        assert settled.call("POST", ACTION + "GetMessageStatus", "", quotes).status == 400
+
+
 def test_actions_understand_single_quotes_braces_and_any_letter_case(settled: Environment) -> None:
     """As public clients write."""
     lenient = f"{{'messageId': '{settled.message}'}}"

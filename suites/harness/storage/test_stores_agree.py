@@ -112,7 +112,9 @@ class InATemporaryFile:
     """A store in memory that has no more than three things of a kind there. It cannot be opened again."""
 
     def __init__(self, *, original_place: bool) -> None:
-        self.store = MemoryStore(partial(LeaseQueue, original_place=original_place), most=3, most_content=3)
+        self.store = MemoryStore(
+            partial(LeaseQueue, original_place=original_place), most=3, most_done=2, most_content=3
+        )
 
     def reopen(self) -> None:
         """It is as it was."""

@@ -3,30 +3,40 @@
 Written from the documentation and the contract alone, so that the suites are seen to judge a server by what was
 promised and not by how our own one answers. Where the documentation leaves a point open it chooses otherwise than
 the emulator does: an empty queue is a blank 200, every delivery has its own CorrelationId, an acknowledgment wants
-the whole body and a download first, processing takes no time, the newest message is delivered first, and so on.
+the whole body and a download first, processing takes no time, the newest message is delivered first, columns stand
+in another order, execution units are run from the last one on, Manage messages has a batch status as soon as a run is
+over, what a dead job left is put back by a run and taken by the one after it, and so on.
 `--defect NAME` breaks one thing on purpose.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
+import heapq
 import itertools
 import json
 import re
 import secrets
 import signal
+import socket
 import sys
 import threading
+import time
 import uuid
-import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
-from xml.etree import ElementTree
+
+import stranger_calendar as calendars
+import stranger_faults as faults
+import stranger_files as files
+import stranger_projects as projects
+import stranger_shapes as shapes
+from stranger_files import Record
+from stranger_projects import Project
+from stranger_shapes import GUID
 
 DEFECTS = {
     "early-after-download": "a message that was downloaded comes back after twenty minutes",
@@ -35,6 +45,11 @@ DEFECTS = {
     "refused-receipt-effective": "the same, and the answer is a refusal",
     "bad-record-ends-file": "the records after a bad one are not imported",
     "in-order-reversed": "a job that processes in order takes the newest message first",
+    "filter-for-one-job": "only the first job of a project heeds its filter",
+    "map-not-applied": "an import fills fields from the columns of their own names, whatever the map says",
+    "batch-status-frozen": "once its status was fetched, a job's messages show what they showed then",
+    "hidden-counts-as-waiting": "samples of the load count as waiting what is in process too",
+    "never-requeued": "what a dead batch job left in process stays there, whatever the parameter says",
 }
 
 LEASE = timedelta(minutes=30)
@@ -52,9 +67,15 @@ ABILITIES = [
     "records",
     "cleanup",
     "change-activity",
+    "projects",
+    "batch",
+    "monitoring",
+    "parameters",
+    "faults",
 ]
+STATUS_FETCH = timedelta(seconds=40)
+MOST_SAMPLES = 20_000
 ENTITY = "Customer groups"
-WIDTHS = {"CUSTOMERGROUPID": 10, "DESCRIPTION": 60, "PAYMENTTERMID": None}
 FAILED = {"PreProcessingError", "ProcessedWithErrors", "Processing"}
 STATES = ["Enqueued", "Dequeued", "Downloaded", "Acked", "Processing", "Processed", "ProcessedWithErrors"]
 STATES += ["PostProcessingFailed", "PreProcessingError", "Preprocessing"]
@@ -67,15 +88,28 @@ DEQUEUE_MEMBERS = {
     "LastDequeueDateTime",
 }
 OWN_MEMBERS = {"Delivery", "Hint"}
-GUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
+PARAMETERS = {"skip_reprocessing": False}
 CHANGEABLE = {
-    "enabled": bool,
-    "processing_recurrence_minutes": (int, float, type(None)),
-    "monitoring_recurrence_minutes": (int, float, type(None)),
-    "prevent_upload_when_zero_records": bool,
-    "in_order": bool,
-    "use_company_from_message": bool,
+    "name": shapes.name,
+    "description": shapes.text,
+    "enabled": shapes.truth,
+    "processing_recurrence": shapes.anything,
+    "processing_recurrence_minutes": shapes.maybe(shapes.number(1, calendars.MOST)),
+    "monitoring_recurrence": shapes.anything,
+    "monitoring_recurrence_minutes": shapes.maybe(shapes.number(1, calendars.MOST)),
+    "prevent_upload_when_zero_records": shapes.truth,
+    "in_order": shapes.truth,
+    "use_company_from_message": shapes.truth,
 }
+NEW_JOB = {
+    **CHANGEABLE,
+    "direction": shapes.one_of("import", "export"),
+    "type": shapes.one_of("file", "package"),
+    "entity": shapes.text,
+    "format": shapes.text,
+    "project": shapes.maybe(shapes.guid),
+}
+RECURRENCES = ("processing_recurrence", "monitoring_recurrence")
 FIRST_WORLD = [
     {"name": "import-file", "direction": "import"},
     {"name": "import-in-order", "direction": "import", "in_order": True},
@@ -100,10 +134,6 @@ class Refusal(Exception):
         self.status, self.body, self.headers = status, body, headers or {}
 
 
-class Unreadable(Exception):
-    """A file that cannot be taken apart into records."""
-
-
 @dataclass
 class Message:
     """One file, in or out, with the columns of Manage messages."""
@@ -114,6 +144,7 @@ class Message:
     payload: bytes | None
     status: str = "Enqueued"
     entity: str = ENTITY
+    packed: bool = False
     external: str | None = None
     exported: int | None = None
     started: datetime | None = None
@@ -123,6 +154,12 @@ class Message:
     acked: datetime | None = None
     execution: str = ""
     errors: list[dict[str, str]] = field(default_factory=list)
+    # its batch job: what the history knows, what Manage messages shows, and whether the job died over it
+    history: str | None = None
+    shown: str | None = None
+    orphan: bool = False
+    retries: int = 0
+    sampled: bool = False
     # the delivery that counts now; those it replaced are remembered only by their receipts
     correlation: str = ""
     receipt: str = ""
@@ -140,9 +177,13 @@ class Job:
 
     id: str
     settings: dict[str, object]
-    counted_from: datetime
+    project: Project
+    recurrences: dict[str, calendars.Recurrence | None] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
-    table: dict[str, dict[str, str]] = field(default_factory=dict)
+    tables: dict[str, dict[tuple[object, ...], Record]] = field(default_factory=dict)
+    samples: list[dict[str, object]] = field(default_factory=list)
+    fetches: list[datetime] = field(default_factory=list)
+    frozen: bool = False
     last_dequeue_second: int | None = None
 
     @property
@@ -152,7 +193,22 @@ class Job:
 
     def described(self) -> dict[str, object]:
         """The activity, as the control plane shows it."""
-        return {"id": self.id, **self.settings, "remark": "made by another hand"}
+        first = self.project.entities[0]
+        minutes = {f"{name}_minutes": calendars.minutes_of(self.settings[name]) for name in RECURRENCES}
+        of_project = {"project": self.project.id, "entity": first["entity"], "format": first["format"]}
+        return {"id": self.id, **self.settings, **minutes, **of_project, "remark": "made by another hand"}
+
+    def has_work(self) -> bool:
+        """A run would find something to do."""
+        return not self.exports and any(one.status == "Enqueued" or one.orphan for one in self.messages)
+
+    def table(self, entity: str) -> dict[tuple[object, ...], Record]:
+        """What the job's legal entity holds of this entity."""
+        return self.tables.setdefault(entity, {})
+
+
+Due = tuple[datetime, int, int, Job]
+"""When something is to be done, what (a run, a sample, a fetch), for which job by its place, and the job."""
 
 
 class World:
@@ -171,66 +227,167 @@ class World:
         self.tenant = str(uuid.uuid1())
         self.first_ids = [str(uuid.uuid1()).upper() for _ in FIRST_WORLD]
         self.jobs: dict[str, Job] = {}
+        self.projects: dict[str, Project] = {}
+        self.faults = faults.Plan()
+        self.parameters = dict(PARAMETERS)
+        self.payloads: set[bytes] = set()
         self.reset()
 
     def reset(self) -> None:
         """First state again; the clock, the clients and their tokens stay."""
-        self.jobs = {}
+        self.jobs, self.projects, self.parameters = {}, {}, dict(PARAMETERS)
+        self.faults.clear()
         for identity, wanted in zip(self.first_ids, FIRST_WORLD, strict=True):
             self.add(wanted, identity)
 
     def add(self, wanted: dict[str, object], identity: str | None = None) -> Job:
         """Create a recurring data job."""
-        settings = {
+        given = dict(shapes.check(wanted, NEW_JOB, ["direction"]))
+        project = self.project_for(given)
+        defaults = {
             "name": f"job-{next(self.numbers)}",
-            "direction": None,
+            "description": "",
             "type": "file",
-            "entity": ENTITY,
-            "format": "CSV",
             "in_order": False,
             "prevent_upload_when_zero_records": False,
             "use_company_from_message": False,
-            "processing_recurrence_minutes": 5,
-            "monitoring_recurrence_minutes": None,
             "enabled": True,
+            "processing_recurrence": None if given["direction"] == "export" else calendars.plain(5),
+            "monitoring_recurrence": None,
         }
-        strange = set(wanted) - set(settings)
-        if strange:
-            raise Refusal(400, {"error": f"unknown members: {sorted(strange)}"})
-        settings.update(wanted)
-        if settings["direction"] not in {"import", "export"} or settings["type"] not in {"file", "package"}:
-            raise Refusal(400, {"error": "direction is import or export, type is file or package"})
-        if settings["entity"] != ENTITY or settings["format"] != "CSV":
-            raise Refusal(400, {"error": "only Customer groups as CSV"})
-        job = Job(identity or str(uuid.uuid1()).upper(), settings, self.now)
+        job = Job(identity or str(uuid.uuid1()).upper(), defaults, project)
+        self.change(job, given)
         self.jobs[job.id.lower()] = job
         return job
+
+    def project_for(self, given: dict[str, object]) -> Project:
+        """The project that a new job names, or one of its own."""
+        entity, form = given.pop("entity", None), given.pop("format", None)
+        named = given.pop("project", None)
+        if named is None:
+            part = {"entity": ENTITY if entity is None else entity, "format": "CSV" if form is None else form}
+            return self.add_project({"direction": given["direction"], "entities": [part]})
+        project = self.projects.get(GUID.fullmatch(named)[1].lower())
+        if project is None or project.direction != given["direction"]:
+            raise shapes.Wrong("no project like that in this direction")
+        first = project.entities[0]
+        for member, value in (("entity", entity), ("format", form)):
+            if value is not None and value.casefold() != first[member].casefold():
+                raise shapes.Wrong(f"the project has another {member} in its first place")
+        return project
+
+    def add_project(self, given: object) -> Project:
+        """Create a data project."""
+        wanted = shapes.check(given, projects.NEW_PROJECT, ["direction", "entities"])
+        project = Project(str(uuid.uuid1()), f"project-{next(self.numbers)}", wanted["direction"])
+        project.change(wanted)
+        self.projects[project.id] = project
+        return project
+
+    def change(self, job: Job, given: dict[str, object]) -> None:
+        """Take settings over; a recurrence that is set counts from now."""
+        given = dict(given)
+        for name in RECURRENCES:
+            short = f"{name}_minutes"
+            if name not in given and short not in given:
+                job.recurrences.setdefault(name, calendars.counted(job.settings[name], self.now))
+                continue
+            minutes = given.pop(short, None)
+            if name not in given:
+                given[name] = calendars.plain(minutes)
+            given[name] = calendars.checked(given[name])
+            if minutes is not None and calendars.minutes_of(given[name]) != minutes:
+                raise shapes.Wrong(f"{name} says otherwise than the minutes")
+            job.recurrences[name] = calendars.counted(given[name], self.now)
+        job.settings.update(given)
 
     # Time
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; every run that falls due on the way is started at its own instant."""
+        """Let time pass; all that falls due on the way is started at its own instant."""
         goal = self.now + timedelta(seconds=seconds)
-        due: list[tuple[datetime, Job]] = []
-        for job in self.jobs.values():
-            minutes = job.settings["processing_recurrence_minutes"]
-            if job.exports or not minutes:
-                continue
-            period = timedelta(minutes=minutes)
-            tick = job.counted_from + period * ((self.now - job.counted_from) // period + 1)
-            waiting = [one for one in job.messages if one.status == "Enqueued"]
-            if waiting and tick <= goal:  # a later tick finds nothing that this one left behind
-                due.append((tick, job))
-        for tick, job in sorted(due, key=lambda pair: pair[0]):
-            self.now = tick
-            self.run_import(job)
+        due: list[Due] = []
+        for place, job in enumerate(self.jobs.values()):
+            self.put_next(due, place, job)
+        while due and due[0][0] <= goal:
+            at, what, place, job = heapq.heappop(due)
+            self.now = max(self.now, at)
+            if what == 0:
+                self.run_import(job)
+            elif what == 1:
+                self.sample(job)
+            else:
+                job.fetches.pop(0)
+                self.fetch(job)
+            self.put_next(due, place, job, what)
         self.now = goal
+
+    def put_next(self, due: list[Due], place: int, job: Job, done: int | None = None) -> None:
+        """Note what comes next for a job: of everything, or of what has just been done."""
+        upcoming = [
+            lambda: job.has_work() and self.next_of(job, "processing_recurrence"),
+            lambda: self.next_of(job, "monitoring_recurrence"),
+            lambda: job.fetches and job.fetches[0],
+        ]
+        for kind, ask in enumerate(upcoming):
+            at = ask() if done in {None, kind} else None
+            if at:
+                heapq.heappush(due, (at, kind, place, job))
+
+    def next_of(self, job: Job, name: str) -> datetime | None:
+        recurrence = job.recurrences[name]
+        return recurrence.after(self.now) if recurrence else None
+
+    def sample(self, job: Job) -> None:
+        """Note how much waits."""
+        if job.exports:
+            waiting = [one for one in job.messages if self.deliverable(one)]
+            alive = [one for one in job.messages if not one.gone and one.status != "Acked"]
+            busy = [one for one in alive if one.hidden_until is not None and self.now < one.hidden_until]
+            ended = [one for one in job.messages if one.acked is not None and not one.sampled]
+        else:
+            waiting = [one for one in job.messages if one.status == "Enqueued"]
+            busy = [one for one in job.messages if one.status == "Processing"]
+            ended = [one for one in job.messages if one.completed is not None and not one.sampled]
+        if self.defect == "hidden-counts-as-waiting":
+            waiting += busy
+        took = [((one.acked or one.completed) - one.enqueued).total_seconds() for one in ended]
+        for one in ended:
+            one.sampled = True
+        ages = [(self.now - one.enqueued).total_seconds() / 60 for one in waiting]
+        job.samples.append(
+            {
+                "at": control_time(self.now),
+                "in_process": len(busy),
+                "oldest_minutes": max(ages, default=None),
+                "waiting": len(waiting),
+                "slowest_seconds": max(took, default=None),
+                "mean_seconds": sum(took) / len(took) if took else None,
+                "processed": len(took),
+            }
+        )
+        del job.samples[:-MOST_SAMPLES]
+
+    def fetch(self, job: Job) -> None:
+        """Bring the newest status of the job's batch jobs into Manage messages."""
+        if job.frozen:
+            return
+        for one in job.messages:
+            one.shown = "Waiting" if one.started is None else one.history
+        job.frozen = self.defect == "batch-status-frozen"
+
+    def note(self, job: Job, message: Message, status: str) -> None:
+        """Write the batch history; Manage messages has it at once."""
+        message.history = status
+        if not job.frozen:
+            message.shown = status
 
     # Imports
 
     def run_import(self, job: Job) -> int:
         """Let the batch take what waits; how many files it took."""
         waiting = [one for one in job.messages if one.status == "Enqueued"]
+        left = [one for one in job.messages if one.orphan]
         in_order = job.settings["in_order"] and job.settings["type"] == "file"
         if in_order and self.defect == "in-order-reversed":
             waiting.reverse()
@@ -240,33 +397,82 @@ class World:
                 break
             taken += 1
             self.import_one(job, message)
+            if message.orphan:
+                break  # the job is dead; what it has not begun waits for the next
+        if not self.parameters["skip_reprocessing"] and self.defect != "never-requeued":
+            for message in left:
+                message.status, message.orphan, message.started = "Enqueued", False, None
+                message.execution, message.errors = "", []
+                message.retries += 1
         return taken
 
     def import_one(self, job: Job, message: Message) -> None:
         """Process one file. It takes no time."""
         message.started = self.now
-        if job.settings["type"] == "file" and message.entity.casefold() != ENTITY.casefold():
+        whole = job.settings["type"] == "package"
+        if not whole and job.project.part(message.entity) is None:
             message.status = "Processing"  # nobody ever finds that entity
+            self.note(job, message, "Executing")
             return
-        message.completed = self.now
         try:
-            data = message.payload
-            if job.settings["type"] == "package":
-                data = unpacked(data)
-            rows = rows_of(data)
-        except Unreadable:
-            message.status = "PreProcessingError"
+            parts = self.staged(job, files.unpacked(message.payload) if whole else [(message.entity, message.payload)])
+        except files.Unreadable:
+            message.status, message.completed = "PreProcessingError", self.now
+            self.note(job, message, "Finished")
             return
         message.execution = f"RUN/{message.number:06d}/{secrets.token_hex(12)}"
-        for place, row in enumerate(rows, 1):
-            complaints = complaints_about(row)
-            for column, text in complaints:
-                message.errors.append({"RecordId": str(place), "Field": column, "ErrorMessage": text, "Grade": "error"})
-            if complaints and self.defect == "bad-record-ends-file":
-                break
-            if not complaints:
-                job.table[row["CUSTOMERGROUPID"]] = {column: row[column] for column in WIDTHS}
+        message.status = "Processing"
+        if self.faults.struck("processing", job.id.lower(), ["stuck"]):
+            self.note(job, message, "Executing")
+            return
+        fault = self.faults.struck("processing", job.id.lower(), ["dies", "post-processing-failed"])
+        dies = fault is not None and fault["kind"] == "dies"
+        if not dies or fault["phase"] == "after":
+            self.land(job, message, parts)
+        if dies:
+            message.orphan = True
+            self.note(job, message, "Error")
+            return
+        message.completed = self.now
         message.status = "ProcessedWithErrors" if message.errors else "Processed"
+        if fault is not None:
+            message.status = "PostProcessingFailed"
+        self.note(job, message, "Finished")
+
+    def staged(self, job: Job, given: list[tuple[str, bytes]]) -> list[tuple[dict[str, object], list[files.Row]]]:
+        """What the files of one message hold, each with the part of the project that is about it."""
+        staged = []
+        for name, data in given:
+            part = job.project.part(name) if name else job.project.entities[0]
+            if part is None:
+                raise files.Unreadable
+            used = {**part, "map": []} if self.defect == "map-not-applied" else part
+            staged.append((part, projects.read_in(used, data)))
+        return staged
+
+    def land(self, job: Job, message: Message, parts: list[tuple[dict[str, object], list[files.Row]]]) -> None:
+        """Write good records into their tables and list the bad ones."""
+        stopped: set[tuple[int, ...]] = set()
+        for part, rows in projects.in_turn(parts):
+            unit, level = (part["execution_unit"],), (part["execution_unit"], part["level"])
+            if stopped & {unit, level}:
+                continue
+            entity = files.entity_named(part["entity"])
+            failed = False
+            for place, row in enumerate(rows, 1):
+                record, complaints = projects.record_of(entity, row)
+                for column, text in complaints:
+                    error = {"RecordId": str(place), "Field": column, "ErrorMessage": text, "Grade": entity.name}
+                    message.errors.append(error)
+                failed = failed or bool(complaints)
+                if complaints and self.defect == "bad-record-ends-file":
+                    break
+                if not complaints:
+                    job.table(entity.name)[entity.key_of(record)] = record
+            if failed and part["fail_unit_on_error"]:
+                stopped.add(unit)
+            if failed and part["fail_level_on_error"]:
+                stopped.add(level)
 
     def enqueue(self, job: Job, body: bytes, entity: str, external: str | None) -> Message:
         """Put a file into the queue, whatever it is."""
@@ -278,32 +484,35 @@ class World:
     # Exports
 
     def produce(self, job: Job, count: int) -> Message:
-        """Export so many fresh records now."""
+        """Export so many fresh records of each entity now."""
         number = next(self.numbers)
-        job.table = {}
-        for place in range(count):
-            key = f"{place:X}"[-6:].rjust(4, "K")
-            job.table[key] = {
-                "CUSTOMERGROUPID": key,
-                "DESCRIPTION": f'Grüße "{number}", {place}',
-                "PAYMENTTERMID": "" if place % 3 else f"N{place % 90}",
-            }
-        upload = bool(count) or not job.settings["prevent_upload_when_zero_records"]
+        made, exported = [], 0
+        first_job = next(one for one in self.jobs.values() if one.project is job.project)
+        heeds = self.defect != "filter-for-one-job" or job is first_job
+        for part in job.project.entities:
+            entity = files.entity_named(part["entity"])
+            records = [files.synthetic(entity, number, place) for place in range(count)]
+            job.tables[entity.name] = {entity.key_of(one): one for one in records}
+            out = [one for one in records if not heeds or job.project.kept(entity, one)]
+            exported += len(out)
+            made.append((entity, part["format"], projects.written(part, out)))
+        whole = job.settings["type"] == "package" or len(made) > 1
         payload = None
-        if upload:
-            out = io.StringIO()
-            writer = csv.DictWriter(out, list(WIDTHS))
-            writer.writeheader()
-            writer.writerows(job.table.values())
-            if not count:
-                out.write("\r\n" * number)  # no two payloads are equal, empty ones neither
-            payload = out.getvalue().encode()
-            if job.settings["type"] == "package":
-                payload = packed(payload, f"run {number}")
-        message = Message(number, str(uuid.uuid1()), self.now, payload, exported=count)
+        if exported or not job.settings["prevent_upload_when_zero_records"]:
+            payload = files.packed(made, f"run {number}") if whole else self.unlike_others(*made[0][1:])
+        message = Message(number, str(uuid.uuid1()), self.now, payload, exported=exported, packed=whole)
+        message.entity = made[0][0].name
         message.started = message.completed = self.now
         job.messages.append(message)
+        self.note(job, message, "Finished")
         return message
+
+    def unlike_others(self, form: str, data: bytes) -> bytes:
+        """The file with so many blank lines at its end that no other is equal."""
+        while data in self.payloads:
+            data += b"\r\n" if form in files.SEPARATORS else "\n".encode("utf-16-le")
+        self.payloads.add(data)
+        return data
 
     def deliver(self, job: Job) -> Message | None:
         """Hand out the newest message that waits, and hide it."""
@@ -390,78 +599,6 @@ class World:
         return deleted
 
 
-def rows_of(data: bytes) -> list[dict[str, str]]:
-    """The records of a CSV file with a header row."""
-    try:
-        text = data.decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
-    except (UnicodeDecodeError, csv.Error) as fault:
-        raise Unreadable from fault
-    if not lines:
-        raise Unreadable
-    header = [name.strip().upper() for name in lines[0]]
-    if "CUSTOMERGROUPID" not in header or not set(header) <= set(WIDTHS) or len(set(header)) != len(header):
-        raise Unreadable
-    blank = dict.fromkeys(WIDTHS, "")
-    return [
-        {**blank, **dict(zip(header, line, strict=False)), **({"": "surplus"} if len(line) > len(header) else {})}
-        for line in lines[1:]
-    ]
-
-
-def complaints_about(row: dict[str, str]) -> list[tuple[str, str]]:
-    """What is wrong with one record."""
-    found = []
-    if "" in row:
-        found.append(("", "The record has more values than the header has columns."))
-    if not row["CUSTOMERGROUPID"].strip():
-        found.append(("CUSTOMERGROUPID", "A customer group needs a key."))
-    found += [
-        (column, f"{column} takes at most {width} characters.")
-        for column, width in WIDTHS.items()
-        if width is not None and len(row[column]) > width
-    ]
-    return found
-
-
-def unpacked(data: bytes) -> bytes:
-    """The one data file of a package."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            manifest = ElementTree.fromstring(package.read("Manifest.xml"))
-            ElementTree.fromstring(package.read("PackageHeader.xml"))
-            named = [one.text for one in manifest.iter() if one.tag.rpartition("}")[2] == "InputFilePath"]
-            if len(named) != 1:
-                raise Unreadable
-            return package.read(named[0])
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, TypeError) as fault:
-        raise Unreadable from fault
-
-
-def packed(data: bytes, description: str) -> bytes:
-    """A package with one data file, its XML in UTF-16."""
-    space = 'xmlns="http://schemas.microsoft.com/dynamics/2015/01/DataManagement"'
-    kind = "Microsoft.Dynamics.AX.Framework.Tools.DataManagement.Serialization.DataManagementPackageManifest"
-    header = (
-        f"<DataManagementPackageHeader {space}><Description>{description}</Description>"
-        f"<ManifestType>{kind}</ManifestType><PackageType>DefinitionGroup</PackageType>"
-        "<PackageVersion>1</PackageVersion></DataManagementPackageHeader>"
-    )
-    manifest = (
-        f"<DataManagementPackageManifest {space}><DefinitionGroupName>Out</DefinitionGroupName>"
-        f"<Description>{description}</Description><PackageEntityList><DataManagementPackageEntityData>"
-        f"<EntityName>{ENTITY}</EntityName><InputFilePath>{ENTITY}.csv</InputFilePath>"
-        "<SourceFormat>CSV</SourceFormat></DataManagementPackageEntityData></PackageEntityList>"
-        "</DataManagementPackageManifest>"
-    )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr(f"{ENTITY}.csv", data)
-        package.writestr("PackageHeader.xml", header.encode("utf-16"))
-        package.writestr("Manifest.xml", manifest.encode("utf-16"))
-    return out.getvalue()
-
-
 def control_time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")
 
@@ -486,8 +623,8 @@ def manage_row(one: Message) -> dict[str, object]:
         "AckDateTime": control_time(one.acked),
         "TotalRecordsExported": one.exported,
         "FileUploaded": True if one.exported is not None and one.payload is not None else None,
-        "BatchStatus": "Ended" if one.started else None,
-        "RetryCount": 0,
+        "BatchStatus": one.shown,
+        "RetryCount": one.retries,
         "RowNumber": one.number,
     }
 
@@ -511,15 +648,51 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         """Answer one request, whatever its verb."""
+        fault = None
         try:
             body = self.whole_body()
             with self.world.lock:
-                status, answer, headers = self.route(body)
+                fault = self.fault()
+                if fault is None or fault["phase"] == "after":
+                    status, answer, headers = self.route(body)
         except Refusal as refusal:
             status, answer, headers = refusal.status, refusal.body, refusal.headers
-        self.reply(status, answer, headers)
+        except shapes.Wrong as wrong:
+            status, answer, headers = 400, {"error": str(wrong)}, {}
+        if fault is None:
+            self.reply(status, answer, headers)
+        elif fault["kind"] == "status":
+            after = {} if fault["retry_after"] is None else {"Retry-After": str(fault["retry_after"])}
+            self.reply(fault["status"], {"Message": "By plan."}, after)
+        elif fault["kind"] == "reset":
+            self.hang_up()
+        elif fault["kind"] == "timeout":
+            time.sleep(fault["seconds"])
+            self.hang_up()
+        else:
+            self.reply(status, answer, headers, fault)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any  # noqa: N815
+
+    def fault(self) -> faults.Fault | None:
+        """The fault that is planned for this request."""
+        path = urlsplit(self.path).path
+        if path.startswith("/_control/"):
+            return None
+        found = re.search(r"/api/connector/\w+/([^/]+)", path)
+        activity = GUID.fullmatch(unquote(found[1])) if found else None
+        file = re.match(r"/(?:files|blobs)/([0-9a-f]+)", path)
+        owner = [
+            job.id for job in self.world.jobs.values() for one in job.messages if file and f"{one.number:x}" == file[1]
+        ]
+        identity = activity[1].lower() if activity else owner[0].lower() if owner else None
+        return self.world.faults.struck(faults.operation_of(path), identity, faults.OF_REQUESTS)
+
+    def hang_up(self) -> None:
+        """Reset the connection."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        socket.close(self.connection.detach())
 
     def whole_body(self) -> bytes:
         """The request's body, read to its end so that the connection can be kept."""
@@ -532,8 +705,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(413, "<html><h1>Too large</h1></html>")
         return self.rfile.read(length)
 
-    def reply(self, status: int, answer: object, headers: dict[str, str]) -> None:
-        """Write the answer."""
+    def reply(self, status: int, answer: object, headers: dict[str, str], fault: faults.Fault | None = None) -> None:
+        """Write the answer, or in case of a fault a part of it, or all of it in its own time."""
         kind = "application/json"
         if isinstance(answer, bytes):
             data, kind = answer, "application/octet-stream"
@@ -541,6 +714,10 @@ class Handler(BaseHTTPRequestHandler):
             data, kind = answer.encode(), "text/html" if answer.startswith("<") else "text/plain; charset=us-ascii"
         else:
             data = b"" if answer is None else json.dumps(answer, indent=1).encode()
+        truncated = fault is not None and fault["kind"] == "truncated"
+        if truncated and not data:
+            self.hang_up()
+            return
         self.send_response(status)
         if data and "Content-Type" not in headers:
             self.send_header("Content-Type", kind)
@@ -553,15 +730,23 @@ class Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+        if truncated:
+            asked = len(data) // 2 if fault["after_bytes"] is None else fault["after_bytes"]
+            data, self.close_connection = data[: min(asked, len(data) - 1)], True
         if status != 204 and self.command != "HEAD":
-            self.wfile.write(data)
+            step = len(data) if fault is None or truncated else len(data) // 8 + 1
+            for start in range(0, len(data), step or 1):
+                self.wfile.write(data[start : start + step])
+                if fault is not None and not truncated:
+                    self.wfile.flush()
+                    time.sleep(fault["seconds"] / 8)
 
     def route(self, body: bytes) -> tuple[int, object, dict[str, str]]:
         """Who is to answer this path."""
         url = urlsplit(self.path)
         path = url.path
         if path.startswith("/_control/v1/"):
-            return (*self.control(path.removeprefix("/_control/v1/"), body), {})
+            return (*self.control(path.removeprefix("/_control/v1/"), url.query, body), {})
         if path.startswith("/sign-in/"):
             return (*self.token(path, body), {"Pragma": "no-cache"})
         if path.startswith("/data/"):
@@ -681,7 +866,7 @@ class Handler(BaseHTTPRequestHandler):
                     if self.redirects:
                         self.world.download(message)
                         return 302, None, {"Location": f"{self.blobs}{path.removeprefix('/files')}?{query}"}
-                    kind = "application/zip" if job.settings["type"] == "package" else "text/csv"
+                    kind = "application/zip" if message.packed else "text/csv"
                     return 200, self.world.download(message), {"Content-Type": kind}
         raise Refusal(404, {"Message": "There is no such file."})
 
@@ -763,7 +948,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # The control plane
 
-    def control(self, path: str, body: bytes) -> tuple[int, object]:
+    def control(self, path: str, query: str, body: bytes) -> tuple[int, object]:
         """Answer the calls that concern no activity."""
         try:
             given = json.loads(body) if body else {}
@@ -787,9 +972,41 @@ class Handler(BaseHTTPRequestHandler):
             return 200, {"now": control_time(world.now)}
         if call == ("POST", "activities"):
             return 201, world.add(given).described()
-        return self.control_activity(path, given)
+        if path == "parameters" and self.command in {"GET", "PATCH"}:
+            if self.command == "PATCH":
+                world.parameters |= shapes.check(given, {"skip_reprocessing": shapes.truth})
+            return 200, world.parameters
+        if path == "faults" and self.command in {"GET", "POST", "DELETE"}:
+            return self.control_faults(given)
+        if path == "projects" or path.startswith("projects/"):
+            return self.control_projects(path, given)
+        return self.control_activity(path, query, given)
 
-    def control_activity(self, path: str, given: dict[str, object]) -> tuple[int, object]:
+    def control_faults(self, given: dict[str, object]) -> tuple[int, object]:
+        """Answer the calls about the fault plan."""
+        plan = self.world.faults
+        if self.command == "POST":
+            return 201, plan.add(given)
+        if self.command == "DELETE":
+            plan.clear()
+            return 204, None
+        return 200, plan.faults
+
+    def control_projects(self, path: str, given: dict[str, object]) -> tuple[int, object]:
+        """Answer the calls about data projects."""
+        if path == "projects" and self.command == "GET":
+            return 200, [one.described() for one in self.world.projects.values()]
+        if path == "projects" and self.command == "POST":
+            return 201, self.world.add_project(given).described()
+        identity = GUID.fullmatch(unquote(path.removeprefix("projects/")))
+        project = self.world.projects.get(identity[1].lower()) if identity else None
+        if project is None or self.command not in {"GET", "PATCH"}:
+            raise Refusal(404, {"error": "no such project or call"})
+        if self.command == "PATCH":
+            project.change(shapes.check(given, projects.PROJECT))
+        return 200, project.described()
+
+    def control_activity(self, path: str, query: str, given: dict[str, object]) -> tuple[int, object]:
         """Answer the calls that concern one activity."""
         found = re.fullmatch(r"activities/([^/]+)(?:/(\w+))?", path)
         activity = GUID.fullmatch(unquote(found[1])) if found else None
@@ -798,10 +1015,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(404, {"error": "no such activity or call"})
         call = (self.command, found[2])
         if call == ("PATCH", None):
-            for name, value in given.items():
-                if name not in CHANGEABLE or not isinstance(value, CHANGEABLE[name]):
-                    raise Refusal(400, {"error": f"{name} cannot be changed to that"})
-            job.settings.update(given)
+            self.world.change(job, shapes.check(given, CHANGEABLE))
             return 200, job.described()
         if call in {("POST", "produce"), ("POST", "process")} and job.exports != (found[2] == "produce"):
             raise Refusal(400, {"error": "wrong direction"})
@@ -812,24 +1026,43 @@ class Handler(BaseHTTPRequestHandler):
             message = self.world.produce(job, count)
             digest = None if message.payload is None else hashlib.sha256(message.payload).hexdigest()
             uploaded = message.payload is not None
-            return 200, {"messageId": message.id, "uploaded": uploaded, "records": count, "sha256": digest}
+            return 200, {"messageId": message.id, "uploaded": uploaded, "records": message.exported, "sha256": digest}
         if call == ("POST", "process"):
             return 200, {"processed": self.world.run_import(job)}
         if call == ("GET", "messages"):
             return 200, [manage_row(one) for one in job.messages]
+        if call == ("GET", "load"):
+            return 200, job.samples
+        if call == ("POST", "batch"):
+            self.control_batch(job, given)
+            return 204, None
         if call == ("GET", "records"):
-            return 200, {"entity": ENTITY, "records": list(job.table.values())}
+            asked = parse_qs(query).get("entity", [job.project.entities[0]["entity"]])[-1]
+            part = job.project.part(asked)
+            if part is None:
+                raise Refusal(400, {"error": "the project has no such entity"})
+            return 200, {"entity": part["entity"], "records": list(job.table(part["entity"]).values())}
         if call == ("POST", "cleanup"):
-            deleted = self.world.clean(job, given.get("olderThanDays", 0), given.get("statuses"))
+            deleted = self.world.clean(job, given.get("olderThanDays", 0), given.get("statuses") or None)
             return 200, {"deleted": deleted}
         raise Refusal(404, {"error": "no such call"})
+
+    def control_batch(self, job: Job, given: dict[str, object]) -> None:
+        """Ask for the newest status, or forget what the batch history knows."""
+        shapes.check(given, {"action": shapes.one_of("get-status", "delete-history")}, ["action"])
+        if given["action"] == "get-status":
+            job.fetches.append(self.world.now + STATUS_FETCH)
+            return
+        for message in job.messages:
+            message.history = None
 
     def described(self) -> dict[str, object]:
         """The world, as the control plane shows it."""
         world = self.world
-        fields = [
-            {"name": name, "type": "text", "length": width, "key": place == 0, "mandatory": place == 0}
-            for place, (name, width) in enumerate(WIDTHS.items())
+        members = ("name", "type", "length", "key", "mandatory")
+        entities = [
+            {"name": each.name, "fields": [{member: getattr(one, member) for member in members} for one in each.fields]}
+            for each in files.ENTITIES
         ]
         return {
             "name": "stranger",
@@ -844,7 +1077,8 @@ class Handler(BaseHTTPRequestHandler):
                 "clients": world.clients,
             },
             "activities": [job.described() for job in world.jobs.values()],
-            "entities": [{"name": ENTITY, "fields": fields}],
+            "entities": entities,
+            "formats": files.FORMATS,
         }
 
 

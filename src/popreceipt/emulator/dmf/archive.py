@@ -39,13 +39,18 @@ class Archive:
         """The names of all members, in order."""
         return tuple(self._members)
 
-    def content(self, name: str) -> bytes | None:
+    def content(self, name: str, most: int = MOST_BYTES) -> bytes | None:
         """A member's bytes; None where there is no such member, or it is a folder.
 
         Raises:
-            Unreadable: it cannot be unpacked, or is larger than announced.
+            Unreadable: it cannot be unpacked, or is larger than announced or than `most` bytes.
         """
-        return None if name not in self else b"".join(self.pieces(name))
+        if name not in self:
+            return None
+        size = self._members[name].file_size
+        if size > most:
+            raise Unreadable(f"The member {name!r} has {size} bytes; at most {most} are read.")
+        return b"".join(self.pieces(name))
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """A member's bytes, piece by piece, for what need not be in memory at once.

@@ -20,6 +20,12 @@ from popreceipt.emulator.dmf.project import Project, ProjectEntity
 from popreceipt.emulator.dmf.staging import Part, Reading, Record
 from popreceipt.emulator.dmf.xslt import Transform
 
+MOST_RECORDS: Final = 1_000_000
+"""So many records an upload may have, in all its files: what no 30 MB of honest text passes."""
+
+MOST_ERRORS: Final = 100_000
+"""So many bad records of a file are listed one by one; the others are counted."""
+
 _XML: Final = frozenset({"xml-element", "xml-attribute"})
 
 
@@ -62,19 +68,23 @@ class Examiner:
         if inbound.entity is None or not inbound.entity.strip():
             raise Unreadable("The enqueue named no entity.")
         settings = _of_project(project, inbound.entity)
-        return [self._part(settings, [one.encode() for one in settings.xslt], inbound.content, inbound.prefix)]
+        styles = [one.encode() for one in settings.xslt]
+        return [self._part(settings, styles, inbound.content, inbound.prefix, MOST_RECORDS)]
 
     def _packed(self, project: Project, content: bytes, prefix: str) -> list[Part]:
         opened = package.Package(content, strict=self._strict)
         settled = [(_settled(project, one), one) for one in opened.entities]
         for settings, listed in settled:
             _refuse_other_format(settings, listed)
-        return [
-            self._part(settings, _styles(settings, listed, opened), opened.file(listed.file), prefix)
-            for settings, listed in settled
-        ]
+        parts: list[Part] = []
+        left = MOST_RECORDS
+        for settings, listed in settled:
+            styles = _styles(settings, listed, opened)
+            parts.append(self._part(settings, styles, opened.file(listed.file), prefix, left))
+            left -= parts[-1].reading.total
+        return parts
 
-    def _part(self, settings: ProjectEntity, styles: Sequence[bytes], content: bytes, prefix: str) -> Part:
+    def _part(self, settings: ProjectEntity, styles: Sequence[bytes], content: bytes, prefix: str, most: int) -> Part:
         entity = self._entities.named(settings.entity)
         if entity is None:
             raise UnknownEntity(f"There is no entity {settings.entity!r} in this environment.")
@@ -92,7 +102,7 @@ class Examiner:
             sheet=settings.sheet,
             header=lambda names: _refuse_columns(names, entity, mapper, mapper.needed),
         )
-        return Part(entity, _reading(rows, source, entity, mapper), settings)
+        return Part(entity, _reading(rows, source, entity, mapper, most), settings)
 
 
 def _of_project(project: Project, name: str) -> ProjectEntity:
@@ -159,24 +169,32 @@ def in_utf_8(content: bytes, name: str) -> bytes:
         raise Unreadable(f"The style sheet {name!r} is neither UTF-8 nor UTF-16 with a byte order mark.") from error
 
 
-def _reading(rows: Iterator[Row], source: SourceFormat, entity: Entity, mapper: Mapper) -> Reading:
+def _reading(rows: Iterator[Row], source: SourceFormat, entity: Entity, mapper: Mapper, most: int) -> Reading:
     good: list[Record] = []
     numbers: list[int] = []
     errors: list[RecordError] = []
+    unlisted = {True: 0, False: 0}
     names_columns = source.kind in _XML  # elsewhere the header does, or the format
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == most:
+            raise Unreadable(f"The upload has more than {MOST_RECORDS:,} records. Split it.")
         if row.fault is not None:
-            errors.append(RecordError(str(row.number), "", row.fault, in_staging=True))
-            continue
-        if names_columns:
-            _refuse_columns(row.values.keys(), entity, mapper)
-        record = mapper.staged(row.values, row.number)
-        if problem := entity.problem(record):
-            errors.append(RecordError(str(row.number), *problem))
+            error = RecordError(str(row.number), "", row.fault, in_staging=True)
         else:
-            good.append(record)
-            numbers.append(row.number)
-    return Reading(tuple(good), tuple(errors), numbers)
+            if names_columns:
+                _refuse_columns(row.values.keys(), entity, mapper)
+            record = mapper.staged(row.values, row.number)
+            problem = entity.problem(record)
+            if problem is None:
+                good.append(record)
+                numbers.append(row.number)
+                continue
+            error = RecordError(str(row.number), *problem)
+        if len(errors) < MOST_ERRORS:
+            errors.append(error)
+        else:
+            unlisted[error.in_staging] += 1
+    return Reading(tuple(good), tuple(errors), numbers, unlisted[True], unlisted[False])
 
 
 def _refuse_columns(names: Collection[str], entity: Entity, mapper: Mapper, needed: Iterable[str] = ()) -> None:

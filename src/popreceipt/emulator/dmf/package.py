@@ -81,7 +81,7 @@ class Package:
         return content
 
     def _xml(self, name: str, root: str, *, strict: bool) -> xml.Element:
-        content = self._archive.content(name)
+        content = self._archive.content(name, xml.MOST_BYTES)
         if content is None:
             raise Unreadable(f"The package has no {name} at its root.")
         element = xml.parse(content, name)

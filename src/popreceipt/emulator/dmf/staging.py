@@ -21,12 +21,20 @@ Record = Mapping[str, str]
 class Reading(msgspec.Struct, frozen=True):
     """What a file holds: its good records, and what is wrong with each of the others.
 
-    `numbers` are the good records' in the file.
+    `numbers` are the good records' in the file. Of very many bad ones some are only counted: those that cannot be read
+    (`unlisted_in_staging`) and those that may not land (`unlisted`).
     """
 
     good: Sequence[Record]
     errors: tuple[RecordError, ...] = ()
     numbers: Sequence[int] = ()
+    unlisted_in_staging: int = 0
+    unlisted: int = 0
+
+    @property
+    def total(self) -> int:
+        """Records of the file, good or bad."""
+        return len(self.good) + len(self.errors) + self.unlisted_in_staging + self.unlisted
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -73,7 +81,9 @@ def land(target: Target, execution: Execution, parts: Sequence[Part], now: datet
             continue
         good, found = _validated(target, execution.company, part)
         target.upsert(execution.company, part.entity.name, part.entity.keys, good)
-        in_target = sum(not error.in_staging for error in found)
+        in_target = sum(not error.in_staging for error in found) + part.reading.unlisted
+        if further := part.reading.unlisted + part.reading.unlisted_in_staging:
+            found.append(RecordError("", "", f"{further:,} further records are wrong, too many to list."))
         runs.append(
             msgspec.structs.replace(
                 run,
@@ -104,10 +114,10 @@ def failed(execution: Execution, problem: str, now: datetime) -> Execution:
 
 
 def _staged(part: Part, started: datetime) -> EntityRun:
-    bad = sum(error.in_staging for error in part.reading.errors)
+    bad = sum(error.in_staging for error in part.reading.errors) + part.reading.unlisted_in_staging
     return EntityRun(
         entity=part.entity.name,
-        staging=len(part.reading.good) + len(part.reading.errors) - bad,
+        staging=part.reading.total - bad,
         staging_errors=bad,
         staging_state="Error" if bad else "Finished",
         target_state="Executing",

@@ -7,6 +7,10 @@ from xml.parsers import expat
 
 from popreceipt.emulator.dmf.problems import Unreadable
 
+MOST_BYTES: Final = 10_000_000
+MOST_ELEMENTS: Final = 200_000
+"""Limits of one document. The manifest of a package with a thousand entities of a hundred fields keeps both."""
+
 DEEPEST: Final = 100
 """Elements in one another. A manifest has six, and what reads an element reads its children by calling itself."""
 
@@ -22,8 +26,13 @@ class Element:
     """An element: its name without the namespace's prefix, its text, its children."""
 
     name: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     children: list["Element"] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text that stands in it, that of its children left out."""
+        return "".join(self.pieces)
 
     def child(self, name: str) -> "Element | None":
         """The first child of this name."""
@@ -44,8 +53,11 @@ def parse(content: bytes, what: str) -> Element:
     """The root of a document; `what` names it in complaints.
 
     Raises:
-        Unreadable: it is not well-formed, in another encoding, has a document type, or is nested very deeply.
+        Unreadable: it is not well-formed, in another encoding, has a document type, or is larger or nested more deeply
+            than any honest one.
     """
+    if len(content) > MOST_BYTES:
+        raise Unreadable(f"{what} has {len(content)} bytes; at most {MOST_BYTES} are read.")
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
@@ -57,8 +69,13 @@ def parse(content: bytes, what: str) -> Element:
 
     root = Element("")
     open_elements = [root]
+    begun = 0
 
     def begin(name: str, _: object) -> None:
+        nonlocal begun
+        begun += 1
+        if begun > MOST_ELEMENTS:
+            raise Unreadable(f"{what} has more than {MOST_ELEMENTS} elements.")
         if len(open_elements) > DEEPEST:
             raise Unreadable(f"{what} has elements more than {DEEPEST} deep in one another.")
         element = Element(name.rpartition(":")[2])
@@ -69,7 +86,7 @@ def parse(content: bytes, what: str) -> Element:
         open_elements.pop()
 
     def characters(data: str) -> None:
-        open_elements[-1].text += data
+        open_elements[-1].pieces.append(data)
 
     # The text is decoded already: handing over UTF-8 overrides whatever encoding the declaration claims.
     parser = expat.ParserCreate("utf-8")

@@ -40,6 +40,8 @@ class ColdStore(SqlStore):
         self._connection.execute(f"PRAGMA cache_size = -{CACHE}")
         for statement in schema(TYPES):
             self._connection.execute(statement)
+        # It would cost more than all else of a delivery, and nobody asks by message here.
+        self._connection.execute("DROP INDEX deliveries_of_message")
 
     @contextmanager
     def work(self, *, alone: bool = False) -> Iterator[None]:
@@ -97,9 +99,9 @@ class ColdStore(SqlStore):
         """Forget the row of a message and nothing else of it."""
         self._change("DELETE FROM messages WHERE id = ?", identifier)
 
-    def forget_deliveries(self, message: str) -> None:
-        """Forget the deliveries of a message."""
-        self._change("DELETE FROM deliveries WHERE message = ?", message)
+    def forget_delivery(self, correlation: str) -> None:
+        """Forget what one dequeue handed out."""
+        self._change("DELETE FROM deliveries WHERE correlation = ?", correlation)
 
     def delete_runs(self, activity: str) -> None:
         """Delete an activity's batch history, a portion at a time."""

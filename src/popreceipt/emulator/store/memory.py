@@ -1,9 +1,9 @@
 """The store that lives and dies with its process: dictionaries, and a lease queue an activity.
 
-However much goes through it, it stays small: of messages, files, deliveries, executions and batch history the newest
-are in memory, and the oldest move to a temporary file, a few at a time. Nothing that is asked shows where something
-is: what is in memory comes before what is in the file under the same ID, and a message is in one of the two only. Who
-waits in which queue is always in memory.
+However much goes through it, it stays small: messages that are done move to a temporary file with all that is theirs,
+the oldest first and a few at a time; and where too much is in memory all the same, whatever is oldest. Nothing that is
+asked shows where something is: what is in memory comes before what is in the file under the same ID, and a message is
+in one of the two only. Who waits in which queue is always in memory.
 """
 
 import heapq
@@ -29,10 +29,13 @@ from popreceipt.vocabulary import ENQUEUED
 
 QueuePolicy = Callable[[], LeaseQueue]
 
-MOST: Final = 10_000
+MOST: Final = 65_536
 """So many things of a kind are in memory, and not many more."""
 
-MOST_CONTENT: Final = 32 * 1024 * 1024
+MOST_DONE: Final = 8_192
+"""So many messages that are done are in memory."""
+
+MOST_CONTENT: Final = 64 * 1024 * 1024
 """Bytes of files in memory, beside the newest file."""
 
 SLICE: Final = 32
@@ -63,12 +66,21 @@ class MemoryStore:
     Args:
         queue: makes the queue of a new activity.
         most: how many things of a kind are in memory.
+        most_done: how many messages among them of which nothing more is expected.
         most_content: bytes of files in memory.
     """
 
-    def __init__(self, queue: QueuePolicy = LeaseQueue, *, most: int = MOST, most_content: int = MOST_CONTENT) -> None:
+    def __init__(
+        self,
+        queue: QueuePolicy = LeaseQueue,
+        *,
+        most: int = MOST,
+        most_done: int = MOST_DONE,
+        most_content: int = MOST_CONTENT,
+    ) -> None:
         self._new_queue = queue
         self._most = most
+        self._most_done = most_done
         self._most_content = most_content
         self._work = nullcontext()
         self._settings: dict[str, str] = {}
@@ -86,6 +98,7 @@ class MemoryStore:
         self._activities: dict[str, Activity] = {}
         self._desks: dict[str, _Desk] = {}
         self._messages: dict[str, Message] = {}
+        self._done: dict[str, None] = {}
         self._newest = 0
         self._deliveries: dict[str, Delivery] = {}
         self._delivered: dict[str, list[str]] = {}
@@ -157,24 +170,27 @@ class MemoryStore:
     def put_message(self, message: Message) -> None:
         """Add a message or replace the one of this ID, and bring queue, waiting room and turns in line."""
         desk = self._desks[message.activity]
-        if message.id in self._messages:
-            self._messages[message.id] = message
-        elif message.number > self._newest or self._cold is None or message.status not in FINAL:
-            self._add_message(message, desk)
-        else:
-            self._cold.put_message(message)  # Nothing more will become of it: it stays there.
-        self._place(message, desk)
-        if len(self._messages) > self._most:
-            for moved in self._move(self._messages, self._messages, ColdStore.put_message):
-                del self._desks[moved.activity].messages[moved.id]
-
-    def _add_message(self, message: Message, desk: _Desk) -> None:
-        if message.number > self._newest:
-            self._newest = message.number
-        elif self._cold is not None:
-            self._cold.forget_message(message.id)
+        is_done = not message.queued if message.visible_from is not None else message.status in FINAL
+        if message.id not in self._messages:
+            if message.number > self._newest:
+                self._newest = message.number
+            elif self._cold is not None:
+                if is_done:
+                    self._cold.put_message(message)  # It need not come back for that.
+                    self._place(message, desk)
+                    return
+                self._cold.forget_message(message.id)
+            desk.messages[message.id] = None
         self._messages[message.id] = message
-        desk.messages[message.id] = None
+        if is_done:
+            self._done[message.id] = None
+        else:
+            self._done.pop(message.id, None)
+        self._place(message, desk)
+        if len(self._done) > self._most_done:
+            self._move_what_is_done()
+        elif len(self._messages) > self._most:
+            self._move_messages(self._messages)
 
     def _place(self, message: Message, desk: _Desk) -> None:
         if message.visible_from is not None:
@@ -325,6 +341,7 @@ class MemoryStore:
         desk = self._desks[message.activity]
         if self._messages.pop(identifier, None) is not None:
             del desk.messages[identifier]
+        self._done.pop(identifier, None)
         desk.waiting.pop(identifier, None)
         desk.taken.pop(identifier, None)
         desk.queue.withdraw(identifier)
@@ -332,7 +349,8 @@ class MemoryStore:
             del self._deliveries[correlation]
         if self._cold is not None:
             self._cold.forget_message(identifier)
-            self._cold.forget_deliveries(identifier)
+            if message.correlation is not None:
+                self._cold.forget_delivery(message.correlation)
         if message.blob is not None:
             self.delete_blob(message.blob)
 
@@ -341,16 +359,16 @@ class MemoryStore:
         self._deliveries[delivery.correlation] = delivery
         self._delivered.setdefault(delivery.message, []).append(delivery.correlation)
         if len(self._deliveries) > self._most:
-            for moved in self._move(self._deliveries, self._deliveries, ColdStore.put_delivery):
-                correlations = self._delivered[moved.message]
-                correlations.remove(moved.correlation)
-                if not correlations:
-                    del self._delivered[moved.message]
+            self._move_deliveries(self._deliveries)
 
     def delivery(self, correlation: str) -> Delivery | None:
         """The delivery with this CorrelationId."""
         found = self._deliveries.get(correlation)
-        return self._cold.delivery(correlation) if found is None and self._cold is not None else found
+        if found is not None or self._cold is None:
+            return found
+        found = self._cold.delivery(correlation)
+        # Of a message that was delivered several times the file remembers more than `delete_message` can forget.
+        return None if found is None or self.message(found.message) is None else found
 
     # Blobs
 
@@ -360,8 +378,8 @@ class MemoryStore:
         self._blobs[identifier] = (identifier, content, expires)
         self._content += len(content)
         heapq.heappush(self._expiries, (expires, identifier))
-        if self._content > self._most_content or len(self._blobs) > self._most:
-            self._move_blobs()
+        while (self._content > self._most_content or len(self._blobs) > self._most) and len(self._blobs) > 1:
+            self._move_blobs(islice(self._blobs, min(SLICE, len(self._blobs) - 1)))
         if len(self._expiries) > 2 * len(self._blobs) + SLICE:
             self._expiries = [(until, one) for one, _, until in self._blobs.values()]
             heapq.heapify(self._expiries)
@@ -371,17 +389,6 @@ class MemoryStore:
         held = self._blobs.pop(identifier, None)
         if held is not None:
             self._content -= len(held[1])
-
-    def _move_blobs(self) -> None:
-        while (self._content > self._most_content or len(self._blobs) > self._most) and len(self._blobs) > 1:
-            some, size = [], 0
-            for identifier, content, _ in islice(self._blobs.values(), min(SLICE, len(self._blobs) - 1)):
-                some.append(identifier)
-                size += len(content)
-                if size >= SLICE_CONTENT:
-                    break
-            moved = self._move(self._blobs, some, lambda cold, one: cold.put_blob(*one))
-            self._content -= sum(len(content) for _, content, _ in moved)
 
     def blob(self, identifier: str) -> bytes | None:
         """The file of this ID; None when it is no longer there."""
@@ -445,7 +452,7 @@ class MemoryStore:
         """Add an execution or replace the one of this ID."""
         self._executions[execution.id] = execution
         if len(self._executions) > self._most:
-            self._move(self._executions, self._executions, ColdStore.put_execution)
+            self._move_executions(self._executions)
 
     def execution(self, identifier: str) -> Execution | None:
         """The execution of this ID."""
@@ -457,8 +464,7 @@ class MemoryStore:
         self._runs[run.id] = run
         self._desks[run.activity].runs[run.id] = None
         if len(self._runs) > self._most:
-            for moved in self._move(self._runs, self._runs, ColdStore.put_run):
-                del self._desks[moved.activity].runs[moved.id]
+            self._move_runs(self._runs)
 
     def run(self, identifier: str) -> BatchRun | None:
         """The batch history record of this ID."""
@@ -528,13 +534,54 @@ class MemoryStore:
         del self._moments[kind, subject]
         return Due(at, number, kind, subject)
 
-    # To the file
+    # To the file, a slice at a time
+
+    def _move_what_is_done(self) -> None:
+        """Move messages that are done, and with them what is theirs."""
+        moved = self._move_messages(self._done)
+        self._move_blobs(one.blob for one in moved if one.blob in self._blobs)
+        self._move_executions(one.execution for one in moved if one.execution in self._executions)
+        self._move_runs(one.batch_run for one in moved if one.batch_run in self._runs)
+        self._move_deliveries([each for one in moved for each in self._delivered.get(one.id, ())])
+
+    def _move_messages(self, identifiers: Iterable[str]) -> Sequence[Message]:
+        moved = self._move(self._messages, identifiers, ColdStore.put_message)
+        for one in moved:
+            del self._desks[one.activity].messages[one.id]
+            self._done.pop(one.id, None)
+        return moved
+
+    def _move_deliveries(self, correlations: Iterable[str]) -> None:
+        for one in self._move(self._deliveries, correlations, ColdStore.put_delivery):
+            others = self._delivered[one.message]
+            others.remove(one.correlation)
+            if not others:
+                del self._delivered[one.message]
+
+    def _move_blobs(self, identifiers: Iterable[str]) -> None:
+        some, size = [], 0
+        for identifier in identifiers:
+            some.append(identifier)
+            size += len(self._blobs[identifier][1])
+            if size >= SLICE_CONTENT:
+                break
+        for _, content, _ in self._move(self._blobs, some, lambda cold, one: cold.put_blob(*one)):
+            self._content -= len(content)
+
+    def _move_executions(self, identifiers: Iterable[str]) -> None:
+        self._move(self._executions, identifiers, ColdStore.put_execution)
+
+    def _move_runs(self, identifiers: Iterable[str]) -> None:
+        for one in self._move(self._runs, identifiers, ColdStore.put_run):
+            del self._desks[one.activity].runs[one.id]
 
     def _move(
         self, table: dict[str, _Kept], identifiers: Iterable[str], keep: Callable[[ColdStore, _Kept], None]
     ) -> Sequence[_Kept]:
-        """Move the first of these to the file, a slice; what was moved. Where the disk is full, they stay in memory."""
+        """Move the first of these; what was moved. Where the disk is full, that is nothing, and memory has to do."""
         some = list(islice(identifiers, min(SLICE, self._most)))
+        if not some:
+            return ()
         moved = [table[one] for one in some]
         try:
             if self._cold is None:
@@ -544,6 +591,7 @@ class MemoryStore:
                     keep(self._cold, one)
         except NotKept as problem:
             self._most *= 2
+            self._most_done *= 2
             self._most_content *= 2
             warnings.warn(f"The emulator needs more memory than usual: {problem}", RuntimeWarning, stacklevel=2)
             return ()

@@ -265,16 +265,8 @@ class PostgresStore(SqlStore):
         self._is_open = True
 
     def _enter(self) -> None:
-        shared = "" if self._is_alone else "_shared"
         with _problems():
-            # Three statements at once, each with a view of its own: the last sees what was done while it waited.
-            cursor = self._connection.execute(
-                sql.SQL(
-                    "BEGIN ISOLATION LEVEL READ COMMITTED;"  # noqa: S608 - our own words and numbers
-                    f" SELECT pg_advisory_xact_lock{shared}({{}}, {_WORLD});"
-                    " SELECT revision, (SELECT min(at) FROM moments) FROM environment"
-                ).format(sql.Literal(self._space))
-            )
+            cursor = self._connection.execute(self._entrances[self._is_alone])
             cursor.nextset()
             cursor.nextset()
             row = cursor.fetchone()
@@ -575,6 +567,7 @@ class PostgresStore(SqlStore):
             raise UsageError(f"The database {self._place} is encoded in {encoding}; it has to be in UTF8.")
         self._schema = _schema_of(connection)
         self._space, self._space_of_names = _number_of(self._schema), _number_of(f"{self._schema}/names")
+        self._entrances = _entrance(self._space, "_shared"), _entrance(self._space, "")
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s::int4, %s::int4)", (self._space, _MAKING))
             relations = {
@@ -665,6 +658,18 @@ def _schema_of(connection: psycopg.Connection[Any]) -> str:
     found = connection.execute("SELECT setting, source FROM pg_settings WHERE name = 'search_path'").fetchall()
     path, source = found[0]
     return cast(str, path).split(",")[0].strip().strip('"') if source == "client" else SCHEMA
+
+
+def _entrance(space: int, manner: str) -> bytes:
+    """What begins a unit of work: three statements at once, each with a view of its own.
+
+    So the last of them sees what was done while the second waited.
+    """
+    return (
+        "BEGIN ISOLATION LEVEL READ COMMITTED;"  # noqa: S608 - our own words and numbers
+        f" SELECT pg_advisory_xact_lock{manner}({space}, {_WORLD});"
+        " SELECT revision, (SELECT min(at) FROM moments) FROM environment"
+    ).encode()
 
 
 def _number_of(name: str) -> int:
