@@ -259,12 +259,15 @@ def test_the_load_of_an_imports_queue(stage: Stage) -> None:
     needs=("produce", "messages"),
 )
 def test_the_load_of_an_exports_queue(stage: Stage) -> None:
-    """What waits for a client is counted, and goes on waiting."""
+    """What waits for a client is counted, and goes on waiting; what a client has taken does not wait."""
     queue = stage.export(monitoring_recurrence_minutes=10)
     stage.advance(minutes=2)
     for _ in range(2):
         queue.produce(2)
         stage.advance(minutes=14)
         queue.observe_messages()
+    stage.advance(minutes=2)
+    queue.obtain()
+    stage.advance(minutes=12)
     queue.observe_load()
     list(queue.drain())

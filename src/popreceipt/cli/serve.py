@@ -150,6 +150,7 @@ def serve(
                     entities=known,
                     **made_for,
                 )
+                emulator.faults.tell = _tell_fault
                 emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
                 service = emulator if store is None else Durable(emulator, store)
                 keep = service.keep if isinstance(service, Durable) else None
@@ -161,7 +162,8 @@ def serve(
                 if isinstance(service, Durable):
                     closing.callback(service.keep)  # a request whose connection was cut may still have done something
                 server.run(lambda: on_ready(emulator, entrance))
-                _tell_faults(emulator)
+                if emulator.faults.total:
+                    _tell_fault(f"{emulator.faults.total} requests or runs met one")
 
         def tell_world(emulator: Emulator) -> None:
             if world_file is not None:
@@ -195,14 +197,8 @@ def serve(
         together.work_together(processes, one_of_several, lambda: announce(common))
 
 
-def _tell_faults(emulator: Emulator) -> None:
-    if emulator.faults:
-        first = emulator.faults[0]
-        typer.echo(
-            f"popreceipt: {len(emulator.faults)} requests or runs met a fault of the emulator itself,"
-            f" the first {type(first).__name__}: {first}",
-            err=True,
-        )
+def _tell_fault(said: str) -> None:
+    typer.echo(f"popreceipt: a fault of the emulator itself: {said}", err=True)
 
 
 def _ready_line(door: Door, control_key: str | None, *, no_control: bool) -> dict[str, object]:

@@ -36,13 +36,18 @@ from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.parameters import parameters_of
 from popreceipt.emulator.profile import Profile
-from popreceipt.emulator.store import Store
-from popreceipt.vocabulary import ENQUEUED, POSTPROCESSING_FAILED
+from popreceipt.emulator.store import Due, Store
+from popreceipt.vocabulary import ENQUEUED, POSTPROCESSING_FAILED, PREPROCESSING, PROCESSING
 
 TICK: Final = "processing-recurrence"
 PREPARED: Final = "pre-processing-ends"
 FINISHED: Final = "processing-ends"
 """The moments of batch. The subject is an activity, and for the last two also a message."""
+
+
+OWN_FAULT: Final = "The emulator met a fault of its own over this file; it has told it where it runs."
+
+LONGEST_PROBLEM: Final = 1_000
 
 
 class Death(Enum):
@@ -243,7 +248,7 @@ class Batch:
             if isinstance(problem, UnknownEntity) and self._sticks(message):
                 self._begin(activity, activity.company, message, (), now)
                 return
-            self._store.put_message(life.refused(message, now, str(problem)))
+            self._store.put_message(life.refused(message, now, _short(str(problem))))
             self._end(activity_id, identifier, now)
             return
         self._begin(activity, company, message, parts, now)
@@ -366,6 +371,22 @@ class Batch:
                 self._store.put_setting(_blocked(activity_id), identifier)
         self._next_turn(activity_id, now)
 
+    def give_up(self, due: Due) -> None:
+        """A moment at which the emulator met a fault of its own: its message fails, so that nobody waits for ever."""
+        if due.kind not in {PREPARED, FINISHED}:
+            return
+        activity_id, identifier = due.subject.split("/")
+        message = self._store.message(identifier)
+        self._staged.pop(identifier, None)
+        if message is not None and message.status == PREPROCESSING:
+            self._store.put_message(life.refused(message, due.at, OWN_FAULT))
+        elif message is not None and message.status == PROCESSING:
+            execution = self._store.execution(message.execution or "")
+            if execution is not None:
+                self._complete(message, failed(execution, OWN_FAULT, due.at), due.at)
+                return
+        self._end(activity_id, identifier, due.at)
+
     def resume(self, activity: Activity, now: datetime) -> None:
         """Go on with an activity from which messages were taken away: others may have waited for them."""
         if activity.direction == IMPORT:
@@ -464,6 +485,11 @@ class Batch:
         produced = Produced(message, total, sha256)
         self._exported(activity, produced, now)
         return produced
+
+
+def _short(problem: str) -> str:
+    """A complaint that is no longer than somebody reads: it may quote names that the file's maker chose."""
+    return problem if len(problem) <= LONGEST_PROBLEM else f"{problem[:LONGEST_PROBLEM]} … (cut)."
 
 
 def _in_order(activity: Activity) -> bool:

@@ -38,6 +38,7 @@ from popreceipt.emulator.http import Request, Response
 from popreceipt.emulator.identity import Identity
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.monitoring import Monitoring
+from popreceipt.emulator.own_faults import OwnFaults
 from popreceipt.emulator.parameters import Parameters, set_parameters
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.projects import Projects
@@ -154,7 +155,7 @@ class Emulator:
         self.signing_secret = hashlib.sha256(f"popreceipt/blobs/{seed}".encode()).digest()
         self.store: Store = store if store is not None else MemoryStore(queue_of(self.profile))
         self.journal = journal if journal is not None else Journal(self.journal_header())
-        self.faults: list[Exception] = []
+        self.faults = OwnFaults()
         self.conflicts = 0
         """How many units of work were begun anew because another process on the same store came in between."""
         self.fault_plan = FaultPlan(self.store)
@@ -426,6 +427,7 @@ class Emulator:
             self.faults.append(failure.__cause__ if isinstance(failure.__cause__, Exception) else failure)
             with self._unit(alone=True):
                 self.agenda.cancel(failure.due.kind, failure.due.subject)
+                self.batch.give_up(failure.due)
 
     # The world
 

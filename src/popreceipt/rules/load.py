@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from popreceipt.rules.facts import Dequeue
 from popreceipt.rules.imports import SHOWN_PRECISION, Import
 from popreceipt.rules.readings import Readings
 
@@ -47,9 +48,10 @@ class Queue:
     Args:
         stays: the stays of all messages that it ever held.
         until: from when on it is not known any more.
+        deliveries: each took one of the messages, nobody says which, and it has not come back by `until`.
     """
 
-    def __init__(self, stays: Iterable[_Stay], until: datetime) -> None:
+    def __init__(self, stays: Iterable[_Stay], until: datetime, deliveries: Sequence[Dequeue] = ()) -> None:
         ordered = sorted(stays, key=lambda each: each.sent)
         self.until = until
         self._sent = [each.sent for each in ordered]
@@ -62,20 +64,23 @@ class Queue:
         # Of those that certainly came by then the first whose stay was not over: stays grow with the enqueues.
         self._stays = list(accumulate((each.stays for each in certain), max))
         self._left = list(accumulate((each.gone for each in ordered), max))
+        self._asked = sorted(each.sent for each in deliveries)
+        self._handed_out = sorted(each.answered for each in deliveries)
 
     def at(self, instant: datetime) -> Bounds:
         """What can have waited at an instant that is known to a second."""
         before, after = instant - SHOWN_PRECISION, instant + SHOWN_PRECISION
         came = bisect_left(self._certain, before)
-        least = max(0, came - bisect_right(self._leaving, after))
+        delivered = bisect_right(self._asked, after)
+        least = max(0, came - bisect_right(self._leaving, after) - delivered)
         possible = bisect_right(self._sent, after)
-        most = possible - bisect_left(self._gone, before)
+        most = possible - bisect_left(self._gone, before) - bisect_left(self._handed_out, before)
         oldest = bisect_right(self._stays, after)
         first = bisect_left(self._left, before)
         return Bounds(
             least=least,
             most=most,
-            youngest=before - self._certain[oldest] if least and oldest < came else None,
+            youngest=before - self._certain[oldest] if least and oldest < came and not delivered else None,
             eldest=after - self._sent[first] if first < possible else None,
             in_process=possible - bisect_left(self._over, before) - least,
         )
@@ -111,12 +116,13 @@ def _waits(messages: Sequence[Import]) -> Iterable[_Stay]:
 
 
 def _exported(journal: Readings, activity: str) -> Queue | None:
-    """Exports until somebody dequeues: what happens to the queue then is known to other readings."""
+    """Exports until the first that was dequeued may come back, or may have been dequeued without anybody's knowing."""
     if not journal.exports.closed(activity):
         return None
-    asked = journal.calls_of(activity)
     runs = journal.productions_of(activity)
-    first = min((each.sent for each in asked if each.operation == "dequeue"), default=NEVER)
+    deliveries = [each for each in journal.dequeues if each.activity == activity and each.delivered]
+    back = min((each.sent + journal.lease for each in deliveries), default=NEVER)
+    doubtful = min((each.sent for each in journal.exports.doubtful_dequeues.get(activity, ())), default=NEVER)
     spoiled = min((each.since + journal.retention for each in runs), default=NEVER)
     stays = (_Stay(each.since, each.at, NEVER if each.uploaded else each.at, NEVER, NEVER) for each in runs)
-    return Queue(stays, min(first, spoiled))
+    return Queue(stays, min(back, doubtful, spoiled), deliveries)

@@ -67,7 +67,7 @@ def samples_at_the_monitoring_recurrence(journal: Readings) -> Iterator[Finding]
     text="A sample tells how many messages waited at that time, and for how long the oldest had.",
     source=article(JOB_SECTION),
     reading="As far as the journal tells what waited: files that no run may have taken certainly did, and exports that "
-    "nobody had dequeued. Ages may be in whole minutes.",
+    "nobody had dequeued; an export hidden by its half hour does not. Ages may be in whole minutes.",
     level=MUST,
     statements=(21, 22),
     needs=(CREATE_ACTIVITY, MONITORING),

@@ -200,3 +200,41 @@ def test_a_style_sheet_of_a_package_is_no_more_trusted(office: Office, zipped: Z
     assert "Style sheet 1 failed" in office.log(job, message)
     unread = {**members, "Resources/Customer groups/x.xslt": style.encode("latin-1").replace(b"/etc", b"/\xe9tc")}
     assert "neither UTF-8" in office.log(job, office.imported(job, zipped(unread), None))
+
+
+def test_a_fault_of_our_own_fails_the_message_and_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before processing or in it: a status and a sentence, the fault is told, and the next file in order goes on."""
+    told: list[str] = []
+    office.emulator.faults.tell = told.append
+    job = office.job("import", in_order=True)
+    content = b"CUSTOMERGROUPID\r\nA\r\n"
+
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError("no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.emulator.batch, "_examine", broken)
+        first = office.imported(job, content)
+    with monkeypatch.context() as patched:
+        patched.setattr(office.emulator.batch, "_land", broken)
+        second = office.imported(job, content)
+    third = office.imported(job, content)
+    assert [office.status(one) for one in (first, second, third)] == [
+        "PreProcessingError",
+        "ProcessedWithErrors",
+        "Processed",
+    ]
+    assert "a fault of its own" in office.log(job, first)
+    assert "a fault of its own" in office.log(job, second)
+    assert told == ["MemoryError: no more"]
+    assert office.emulator.faults.total == 2
+    office.emulator.faults.clear()
+
+
+def test_a_complaint_is_no_longer_than_somebody_reads(office: Office) -> None:
+    """It may quote a name of a hundred kilobytes."""
+    job = office.job("import")
+    message = office.imported(job, b",".join([b"x" * 100_000] * 2) + b"\r\n")
+    assert len(office.log(job, message)) < 1_100

@@ -171,6 +171,8 @@ def test_a_formula_that_was_never_calculated_is_refused() -> None:
     """It is named; one whose value is an empty text is fine."""
     with pytest.raises(Unreadable, match="The cell B2 holds a formula without a value"):
         rows(by_hand('<row r="2"><c r="A2"><v>1</v></c><c r="B2"><f>1+1</f></c></row>'))
+    with pytest.raises(Unreadable, match="The cell B2 holds a formula without a value"):  # as openpyxl leaves it
+        rows(by_hand('<row r="2"><c r="A2"><v>1</v></c><c r="B2"><f>1+1</f><v></v></c></row>'))
     (row,) = rows(by_hand('<row r="2"><c r="A2"><v>1</v></c><c r="B2" t="str"><f>""</f><v></v></c></row>'))
     assert row.values == {"ITEMID": "1", "NAME": ""}
 

@@ -230,6 +230,11 @@ UNREADABLE = {
         b'<?xml version="1.0" encoding="x-mine"?><Document/>',
         "in an encoding that",
     ),
+    "an encoding of several bytes a letter": (
+        "XML-Attribute",
+        b'<?xml version="1.0" encoding="big5"?><Document/>',
+        "in an encoding that is not known here: multi-byte encodings are not supported.",
+    ),
     "another encoding than it claims": (
         "XML-Element",
         f'<?xml version="1.0" encoding="utf-8"?>{document("<ITEMS><NAME>é</NAME></ITEMS>")}'.encode("latin-1"),

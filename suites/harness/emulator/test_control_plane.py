@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from popreceipt.clock import ScaledClock
+from popreceipt.clock import ManualClock, ScaledClock
 from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.http import Request
 from popreceipt.emulator.routes.control import ABILITIES
@@ -210,17 +210,19 @@ def test_a_world_that_cannot_be(wrong: dict[str, object]) -> None:
         World(**wrong)
 
 
-def test_a_week_with_ten_thousand_messages_searches_nothing(plain: Environment) -> None:
-    """Each dequeue looks at few entries, however many wait: counted, not timed."""
+def test_a_dequeue_looks_at_one_entry_however_many_wait(plain: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed."""
     job = plain.create("export")
     for _ in range(300):
         plain.produce(job, 0)
     queue = plain.emulator.store._desks[job].queue
     assert len(queue) == 300
-    for left in range(299, -1, -1):
+    looked_at = []
+    is_current = queue._is_current
+    monkeypatch.setattr(queue, "_is_current", lambda entry: looked_at.append(entry) or is_current(entry))
+    for _ in range(300):
         plain.dequeue(job)
-        assert len(queue._visible) == left
-    assert len(queue._hidden) == 300
+    assert len(looked_at) == len(queue._by_instant) == 300
 
 
 def test_the_specification_is_valid_and_complete() -> None:
@@ -234,3 +236,17 @@ def test_the_specification_is_valid_and_complete() -> None:
         if verb != "parameters"
     }
     assert set(ABILITIES) - {"export-recurrence"} <= described
+
+
+def test_a_clock_stops_before_the_calendar_ends() -> None:
+    """400, and the clock stays where it is."""
+    emulator = Emulator(ManualClock(datetime(8999, 12, 31, tzinfo=UTC)))
+    answer = emulator.handle(Request("POST", f"{CONTROL}/clock", body=b'{"advance_seconds": 86401}'))
+    assert (answer.status, emulator.clock.now().year) == (400, 8999)
+
+
+def test_a_refusal_writes_values_as_the_caller_did() -> None:
+    """In JSON, not in the words of another language."""
+    emulator = Emulator(ManualClock())
+    answer = emulator.handle(Request("PATCH", f"{CONTROL}/parameters", body=b'{"skip_reprocessing": null}'))
+    assert json.loads(answer.body)["error"] == "skip_reprocessing is true or false, not null."

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from popreceipt.emulator import queue as queues
 from popreceipt.emulator.agenda import Agenda, Failed
 from popreceipt.emulator.queue import LeaseQueue
 from popreceipt.emulator.store.memory import MemoryStore
@@ -61,24 +62,33 @@ def test_withdrawn_and_offered_anew() -> None:
     assert queue.take(after(30)) == "b"
 
 
-def test_agrees_with_a_plain_list() -> None:
-    """A thousand random steps give what sorting a list would give."""
+@pytest.mark.parametrize("slack", [queues.SLACK, 0])
+@pytest.mark.parametrize("original_place", [False, True])
+def test_agrees_with_a_plain_list(original_place: bool, slack: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random steps give what sorting a list would give, however often the queue tidies up."""
+    monkeypatch.setattr(queues, "SLACK", slack)
     source = random.Random(7)
-    queue, waiting, now = LeaseQueue(), {}, NOW
-    for step in range(1000):
-        match source.randrange(4):
+    queue, waiting, now = LeaseQueue(original_place=original_place), {}, NOW
+    for step in range(4000):
+        match source.randrange(5):
             case 0:
                 waiting[str(step)] = (now + timedelta(minutes=source.randrange(40)), step)
                 queue.offer(str(step), step, waiting[str(step)][0])
             case 1 if waiting:
+                renewed = source.choice(sorted(waiting))
+                waiting[renewed] = (now + timedelta(minutes=source.randrange(40)), waiting[renewed][1])
+                queue.offer(renewed, waiting[renewed][1], waiting[renewed][0])
+            case 2 if waiting:
                 gone = source.choice(sorted(waiting))
                 del waiting[gone]
                 queue.withdraw(gone)
-            case 2:
+            case 3:
                 now += timedelta(minutes=source.randrange(10))
             case _:
-                visible = sorted((place, name) for name, place in waiting.items() if place[0] <= now)
-                expected = visible[0][1] if visible else None
+                visible = [
+                    (place[1] if original_place else place, name) for name, place in waiting.items() if place[0] <= now
+                ]
+                expected = min(visible)[1] if visible else None
                 assert queue.take(now) == expected
                 waiting.pop(expected or "", None)
 

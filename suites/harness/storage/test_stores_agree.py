@@ -26,13 +26,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from popreceipt.emulator import queue
 from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.dmf.execution import Execution, RecordError
 from popreceipt.emulator.dmf.project import Condition, Project, ProjectEntity
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.store import BatchRun, Delivery, Query, Sample
+from popreceipt.emulator.store import BatchRun, Delivery, Query, Sample, memory
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.emulator.store.postgres import PostgresStore
 from popreceipt.emulator.store.sqlite import INSIDE, SqliteStore
@@ -109,12 +110,11 @@ class InADatabase:
 
 
 class InATemporaryFile:
-    """A store in memory that has no more than three things of a kind there. It cannot be opened again."""
+    """A store in memory that has next to nothing there. It cannot be opened again."""
 
     def __init__(self, *, original_place: bool) -> None:
-        self.store = MemoryStore(
-            partial(LeaseQueue, original_place=original_place), most=3, most_done=2, most_content=3
-        )
+        queue = partial(LeaseQueue, original_place=original_place)
+        self.store = MemoryStore(queue, most=5, most_done=2, most_content=3)
 
     def reopen(self) -> None:
         """It is as it was."""
@@ -128,7 +128,10 @@ Opened = Callable[..., Any]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "temporary-file"])
-def opened(request: pytest.FixtureRequest) -> Opened:
+def opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    # What is tidied up in memory once it is worth while, in so short a story too.
+    monkeypatch.setattr(memory, "SLICE", 2)
+    monkeypatch.setattr(queue, "SLACK", 0)
     if request.param == "sqlite":
         return OnDisk
     if request.param == "temporary-file":
@@ -331,8 +334,10 @@ class Queues(Messages):
     @precondition(lambda self: self.ids)
     @rule(which=chosen)
     def hand_out(self, which: int) -> None:
-        correlation = self.guids.new()
-        self.both("put_delivery", Delivery(correlation, self.guids.new(), self.one(self.ids, which)))
+        correlation, message = self.guids.new(), self.one(self.ids, which)
+        if self.both("message", message) is None:
+            return
+        self.both("put_delivery", Delivery(correlation, self.guids.new(), message))
         self.correlations.append(correlation)
 
     @precondition(lambda self: self.correlations)

@@ -154,6 +154,7 @@ class Message:
     acked: datetime | None = None
     execution: str = ""
     errors: list[dict[str, str]] = field(default_factory=list)
+    details: list[dict[str, object]] = field(default_factory=list)
     # its batch job: what the history knows, what Manage messages shows, and whether the job died over it
     history: str | None = None
     shown: str | None = None
@@ -402,7 +403,7 @@ class World:
         if not self.parameters["skip_reprocessing"] and self.defect != "never-requeued":
             for message in left:
                 message.status, message.orphan, message.started = "Enqueued", False, None
-                message.execution, message.errors = "", []
+                message.execution, message.errors, message.details = "", [], []
                 message.retries += 1
         return taken
 
@@ -458,21 +459,36 @@ class World:
             if stopped & {unit, level}:
                 continue
             entity = files.entity_named(part["entity"])
-            failed = False
+            failed = 0
             for place, row in enumerate(rows, 1):
                 record, complaints = projects.record_of(entity, row)
                 for column, text in complaints:
                     error = {"RecordId": str(place), "Field": column, "ErrorMessage": text, "Grade": entity.name}
                     message.errors.append(error)
-                failed = failed or bool(complaints)
+                failed += bool(complaints)
                 if complaints and self.defect == "bad-record-ends-file":
                     break
                 if not complaints:
                     job.table(entity.name)[entity.key_of(record)] = record
+            message.details.append(self.detail(entity.name, len(rows), failed))
             if failed and part["fail_unit_on_error"]:
                 stopped.add(unit)
             if failed and part["fail_level_on_error"]:
                 stopped.add(level)
+
+    def detail(self, entity: str, rows: int, failed: int) -> dict[str, object]:
+        """How one entity fared, as jobstatus tells it."""
+        return {
+            "EntityName": entity,
+            "TargetErrorCount": failed,
+            "TargetRecords": rows - failed,
+            "StagingErrorCount": 0,
+            "StagingRecords": rows,
+            "TargetStatus": 3 if failed else 4,
+            "StagingStatus": 4,
+            "ExecutionStartedDateTime": wire_time(self.now),
+            "ExecutionCompletedDateTime": wire_time(self.now),
+        }
 
     def enqueue(self, job: Job, body: bytes, entity: str, external: str | None) -> Message:
         """Put a file into the queue, whatever it is."""
@@ -911,7 +927,7 @@ class Handler(BaseHTTPRequestHandler):
             "DataJobCompletedDateTime": wire_time(message.completed),
             "DataJobState": STATES.index(message.status),
         }
-        return 200, {"DataJobStatus": status, "ExecutionLog": "", "ExecutionDetail": None}, {}
+        return 200, {"DataJobStatus": status, "ExecutionLog": "", "ExecutionDetail": message.details or None}, {}
 
     # The actions
 

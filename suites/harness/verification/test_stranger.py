@@ -20,7 +20,7 @@ CANNOT_SHOW = {
 }
 """What a right server of its kind leaves unexercised, and why."""
 
-LACKS = ("projects", "batch", "monitoring", "parameters", "faults", "export-recurrence", "processing_recurrence")
+LACKS = ("export-recurrence",)
 """What it is not able to do: rules that need it say so, and nothing else of them."""
 
 OTHERWISE = {
@@ -35,6 +35,11 @@ CONVICTED = {
     "refused-receipt-effective": "acknowledgment.refused-changes-nothing",
     "bad-record-ends-file": "processing.good-records-land",
     "in-order-reversed": "ordering.in-order-one-after-another",
+    "filter-for-one-job": "processing.filter-shared",
+    "map-not-applied": "processing.map-applied",
+    "batch-status-frozen": "batch.status-after-fetch",
+    "hidden-counts-as-waiting": "batch.samples-count-the-queue",
+    "never-requeued": "batch.requeued-by-the-next-run",
 }
 """Each defect that breaks a documented promise, and the rule that has to say so."""
 
@@ -93,6 +98,8 @@ def test_its_own_choices_are_answers(tmp_path: Path) -> None:
         "download.file-payload": "raw",
         "ordering.failed-message": "blocks",
         "authorization.job-gate": "403",
+        "batch.status-before-fetch": "newest",
+        "packages.element-order": "any",
     }
     assert {name: rules[name]["answer"] for name in expected} == expected
 
@@ -113,6 +120,7 @@ def test_a_defect_is_convicted(tmp_path: Path, defect: str) -> None:
     status, rules = judged(tmp_path, "--defect", defect)
     assert status == 1
     assert CONVICTED[defect] in named(rules, "violated")
+    assert named(rules, "undecided") == set()
 
 
 def test_a_promise_that_is_not_documented_convicts_nobody(tmp_path: Path) -> None:

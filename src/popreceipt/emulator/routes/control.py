@@ -6,7 +6,7 @@ It is described in `specs/control.openapi.yaml`. Calls from this computer need n
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +46,10 @@ ABILITIES: Final = (
     "faults",
     "journal",
 )
+
+
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Where a clock stops: the calendar ends with the year 9999, and recurrences and expiries look ahead."""
 
 
 class Refusal(Exception):
@@ -135,6 +139,8 @@ def _advance(call: Call, _: tuple[str, ...]) -> Response:
     if call.emulator.clock.kind != "manual":
         raise Refusal(409, f"This server's clock is {call.emulator.clock.kind}; only a manual one can be moved.")
     step = settings.read(read_object(call.request.body), settings.ADVANCE, "advance_seconds")["advance_seconds"]
+    if call.now + step > LATEST:
+        raise Refusal(400, f"The clock goes no further than {written(LATEST)}.")
     return Response.of_json(200, {"now": written(call.emulator.advance(step))})
 
 

@@ -74,7 +74,7 @@ def for_activity(emulator: "Emulator", asked: Mapping[str, Any]) -> dict[str, An
     if (entity := settled.get("entity")) is not None:
         found = emulator.entities.named(entity)
         if found is None:
-            raise settings.Refused(f"entity is an entity of this world, not {entity!r:.80}.")
+            raise settings.Refused(f"entity is an entity of this world, not {settings.said(entity)}.")
         settled["entity"] = found.name
     if (source := settled.get("format")) is not None:
         try:
@@ -110,7 +110,7 @@ def entity_of(call: Call, activity: Activity) -> str:
     for name in names:
         if name.casefold() == wanted.strip().casefold():
             return name
-    raise settings.Refused(f"entity is one of {', '.join(names)}, not {wanted!r:.80}.")
+    raise settings.Refused(f"entity is one of {', '.join(names)}, not {settings.said(wanted)}.")
 
 
 _OF_PROJECT: Final = ("project", "entity", "format")
@@ -118,7 +118,7 @@ _OF_PROJECT: Final = ("project", "entity", "format")
 
 def _description(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise settings.Refused(f"{name} is a text of at most {LONGEST_TEXT} characters, not {value!r:.80}.")
+        raise settings.Refused(f"{name} is a text of at most {LONGEST_TEXT} characters, not {settings.said(value)}.")
     return value
 
 

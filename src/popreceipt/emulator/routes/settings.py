@@ -1,5 +1,6 @@
 """What control calls may say: members by name, each with what it takes, so that a wrong one is refused by name."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -29,10 +30,15 @@ Reader = Callable[[str, Any], Any]
 """From a member's name and value to what is meant by it."""
 
 
+def said(value: Any) -> str:
+    """A value as the caller wrote it, cut where it is long."""
+    return json.dumps(value, ensure_ascii=False)[:80]
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise Refused(f"{name} is true or false, not {value!r:.80}.")
+        raise Refused(f"{name} is true or false, not {said(value)}.")
     return value
 
 
@@ -42,7 +48,7 @@ def whole(least: int, most: int) -> Reader:
     def read(name: str, value: Any) -> int:
         number = int(value) if isinstance(value, float) and value.is_integer() else value
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise Refused(f"{name} is a whole number from {least} to {most}, not {value!r:.80}.")
+            raise Refused(f"{name} is a whole number from {least} to {most}, not {said(value)}.")
         return number
 
     return read
@@ -55,7 +61,7 @@ def period(most: timedelta, **unit: int) -> Reader:
     def read(name: str, value: Any) -> timedelta:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or not 0 <= value <= most / step:
-            raise Refused(f"{name} is a number from 0 to {most / step:.0f}, not {value!r:.80}.")
+            raise Refused(f"{name} is a number from 0 to {most / step:.0f}, not {said(value)}.")
         return timedelta(seconds=value * step.total_seconds())
 
     return read
@@ -75,7 +81,7 @@ def one_of(*choices: str) -> Reader:
 
     def read(name: str, value: Any) -> str:
         if value not in choices:
-            raise Refused(f"{name} is one of {', '.join(choices)}, not {value!r:.80}.")
+            raise Refused(f"{name} is one of {', '.join(choices)}, not {said(value)}.")
         return str(value)
 
     return read
@@ -99,14 +105,14 @@ def instant(name: str, value: Any) -> datetime:
     """An instant in ISO 8601, in UTC where it names no zone."""
     found = instant_in(value) if isinstance(value, str) else None
     if found is None:
-        raise Refused(f"{name} is an instant in ISO 8601, not {value!r:.80}.")
+        raise Refused(f"{name} is an instant in ISO 8601, not {said(value)}.")
     return found
 
 
 def recurrence(name: str, value: Any) -> Recurrence:
     """A recurrence as the Define recurrence dialog sets it."""
     if not isinstance(value, dict):
-        raise Refused(f"{name} is an object with every and unit, or null, not {value!r:.80}.")
+        raise Refused(f"{name} is an object with every and unit, or null, not {said(value)}.")
     asked = read(value, _RECURRENCE, "unit")
     asked |= asked.pop("end", None) or {}
     if asked.get("weekdays") and asked["unit"] != "weeks":
@@ -116,7 +122,7 @@ def recurrence(name: str, value: Any) -> Recurrence:
 
 def _weekdays(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise Refused(f"{name} is a list of weekdays, not {value!r:.80}.")
+        raise Refused(f"{name} is a list of weekdays, not {said(value)}.")
     named = [one_of(*WEEKDAYS)(name, day) for day in value]
     if len(set(named)) < len(named):
         raise Refused(f"{name} names a day twice.")
@@ -126,7 +132,7 @@ def _weekdays(name: str, value: Any) -> tuple[str, ...]:
 def _end(name: str, value: Any) -> dict[str, Any]:
     """Where a recurrence ends, as the members of a recurrence."""
     if not isinstance(value, dict) or len(value) != 1:
-        raise Refused(f"{name} is null, a count or a date, not {value!r:.80}.")
+        raise Refused(f"{name} is null, a count or a date, not {said(value)}.")
     found = read(value, {"count": whole(1, MOST_RUNS), "date": instant})
     return {"count": found["count"]} if "count" in found else {"until": found["date"]}
 
@@ -134,7 +140,7 @@ def _end(name: str, value: Any) -> dict[str, Any]:
 def a_name(name: str, value: Any) -> str:
     """The name of something that the world may have: an entity, a format, a data project's ID."""
     if not isinstance(value, str):
-        raise Refused(f"{name} is a text, not {value!r:.80}.")
+        raise Refused(f"{name} is a text, not {said(value)}.")
     return value
 
 
@@ -146,7 +152,7 @@ def statuses(name: str, value: Any) -> frozenset[str]:
     for one in value:
         status = SPELLINGS.get(one.lower()) if isinstance(one, str) else None
         if status is None:
-            raise Refused(f"{name} has {one!r:.80}, which is no status.")
+            raise Refused(f"{name} has {said(one)}, which is no status.")
         found.add(status)
     return frozenset(found)
 

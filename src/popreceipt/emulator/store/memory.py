@@ -32,7 +32,7 @@ QueuePolicy = Callable[[], LeaseQueue]
 MOST: Final = 65_536
 """So many things of a kind are in memory, and not many more."""
 
-MOST_DONE: Final = 8_192
+MOST_DONE: Final = 4_096
 """So many messages that are done are in memory."""
 
 MOST_CONTENT: Final = 64 * 1024 * 1024

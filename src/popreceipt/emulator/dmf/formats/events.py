@@ -55,6 +55,6 @@ def run(
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise Unreadable(f"{what} is not well-formed XML: {error}.") from error
-    except (LookupError, UnicodeError) as error:
+    except (LookupError, ValueError) as error:  # ValueError: not UTF-8 or UTF-16, and several bytes a letter
         raise Unreadable(f"{what} is in an encoding that is not known here: {error}.") from error
     yield

@@ -335,14 +335,15 @@ class _Sheet:
 
     def _keep(self) -> None:
         text = "".join(self._parts)
-        if self._formula and not self._valued:
+        kind = self._attributes.get("t", "n")
+        # A formula may come to an empty text; an empty number is how openpyxl writes one that nothing has calculated.
+        if self._formula and not text and not (self._valued and kind == "str"):
             raise Unreadable(
                 f"The cell {self._reference} holds a formula without a value. Save the workbook in Excel, or replace "
                 "formulas by their values."
             )
         if not text:
             return
-        kind = self._attributes.get("t", "n")
         fault = None
         if kind == "s":
             if not text.isdecimal() or len(text) > 9 or int(text) >= len(self._strings):
