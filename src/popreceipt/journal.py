@@ -330,12 +330,14 @@ class Journal:
             request_body = redacted_form(request_body)
             # Half an answer may hold half a token, and is no JSON that could be looked through.
             response_body = redacted_json(response_body) if failure is None else redacted_whole(response_body)
+        elif told not in _CARRIES_A_PAYLOAD:
+            request_body, response_body = without_strays(request_body), without_strays(response_body)
         exchange = Exchange(
             seq=self._next,
             sent=sent,
             answered=answered,
             operation=told,
-            request=Request(method, url, sent_headers, Body.of(request_body)),
+            request=Request(method, redacted_url(url), sent_headers, Body.of(request_body)),
             response=None if status is None else Response(status, received_headers, Body.of(response_body)),
             failure=failure,
             actor=actor,
@@ -540,7 +542,7 @@ def redacted_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """Header names in lower case, secrets replaced; a scheme such as Bearer stays readable."""
     return tuple(
         [
-            (lower, _redacted_value(value) if lower in _SECRET_HEADERS else value)
+            (lower, _redacted_value(value) if lower in _SECRET_HEADERS else without_tokens(value))
             for lower, value in [(name.lower(), value) for name, value in headers]
         ]
     )
@@ -552,10 +554,44 @@ def _redacted_value(value: str) -> str:
     return f"{scheme} {redacted(rest)}" if blank else redacted(value)
 
 
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", re.ASCII)
+_IN_A_QUERY = re.compile(
+    r"(?<=[?&])(client_secret|password|client_assertion|assertion|refresh_token|access_token|id_token)=([^&#]+)",
+    re.IGNORECASE,
+)
+_NAMES_A_SECRET = re.compile(
+    rb"client_secret|client_assertion|refresh_token|access_token|id_token|password\W", re.IGNORECASE
+)
+_CARRIES_A_PAYLOAD = frozenset({vocabulary.ENQUEUE, vocabulary.DOWNLOAD})
+
+
+def without_tokens(text: str) -> str:
+    """A text with whatever looks like a signed token replaced, in whatever place a client put it."""
+    return _TOKEN.sub(lambda found: redacted(found.group()), text) if "eyJ" in text else text
+
+
+def redacted_url(url: str) -> str:
+    """A URL with the secrets replaced that a client should not have put there."""
+    if "?" not in url:
+        return url
+    return without_tokens(_IN_A_QUERY.sub(lambda found: f"{found[1]}={redacted(found[2])}", url))
+
+
+def without_strays(content: bytes) -> bytes:
+    """A body in which no secret belongs, with tokens replaced; replaced whole where it names a secret."""
+    if _NAMES_A_SECRET.search(content):
+        return redacted_whole(content)
+    if b"eyJ" not in content:
+        return content
+    return without_tokens(content.decode("latin-1")).encode("latin-1")
+
+
 def redacted_form(content: bytes) -> bytes:
     """A form body with its secrets replaced; what is no form is replaced whole."""
     if not content:
         return content
+    if b"\n" in content:  # A multipart form could be taken for one field with a strange name.
+        return redacted_whole(content)
     try:
         fields = parse_qsl(content.decode("utf-8"), keep_blank_values=True, strict_parsing=True)
     except ValueError:

@@ -267,7 +267,7 @@ def test_the_load_of_an_exports_queue(stage: Stage) -> None:
         stage.advance(minutes=14)
         queue.observe_messages()
     stage.advance(minutes=2)
-    queue.obtain()
+    queue.dequeue()
     stage.advance(minutes=12)
     queue.observe_load()
     list(queue.drain())

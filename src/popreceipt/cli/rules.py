@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from popreceipt.rules import catalogue
+from popreceipt.exceptions import UsageError
+from popreceipt.rules import CHAPTERS, catalogue
 from popreceipt.rules.rule import Rule
 
 app = typer.Typer()
@@ -20,6 +21,8 @@ def rules(
     chapter: Annotated[str | None, typer.Option(metavar="C", help="Only this chapter.")] = None,
 ) -> None:
     """List the catalogue of rules."""
+    if chapter is not None and chapter not in CHAPTERS:
+        raise UsageError(f"No chapter is called {chapter!r}. Chapters: {', '.join(CHAPTERS)}.")
     listed = [each for each in catalogue(None) if chapter is None or each.chapter == chapter]
     if json_output:
         print(json.dumps([as_json(each) for each in listed], indent=1, ensure_ascii=False))

@@ -439,11 +439,11 @@ class Batch:
         selected = select(
             project, self._entities, self._mappers, lambda entity: self._store.records(activity.company, entity.name)
         )[: 1 if raw else None]
-        total = sum(len(one.records) for one in selected)
+        found = sum(len(one.records) for one in selected)
         identifier, number = self._guids.new(), self._store.next_number()
         made = Export(None, counted(selected, now), ())
         # "Preventing uploads when there are no records".
-        if total or not activity.prevent_upload_when_zero_records:
+        if found or not activity.prevent_upload_when_zero_records:
             made = export(
                 project,
                 selected,
@@ -452,13 +452,14 @@ class Batch:
                 number=number,
                 now=now,
             )
+        total = 0 if made.errors else found
         execution = Execution(
             id=identifier,
             entity=activity.entity,
             company=activity.company,
             started=now,
             completed=now,
-            good=0 if made.errors else total,
+            good=total,
             errors=made.errors,
             runs=made.runs,
         )

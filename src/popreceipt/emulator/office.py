@@ -349,9 +349,8 @@ class Office:
 
     def _row(self, message: Message) -> Row:
         profile = self._emulator.profile
-        # "Preventing uploads when there are no records": jobs run before platform update 12 have the columns empty.
-        is_new = profile.platform_update_12
-        has_counts = message.visible_from is not None and is_new
+        # "Preventing uploads when there are no records": jobs run before platform update 12 have both columns empty.
+        has_counts = message.visible_from is not None and profile.platform_update_12
         return Row(
             id=message.id,
             status=visible_status(message, profile),
@@ -365,7 +364,7 @@ class Office:
             acknowledged=message.acknowledged,
             total_records=message.total_records if has_counts else None,
             uploaded=True if has_counts and message.uploaded else None,
-            batch_status=message.batch_status if is_new else None,
+            batch_status=message.batch_status,
             retries=message.retries,
             company=message.company,
             execution=message.execution,

@@ -52,6 +52,9 @@ _ANSWERED: Final = "popreceipt.answered"
 GRACE: Final = 2.0
 """Real seconds that a request under way is given at the end; after that its connection is cut."""
 
+LONGEST_HEAD: Final = 65_536
+"""Bytes that may arrive before the head of a request (its first line and its headers) is complete."""
+
 IDLE: Final = 120
 """Real seconds an idle connection is kept, as IIS does: a client's pool should not meet closed doors."""
 
@@ -516,6 +519,8 @@ class _Protocol(HttpToolsProtocol):
         self._application = cast(Application, config.app)
         self._parts: list[bytes] | None = None
         self._heard = 0.0
+        self._in_head = False
+        self._head = 0
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -529,15 +534,24 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
+        if self._in_head:
+            self._head += len(data)
+            if self._head > LONGEST_HEAD:
+                self.transport.write(_HEAD_TOO_LONG)
+                self.transport.close()
+                return
         super().data_received(data)
 
     def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head = 0
         # The scope that ASGI wants is made once it is known to be needed.
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self._is_plain():
             self._parts = []
         else:
@@ -615,6 +629,8 @@ class _Protocol(HttpToolsProtocol):
         else:
             self._watch = self.loop.call_later(left, self._close_if_idle)
 
+
+_HEAD_TOO_LONG: Final = STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n"
 
 _NOT_KEPT: Final = STATUS_LINE[500] + b"content-length: 0\r\n\r\n"
 

@@ -39,6 +39,7 @@ def free_port() -> int:
         (("verify", "--target", "http://"), 2, "base URL"),
         (("verify", "--target", "tenant:qa"), 2, "popreceipt.toml"),
         (("verify", "--chapter", "poetry"), 2, "poetry"),
+        (("rules", "--chapter", "poetry"), 2, "No chapter is called 'poetry'. Chapters: authorization,"),
         (("verify", "--rule", "redelivery.never"), 2, "redelivery"),
         (("verify", "--out", "/dev/null/reports"), 2, "Cannot write"),
         (("judge", "missing.ndjson"), 2, "Cannot read"),

@@ -194,13 +194,13 @@ def test_the_stage_after_fails_by_plan_and_the_records_have_landed(office: Offic
 
 
 def test_an_export_that_cannot_be_written_uploads_nothing(open_office: Open) -> None:
-    """A column that XML cannot name: the row has its total and no check mark, the log the reason."""
+    """A column that XML cannot name: nothing counts as exported, the row has no check mark, the log has the reason."""
     office = open_office()
     entity = {"entity": GROUPS, "format": "XML-Element", "map": [{"field": "DESCRIPTION", "source": "not a name"}]}
     job = office.job_for("export", entity)
     produced = office.produce(job, 3)
-    assert (produced["uploaded"], produced["records"], produced["sha256"]) == (False, 3, None)
+    assert (produced["uploaded"], produced["records"], produced["sha256"]) == (False, 0, None)
     row = office.rows(job)[0]
-    assert (row["TotalRecordsExported"], row["FileUploaded"]) == (3, None)
+    assert (row["TotalRecordsExported"], row["FileUploaded"]) == (0, None)
     assert "'not a name'" in office.log(job, row["MessageId"])
     assert counts(office, job, row["MessageId"])[GROUPS][4] == "Error"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import struct
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from popreceipt.emulator.dmf import xslt_worker
 from popreceipt.emulator.dmf.problems import Unreadable
 from popreceipt.emulator.dmf.xslt import Transformer
 from popreceipt.emulator.profile import Profile
@@ -205,6 +210,21 @@ def test_memory_is_bounded() -> None:
     assert transformed(DOCUMENT, sheet("identity")).endswith(DOCUMENT)
 
 
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="this system has no alarms")
+def test_a_worker_that_nobody_waits_for_ends_by_itself() -> None:
+    """Whoever asked may have been killed, and cannot end it any more."""
+    worker = subprocess.Popen([sys.executable, "-P", xslt_worker.__file__], stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    blocks = [DOCUMENT, sheet("never-ends").encode()]
+    told = b"".join(struct.pack("!I", len(block)) + block for block in blocks)
+    worker.stdin.write(struct.pack("!II", 1, len(blocks)) + told)
+    worker.stdin.close()
+    try:
+        assert worker.wait(LIMIT.total_seconds()) == -signal.SIGALRM
+    finally:
+        worker.kill()
+
+
 def test_time_is_bounded(open_office: Open) -> None:
     """The message fails with a sentence, the server answers, and the next message is processed."""
     office = open_office(profile=Profile(xslt_limit=SHORT))
@@ -216,3 +236,14 @@ def test_time_is_bounded(open_office: Open) -> None:
     assert office.log(endless, message) == "The style sheets were still at work after 1 seconds and were stopped."
     assert office.status(office.imported(fine, DOCUMENT)) == "Processed"
     assert [record["CUSTOMERGROUPID"] for record in office.records(fine)] == ["A"]
+
+
+def test_what_was_stopped_gets_less_time_until_it_ends_again() -> None:
+    """A tenth: a queue of messages with one endless style sheet keeps nobody waiting once for each."""
+    transform = Transformer(SHORT)
+    endless = sheet("never-ends").encode()
+    with pytest.raises(Unreadable, match="after 1 seconds"):
+        transform(DOCUMENT, [endless])
+    with pytest.raises(Unreadable, match=r"after 0\.1 seconds"):
+        transform(DOCUMENT, [endless])
+    assert transform(DOCUMENT, [sheet("identity").encode()])

@@ -558,4 +558,4 @@ def test_named_profiles(environment: Made) -> None:
     assert old.action("GetMessageStatus", messageId=UNKNOWN).status == 404
     assert old.action("GetExecutionIdByMessageId", _messageId=UNKNOWN).status == 200
     shown = [(row["TotalRecordsExported"], row["FileUploaded"], row["BatchStatus"]) for row in old.messages(job)]
-    assert shown == [(None, None, None)]
+    assert shown == [(None, None, "Finished")]

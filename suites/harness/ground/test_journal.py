@@ -206,3 +206,57 @@ def test_what_has_to_be_seen_at_once_is_not_left() -> None:
     journal.record_soon(sent=NOW, answered=NOW, method="GET", url="http://h/", request_headers=headers)
     assert b'"seq":1' in file.getvalue()
     assert b"secret" not in file.getvalue()
+
+
+A_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRwOi8vYSJ9.c2lnbmF0dXJlLW9mLWl0"
+ELSEWHERE = "https://a/nowhere"
+TOKENS = "https://a/0d5d423d-f0f4-40f6-9b31-4a929920394e/oauth2/v2.0/token"
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "body"),
+    [
+        (f"{TOKENS}?client_secret=S3CRET&x=1", (), b""),
+        (f"https://a/api/connector/dequeue/x?access_token={A_TOKEN}", (), b""),
+        (f"https://a/x?t={A_TOKEN}", (), b""),
+        (TOKENS, (("content-type", "text/plain"),), b"client_secret=S3CRET"),
+        (
+            TOKENS,
+            (("content-type", "multipart/form-data; boundary=b"),),
+            b'--b\r\nContent-Disposition: form-data; name="client_secret"\r\n\r\nS3CRET\r\n--b--\r\n',
+        ),
+        (ELSEWHERE, (("content-type", "application/x-www-form-urlencoded"),), b"client_id=a&client_secret=S3CRET"),
+        (ELSEWHERE, (("content-type", "application/json"),), b'{"password": "S3CRET"}'),
+        (ELSEWHERE, (("x-auth", f"Bearer {A_TOKEN}"),), b""),
+        (ELSEWHERE, (("cookie", f"t={A_TOKEN}"),), b""),
+        (ELSEWHERE, (), f"the token is {A_TOKEN}".encode()),
+    ],
+)
+def test_a_secret_in_the_wrong_place_does_not_enter_either(
+    url: str, headers: tuple[tuple[str, str], ...], body: bytes
+) -> None:
+    """Middleware in the making puts them into queries, other headers, and forms to mistaken paths."""
+    journal = Journal()
+    journal.record(
+        sent=NOW, answered=NOW, method="POST", url=url, request_headers=headers, request_body=body, status=200
+    )
+    written = b"\n".join(journal.lines())
+    assert b"redacted" in written
+    assert b"S3CRET" not in written
+    assert A_TOKEN.rpartition(".")[2].encode() not in written
+
+
+def test_payloads_and_plain_urls_stay_as_they_are() -> None:
+    """What is handed in and out is known by its digest, which must not change."""
+    content = f"CUSTOMERGROUPID\r\n{A_TOKEN}\r\npassword=1\r\n".encode()
+    journal = Journal()
+    upload = journal.record(
+        sent=NOW,
+        answered=NOW,
+        method="POST",
+        url="https://a/api/connector/enqueue/x?entity=Customer%20groups",
+        request_body=content,
+        status=200,
+    )
+    assert upload.request.url == "https://a/api/connector/enqueue/x?entity=Customer%20groups"
+    assert upload.request.body == Body.of(content)

@@ -54,6 +54,24 @@ def test_answers_in_order_when_requests_come_in_a_row(server, wire):
     assert [connection.answer()[2] for _ in range(10)] == [bytes([n]) for n in range(65, 75)]
 
 
+@pytest.mark.parametrize("begun", [b"GET / HTTP/1.1\r\nX: ", b"GET /"])
+def test_a_head_without_end_is_refused(echo, server, wire, begun):
+    """431 and the end of the connection, long before it fills the memory; the next caller is served."""
+    connection = wire(server.port)
+    connection.send(begun)
+    try:
+        for _ in range(100):
+            connection.send(b"x" * 65_536)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # It may have hung up already.
+    else:
+        pytest.fail("the server took six megabytes of it")
+    assert not echo.asked
+    other = wire(server.port)
+    other.send(_get(b"GET / HTTP/1.1", b"X-Long: " + b"x" * 30_000))
+    assert other.answer()[0] == 200
+
+
 def test_what_is_no_request_is_refused(echo, server, wire):
     """A blank in an URL, raw bytes in a path, rubbish: 400 and a closed door, and the service never sees it."""
     for line in (

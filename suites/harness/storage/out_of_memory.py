@@ -19,5 +19,5 @@ class OutOfMemory(emulator.Emulator):
 
 
 if __name__ == "__main__":
-    emulator.Emulator = OutOfMemory  # type: ignore[misc]  # whoever opens `emulator:` from now on gets this one
+    emulator.Emulator = OutOfMemory  # type: ignore[assignment, misc]  # whoever opens `emulator:` from now on gets this one
     run(sys.argv[1:])

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.dmf.execution import EntityRun, Execution
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import Message
-from popreceipt.emulator.store import BatchRun, Delivery, Query, memory
+from popreceipt.emulator.store import BatchRun, Column, Delivery, Query, memory
 from popreceipt.emulator.store.cold import ColdStore
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.vocabulary import ACKED, DEQUEUED, ENQUEUED, PROCESSED
@@ -202,6 +203,41 @@ def test_files_beyond_their_bound_are_not_in_memory() -> None:
     assert [store.blob_expires(str(number)) for number in range(4)] == [None, None, None, NOW + 3 * DAY]
 
 
+class Counting(ColdStore):
+    """A file that counts what comes."""
+
+    came = 0
+
+    def put_blob(self, identifier: str, content: bytes, expires: datetime) -> None:
+        super().put_blob(identifier, content, expires)
+        Counting.came += 1
+
+
+def test_files_within_their_bound_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is too much goes, and only then."""
+    monkeypatch.setattr(memory, "ColdStore", Counting)
+    monkeypatch.setattr(Counting, "came", 0)
+    store = MemoryStore(most_content=100_000)
+    for number in range(5):
+        store.put_blob(f"large {number}", bytes(2_000_000), NOW)
+    assert Counting.came == 4
+    for number in range(50):
+        store.put_blob(f"small {number}", bytes(1_000), NOW)
+    assert Counting.came == 5
+
+
+def test_a_file_that_is_replaced_expires_at_its_own_time() -> None:
+    """However early the one before it, which was put away, would have."""
+    store = MemoryStore(most_content=1)
+    for name, days in (("one", 1), ("two", 5), ("one", 9)):
+        store.put_blob(name, b"content", NOW + days * DAY)
+    assert store.drop_blobs(NOW) == NOW + 5 * DAY
+    assert store.drop_blobs(NOW + 6 * DAY) == NOW + 9 * DAY
+    assert store.blob("one") == b"content"
+    assert store.drop_blobs(NOW + 9 * DAY) is None
+    assert store.blob("one") is None
+
+
 @pytest.mark.usefixtures("traced")
 def test_what_is_planned_anew_leaves_nothing() -> None:
     """A moment that is moved again and again is one moment."""
@@ -248,6 +284,20 @@ def test_everything_of_a_message_stays() -> None:
     assert [run.message for run in world.store.runs_of(world.imports)] == [one.id for one in messages[::2]]
 
 
+@pytest.mark.parametrize("column", ["number", "status", "completed", "id"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_grid_is_paged_through(column: Column, descending: bool) -> None:
+    """Every row once, in the order in which all of them come at once."""
+    world = World(MemoryStore(most_done=20))
+    every = [live() for _ in range(50) for live in (world.import_one, world.export_one, world.enqueue)]
+    ordered, total = world.store.find(Query(order_by=column, descending=descending))
+    assert total == len(every)
+    assert sorted(ordered, key=lambda one: one.number) == every
+    for offset in range(0, total, 7):
+        page = world.store.find(Query(order_by=column, descending=descending, offset=offset, limit=7))
+        assert (list(page[0]), page[1]) == (ordered[offset : offset + 7], total)
+
+
 def test_a_late_change_reaches_what_was_put_away() -> None:
     """A download after the acknowledgment, a status that is fetched; and a message that goes back to work."""
     world = World(MemoryStore(most_done=10))
@@ -274,6 +324,18 @@ def test_what_is_deleted_is_gone_wherever_it_was() -> None:
         assert world.store.delivery(message.correlation or "") is None
     assert world.store.find(Query()) == ([], 0)
     assert world.store.drop_blobs(NOW) is None
+
+
+def test_every_delivery_of_a_deleted_message_is_gone() -> None:
+    """Wherever its deliveries were, and however many."""
+    world = World(MemoryStore(most=20, most_done=10))
+    message = world.produce()
+    correlations = [world.guids.new() for _ in range(30)]
+    for correlation in correlations:
+        world.store.put_delivery(Delivery(correlation, "blob", message.id))
+    world.store.put_message(msgspec.structs.replace(message, correlation=correlations[-1]))
+    world.store.delete_message(message.id)
+    assert [world.store.delivery(correlation) for correlation in correlations] == [None] * 30
 
 
 def test_nothing_of_it_is_there_after_a_reset() -> None:
@@ -304,6 +366,41 @@ def test_a_full_disk_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         world.is_whole(message)
     page, total = world.store.find(Query(order_by="status", offset=500, limit=3))
     assert (list(page), total) == (messages[:6:2], 1_000)
+
+
+def test_a_full_disk_doubles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of messages that did not all fit, none is in the file."""
+    monkeypatch.setattr(memory, "ColdStore", SmallDisk)
+    world = World(MemoryStore(most_done=50))
+    messages = [
+        Message(
+            id=world.guids.new(),
+            number=world.store.next_number(),
+            activity=world.imports,
+            enqueued=NOW,
+            status=PROCESSED,
+            external_identifier="file " * 200,
+        )
+        for _ in range(1_000)
+    ]
+    with pytest.warns(RuntimeWarning, match="full"):
+        deque(map(world.store.put_message, messages), maxlen=0)
+    rows, total = world.store.find(Query(text="file"))
+    assert ([row.number for row in rows], total) == (list(range(1, 1_001)), 1_000)
+
+
+def test_what_fails_halfway_is_undone() -> None:
+    """The file has all of a slice or nothing, whatever went wrong."""
+    cold = ColdStore()
+
+    def put_half() -> None:
+        with cold.work():
+            cold.put_blob("one", b"content", NOW)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        put_half()
+    assert cold.blob("one") is None
 
 
 def conformance(folder: Path, command: list[str]) -> tuple[list[Any], list[Any]]:

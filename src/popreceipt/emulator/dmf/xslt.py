@@ -10,6 +10,8 @@ Whoever asks waits: an emulator that serves requests stands still for as long as
 
 import atexit
 import contextlib
+import hashlib
+import math
 import struct
 import subprocess
 import sys
@@ -26,12 +28,28 @@ Transform = Callable[[bytes, Sequence[bytes]], bytes]
 
 _WORKER: Final = Path(__file__).with_name("xslt_worker.py")
 
+_SPARE: Final = 5
+"""Seconds after the limit when a process ends by itself, should this one no longer be there to end it."""
+
+
+_REMEMBERED: Final = 1_000
+"""So many style sheets that were stopped are remembered."""
+
+
+class _Stopped(Unreadable):
+    """Style sheets that were still at work when their time was over."""
+
 
 class Transformer:
-    """Applies style sheets. `limit` is the real time that all of one document's may take together."""
+    """Applies style sheets. `limit` is the real time that all of one document's may take together.
+
+    Style sheets that were stopped get a tenth of it from then on, until they come to an end again: a queue of messages
+    that all bring the same endless one must not keep everybody waiting once for each.
+    """
 
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit
+        self._stopped: dict[bytes, None] = {}
 
     def __call__(self, document: bytes, sheets: Sequence[bytes]) -> bytes:
         """The document after these style sheets, one after another, in UTF-8.
@@ -42,7 +60,17 @@ class Transformer:
         """
         if not sheets:
             return document
-        return _POOL.transformed([document, *sheets], self._limit)
+        known = hashlib.sha256(b"\0".join(sheets)).digest()
+        limit = self._limit / 10 if known in self._stopped else self._limit
+        try:
+            made = _POOL.transformed([document, *sheets], limit)
+        except _Stopped:
+            self._stopped[known] = None
+            if len(self._stopped) > _REMEMBERED:
+                del self._stopped[next(iter(self._stopped))]
+            raise
+        self._stopped.pop(known, None)
+        return made
 
 
 class _Pool:
@@ -103,7 +131,7 @@ def _asked(worker: subprocess.Popen[bytes], blocks: Sequence[bytes], limit: time
     alarm = threading.Timer(limit.total_seconds(), stop)
     alarm.start()
     try:
-        worker.stdin.write(struct.pack("!I", len(blocks)))
+        worker.stdin.write(struct.pack("!II", math.ceil(limit.total_seconds()) + _SPARE, len(blocks)))
         for block in blocks:
             worker.stdin.write(struct.pack("!I", len(block)))
             worker.stdin.write(block)
@@ -117,7 +145,7 @@ def _asked(worker: subprocess.Popen[bytes], blocks: Sequence[bytes], limit: time
         alarm.join()
     if over.is_set():
         said = f"The style sheets were still at work after {limit.total_seconds():g} seconds and were stopped."
-        raise Unreadable(said)
+        raise _Stopped(said)
     if answer is None or len(answer) != struct.unpack("!I", head[1:])[0]:
         raise Unreadable("The style sheets ended the process that applied them. Do they need very much memory?")
     return head[0] == 1, answer

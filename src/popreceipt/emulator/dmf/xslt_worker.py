@@ -1,12 +1,16 @@
 """A process of its own that applies style sheets: one that never ends or eats memory can be stopped from outside.
 
 It is started as a script, imports nothing of the rest and holds no state between requests. A request on standard input
-is a count and so many blocks: the document, then its style sheets in turn; a block is a length and bytes, numbers are
-32 bits in network order. The answer on standard output is one byte, 1 for a document and 0 for a complaint, and one
-block.
+is a number of seconds, a count and so many blocks: the document, then its style sheets in turn; a block is a length and
+bytes, numbers are 32 bits in network order. The answer on standard output is one byte, 1 for a document and 0 for a
+complaint, and one block.
+
+Whoever asked stops it when the time is over. The seconds are for the case that nobody is left to do so: where the
+system has alarms, it then ends by itself.
 """
 
 import os
+import signal
 import struct
 import sys
 from typing import BinaryIO
@@ -93,13 +97,15 @@ def _said(error: etree.LxmlError) -> str:
 def serve(source: BinaryIO, goal: BinaryIO) -> None:
     """Answer requests until there are no more."""
     while head := source.read(4):
-        blocks = [_block(source) for _ in range(_number(head))]
+        blocks = [_block(source) for _ in range(_number(source.read(4)))]
+        _set_alarm(_number(head))
         try:
             kind, answer = b"\1", transformed(blocks[0], blocks[1:])
         except Refused as refusal:
             kind, answer = b"\0", str(refusal).encode("utf-8", "replace")
         except MemoryError:
             kind, answer = b"\0", b"The style sheets need more memory than they may have."
+        _set_alarm(0)
         goal.write(kind + struct.pack("!I", len(answer)))
         goal.write(answer)
         goal.flush()
@@ -112,6 +118,12 @@ def _block(source: BinaryIO) -> bytes:
 def _number(four: bytes) -> int:
     number: int = struct.unpack("!I", four)[0]
     return number
+
+
+def _set_alarm(seconds: int) -> None:
+    """End this process in so many seconds, whatever it is at; 0 takes that back."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)  # Nothing handles it, so the system ends the process; Python would come too late.
 
 
 def _limit_memory() -> None:

@@ -267,9 +267,8 @@ def _activity(call: Call, path: tuple[str, ...], direction: str | None = None) -
 
 
 def _row(message: Message, profile: Profile) -> dict[str, Any]:
-    """A row of Manage messages. Before platform update 12 three columns stay empty."""
-    is_new = profile.platform_update_12
-    is_export = message.visible_from is not None and is_new
+    """A row of Manage messages. Before platform update 12 the two columns of an export stay empty."""
+    is_export = message.visible_from is not None and profile.platform_update_12
     return {
         "MessageId": message.id,
         "Status": visible_status(message, profile),
@@ -283,7 +282,7 @@ def _row(message: Message, profile: Profile) -> dict[str, Any]:
         "AckDateTime": _written_or_null(message.acknowledged),
         "TotalRecordsExported": message.total_records if is_export else None,
         "FileUploaded": True if is_export and message.uploaded else None,
-        "BatchStatus": message.batch_status if is_new else None,
+        "BatchStatus": message.batch_status,
         "RetryCount": message.retries,
     }
 
