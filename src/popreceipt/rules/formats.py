@@ -6,7 +6,9 @@ file in another format, or one that could be read in two ways, is None: nobody c
 
 import codecs
 import csv
+import functools
 import io
+import re
 from collections.abc import Sequence
 from typing import Final
 from xml.parsers import expat
@@ -57,6 +59,12 @@ FORMATS: Final = {
 def record_element(entity: str) -> str:
     """The element of one record in XML: the entity's name in capitals, without what is neither letter nor digit."""
     return "".join(each for each in entity.upper() if each.isalnum())
+
+
+MOST_CELLS: Final = 5_000_000
+"""So many cells a worksheet may span; one with more is not looked into."""
+
+_REFERENCE: Final = re.compile(rb'r="([A-Z]{1,3})([0-9]{1,7})"')
 
 
 def rows_of(
@@ -112,8 +120,9 @@ def _delimited(content: bytes, format: Format, columns: Sequence[str]) -> list[R
 
 
 def _workbook(content: bytes, sheet: str | None) -> list[Row] | None:
-    # A workbook is an archive: its limits hold before anything reads it.
-    if members_of(content) is None:
+    # A workbook is an archive: its limits hold before anything reads it. Cells far apart are laid out with all between.
+    members = members_of(content)
+    if members is None or any(_cells_laid_out(member) > MOST_CELLS for member in members.values()):
         return None
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
@@ -130,6 +139,15 @@ def _workbook(content: bytes, sheet: str | None) -> list[Row] | None:
     if len(set(names)) < len(names):
         return None
     return [dict(zip(names, map(str, line), strict=True)) for line in lines[1:]]
+
+
+def _cells_laid_out(sheet: bytes) -> int:
+    """How many cells a worksheet has from its first to its last, by the references in it."""
+    rows, columns = 0, 0
+    for found in _REFERENCE.finditer(sheet):
+        rows = max(rows, int(found[2]))
+        columns = max(columns, functools.reduce(lambda so_far, letter: so_far * 26 + letter - 64, found[1], 0))
+    return rows * columns
 
 
 def _xml(content: bytes, record: str, *, by_attributes: bool) -> list[Row] | None:

@@ -218,11 +218,11 @@ def test_a_dequeue_looks_at_one_entry_however_many_wait(plain: Environment, monk
     queue = plain.emulator.store._desks[job].queue
     assert len(queue) == 300
     looked_at = []
-    is_current = queue._is_current
-    monkeypatch.setattr(queue, "_is_current", lambda entry: looked_at.append(entry) or is_current(entry))
+    first = queue._first
+    monkeypatch.setattr(queue, "_first", lambda now: looked_at.append(now) or first(now))
     for _ in range(300):
         plain.dequeue(job)
-    assert len(looked_at) == len(queue._by_instant) == 300
+    assert len(looked_at) == len(queue) == 300
 
 
 def test_the_specification_is_valid_and_complete() -> None:

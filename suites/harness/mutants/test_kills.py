@@ -73,6 +73,7 @@ def complaints(mutant: Mutant, convicting: Sequence[str]) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(2400)
 def test_mutants_are_convicted_by_the_rules_that_claim_them(subtests: pytest.Subtests) -> None:
     """By each of these, and by no other that may convict. The generated catalogue tells the same.
 

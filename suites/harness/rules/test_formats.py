@@ -4,6 +4,7 @@ import io
 import zipfile
 
 import pytest
+import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,3 +85,13 @@ def test_a_damaged_file_never_raises(name: str, changes: list[tuple[int, int]]) 
         body[place % len(body)] = value
     found = rows_of(bytes(body), name, ENTITY, COLUMNS)
     assert found is None or all(isinstance(each, dict) for each in found)
+
+
+def test_a_worksheet_that_spans_the_whole_world_is_not_looked_into() -> None:
+    """Two cells in opposite corners: a reader that lays out all between them would take gigabytes."""
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_string(0, 0, "A")
+        sheet.write_string(1_048_575, 16_383, "B")
+    assert rows_of(made.getvalue(), "EXCEL", "Customer groups", []) is None

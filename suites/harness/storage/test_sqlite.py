@@ -1,8 +1,9 @@
 """A folder with everything in it: what survives a process, what is undone, and which folders are refused."""
 
-import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -344,25 +345,28 @@ def test_a_beginning_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {DATABASE, LOCK}
 
 
-def _open_and_say(folder: Path, said: Any) -> None:
-    try:
-        SqliteStore(folder).close()
-        said.put("opened")
-    except UsageError as refusal:
-        said.put(str(refusal))
+OPEN_AND_SAY = """
+import sys
+from pathlib import Path
+from popreceipt.emulator.store.sqlite import SqliteStore
+from popreceipt.exceptions import UsageError
+try:
+    SqliteStore(Path(sys.argv[1])).close()
+    print("opened")
+except UsageError as refusal:
+    print(refusal)
+"""
 
 
 def test_one_process_at_a_time(opened: Opener, tmp_path: Path) -> None:
     """A second one is refused while the first is there, in this process and in another, and welcome afterwards."""
     store = opened()
     assert "Another process" in refused(tmp_path / "data")
-    context = multiprocessing.get_context("spawn")
-    said = context.SimpleQueue()
     for expected in ("Another process", "opened"):
-        other = context.Process(target=_open_and_say, args=(tmp_path / "data", said))
-        other.start()
-        assert expected in said.get()
-        other.join()
+        other = subprocess.run(
+            [sys.executable, "-c", OPEN_AND_SAY, tmp_path / "data"], capture_output=True, text=True, check=True
+        )
+        assert expected in other.stdout
         store.close()
 
 
