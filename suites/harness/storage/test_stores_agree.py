@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -33,7 +33,7 @@ from popreceipt.emulator.dmf.project import Condition, Project, ProjectEntity
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.store import BatchRun, Delivery, Query, Sample, memory
+from popreceipt.emulator.store import BatchRun, Column, Delivery, Query, Sample, memory
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.emulator.store.postgres import PostgresStore
 from popreceipt.emulator.store.sqlite import INSIDE, SqliteStore
@@ -51,23 +51,7 @@ from popreceipt.vocabulary import (
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=30)
 STATUSES = (ENQUEUED, DEQUEUED, DOWNLOADED, ACKED, PREPROCESSING, PROCESSING, PROCESSED, PREPROCESSING_ERROR)
-COLUMNS: tuple[Any, ...] = (
-    "number",
-    "id",
-    "status",
-    "entity",
-    "external_identifier",
-    "enqueued",
-    "started",
-    "completed",
-    "last_dequeued",
-    "last_downloaded",
-    "acknowledged",
-    "total_records",
-    "uploaded",
-    "batch_status",
-    "retries",
-)
+COLUMNS: tuple[Any, ...] = get_args(Column)
 
 
 class OnDisk:
