@@ -14,18 +14,25 @@ import pytest
 from popreceipt.exceptions import NotAbleTo, PopreceiptError
 
 if TYPE_CHECKING:
+    from popreceipt.reproduction.failure import Failure
     from popreceipt.stage import Stage
     from popreceipt.targets import Target
 
 
 @dataclass
 class Playing:
-    """What scenarios of one pytest run share: the target, and what became of each rule's scenarios."""
+    """What scenarios of one pytest run share: the target, and what became of each rule's scenarios.
+
+    `effort` is how long searches look: fast or thorough. `figures` is what each suite did, by its name.
+    """
 
     target: "Target"
     seed: int
+    effort: str = "fast"
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    failures: "list[Failure]" = field(default_factory=list)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 PLAYING = pytest.StashKey[Playing]()

@@ -2,8 +2,8 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from os import environ
 from pathlib import Path
@@ -14,6 +14,7 @@ import httpx
 from popreceipt.client.control import Control
 from popreceipt.client.recording import observe
 from popreceipt.client.session import Session, split_base
+from popreceipt.client.tape import Done, Tapes
 from popreceipt.client.times import DateTimes, SteadyTimes, TargetClock
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
@@ -55,6 +56,8 @@ class Target:
     control: Control | None = None
     emulator: "Emulator | None" = None
     """The emulator itself where it runs in this process: for tests of it, never for scenarios."""
+    _told: list[Entry] = field(default_factory=list)
+    _scanned: int = 0
 
     def can(self, ability: str) -> bool:
         """Whether the target is able to do this."""
@@ -101,8 +104,16 @@ class Target:
         entries = self.journal.entries
         if "create-activity" not in self.abilities:
             return list(entries)
-        known = [each for each in entries[:mark] if _is_told_once(each)]
-        return known + entries[mark:]
+        if mark < self._scanned:
+            self._told, self._scanned = [], 0
+        # Each entry is looked at once, however often the journal is cut: a long run asks after each of its examples.
+        self._told += [each for each in entries[self._scanned : mark] if _is_told_once(each)]
+        self._scanned = mark
+        return self._told + entries[mark:]
+
+    def taping(self) -> AbstractContextManager[list[Done]]:
+        """What is done to the target while a block lasts, so that it can be done again."""
+        return self.session.tapes.record()
 
 
 def _is_told_once(entry: Entry) -> bool:
@@ -259,12 +270,16 @@ def _controlled(
     journal_file: IO[bytes] | None,
 ) -> Target:
     journal = Journal(file=journal_file)
-    times = Control(url, transport=transport, key=control_key, patience=patience).times
+    tapes = Tapes()
+    control = Control(url, transport=transport, key=control_key, journal=journal, patience=patience, tapes=tapes)
+    times = control.times
     error = 0.0
     if times.kind != "manual":
         times = SteadyTimes(times)
         error = times.error.total_seconds()
-    control = Control(url, transport=transport, key=control_key, times=times, journal=journal, patience=patience)
+        control = Control(
+            url, transport=transport, key=control_key, times=times, journal=journal, patience=patience, tapes=tapes
+        )
     # The header goes into the file with the first entry, so the world is asked for before anything is written.
     asked = Control(url, transport=transport, key=control_key, times=times, patience=patience).world()
     abilities = set(asked.abilities)
@@ -280,7 +295,7 @@ def _controlled(
         clock_error_seconds=error,
     )
     world = control.world()
-    session = Session(url, times, journal, transport=transport)
+    session = Session(url, times, journal, transport=transport, tapes=tapes)
     identity = dict(world.identity)
     return Target(
         name=text if name == text else f"{name} at {text}",

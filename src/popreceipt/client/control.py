@@ -17,6 +17,7 @@ import msgspec
 
 from popreceipt.client.recording import moved, observe
 from popreceipt.client.session import AGENT, split_base
+from popreceipt.client.tape import Tapes, Told
 from popreceipt.client.times import (
     ADVANCE_TIME,
     ManualTimes,
@@ -94,6 +95,7 @@ class Control:
         journal: takes observations and movements of the clock; None drops them.
         patience: how much real time one wait for a clock that runs may cost.
         timeout: real seconds for an answer. A movement of the clock may set off a lot of work.
+        tapes: take every call that succeeds; None if nobody will.
 
     Raises:
         UsageError: the base URL is none, or the authority's file cannot be used.
@@ -110,6 +112,7 @@ class Control:
         journal: Journal | None = None,
         patience: timedelta = timedelta(minutes=1),
         timeout: float = 120.0,
+        tapes: Tapes | None = None,
     ) -> None:
         self._origin, prefix = split_base(base_url)
         self.base_url = self._origin + prefix
@@ -119,6 +122,7 @@ class Control:
         self._patience = patience
         self._timeout = timeout
         self._times = times
+        self._tapes = tapes if tapes is not None else Tapes()
         self._world: World | None = None
         self._known: dict[str, Activity] = {}
         self._told_entities = False
@@ -525,14 +529,16 @@ class Control:
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self._answer(method, path, body)
-        if not answer.body.strip():
-            return None
-        try:
-            return msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, ValueError) as error:
-            raise ControlError(
-                f"{method} {self._root}{path} answered {_excerpt(answer)}, which is no JSON ({error})."
-            ) from error
+        told = None
+        if answer.body.strip():
+            try:
+                told = msgspec.json.decode(answer.body)
+            except (msgspec.DecodeError, ValueError) as error:
+                raise ControlError(
+                    f"{method} {self._root}{path} answered {_excerpt(answer)}, which is no JSON ({error})."
+                ) from error
+        self._tapes.add(Told(method, path, body, told))
+        return told
 
     def _answer(self, method: str, path: str, body: Any = None) -> Answer:
         content = b"" if body is None else json.dumps(body).encode("utf-8")

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from popreceipt.client.recording import record
+from popreceipt.client.tape import Sent, Tapes
 from popreceipt.client.times import TargetClock
 from popreceipt.client.transport import Network, Transport, Verify
 from popreceipt.client.wire import Ask, Reply
@@ -32,6 +33,7 @@ class Session:
         transport: stands in for the network; None opens connections.
         verify: how certificates are checked: a TLS context, a file with an authority, or as usual.
         timeout: real seconds for an answer.
+        tapes: take every request as it was asked for; None if nobody will.
 
     Raises:
         UsageError: the base URL is none, or the authority's file cannot be used.
@@ -46,6 +48,7 @@ class Session:
         transport: Network | Transport | None = None,
         verify: Verify = None,
         timeout: float = 30.0,
+        tapes: Tapes | None = None,
     ) -> None:
         self.origin, self._prefix = split_base(base_url)
         self.base_url = self.origin + self._prefix
@@ -53,6 +56,7 @@ class Session:
         self.journal = journal
         self.timeout = timeout
         self._transport = transport if isinstance(transport, Transport) else Transport(transport, verify)
+        self.tapes = tapes if tapes is not None else Tapes()
         self._keeps_time = True
         self._always = (
             ("host", self.origin.partition("://")[2]),
@@ -62,7 +66,9 @@ class Session:
 
     def elsewhere(self, base_url: str) -> "Session":
         """A session with another host (a token endpoint): same connections and journal, but its clock is nobody's."""
-        other = Session(base_url, self.times, self.journal, transport=self._transport, timeout=self.timeout)
+        other = Session(
+            base_url, self.times, self.journal, transport=self._transport, timeout=self.timeout, tapes=self.tapes
+        )
         other._keeps_time = False
         return other
 
@@ -103,7 +109,8 @@ class Session:
         if token is not None:
             sent_headers.append(("authorization", f"Bearer {token}"))
         sent_headers += ask.headers
-        sent_headers += headers
+        more = tuple(headers)
+        sent_headers += more
         body: bytes | Iterator[bytes] = ask.body
         if chunked:
             sent_headers.append(("transfer-encoding", "chunked"))
@@ -132,7 +139,9 @@ class Session:
             operation=ask.operation,
         )
         status = answer.status if answer.failure is None else None
-        return Reply(exchange, status, answer.headers, answer.body, answer.failure)
+        reply = Reply(exchange, status, answer.headers, answer.body, answer.failure)
+        self.tapes.add(Sent(ask, actor, token, more, chunked, reply))
+        return reply
 
 
 def split_base(url: str) -> tuple[str, str]:
