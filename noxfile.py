@@ -107,6 +107,27 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session
+def thorough(session: nox.Session) -> None:
+    """Ten thorough runs of fuzzing and models with different seeds (--runs, --effort): nothing may be found."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.thorough", *session.posargs)
+
+
+@nox.session
+def detection(session: nox.Session) -> None:
+    """Write specs/DETECTION.md anew: which mutants fuzzing and models find by themselves, and how soon."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.detection", *session.posargs)
+
+
+@nox.session
+def agreement(session: nox.Session) -> None:
+    """A hundred thousand short histories (--histories, --seed): the checker and the brute force must agree."""
+    install(session, "-e", ".[suites]")
+    session.run("python", "-m", "popreceipt.generate.agreement", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the suites, judging and a virtual week, and the emulator beside peers; `peers` alone with `-- peers`."""
     install(session, "-e", ".[suites]")

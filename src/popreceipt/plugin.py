@@ -4,7 +4,7 @@ A scenario is a test that `@shows` rules on a `stage`. It is skipped, with the r
 it needs; it fails when a MUST rule it shows is violated, or when a rule it shows found nothing to judge.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import pytest
 from popreceipt.exceptions import NotAbleTo, PopreceiptError
 
 if TYPE_CHECKING:
+    from popreceipt.client.tape import Done
     from popreceipt.reproduction.failure import Failure
     from popreceipt.stage import Stage
     from popreceipt.targets import Target
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class Playing:
     """What scenarios of one pytest run share: the target, and what became of each rule's scenarios.
 
-    `effort` is how long searches look: fast or thorough. `figures` is what each suite did, by its name.
+    `effort` is how long searches look: fast or thorough. `figures` is what each suite did, by its name. `tell` is
+    called by long work with how far it is.
     """
 
     target: "Target"
@@ -33,6 +35,7 @@ class Playing:
     failed: dict[str, str] = field(default_factory=dict)
     failures: "list[Failure]" = field(default_factory=list)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tell: Callable[[str], None] | None = None
 
 
 PLAYING = pytest.StashKey[Playing]()
@@ -43,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("popreceipt", "conformance scenarios of popreceipt")
     group.addoption("--popreceipt-target", default="emulator:", metavar="T", help="whom the scenarios drive")
     group.addoption("--popreceipt-seed", type=int, default=0, metavar="N", help="seed of the scenarios' contents")
+    group.addoption("--popreceipt-effort", choices=("fast", "thorough"), default="fast", help="how long searches look")
     group.addoption("--popreceipt-strict", action="store_true", help="a violated SHOULD fails its scenario as well")
     group.addoption("--popreceipt-ca", type=Path, default=None, metavar="FILE", help="authority of a TLS target")
 
@@ -65,7 +69,7 @@ def playing(request: pytest.FixtureRequest) -> Iterator[Playing]:
     with open_target(
         config.getoption("--popreceipt-target"), seed=seed, ca=config.getoption("--popreceipt-ca")
     ) as target:
-        config.stash[PLAYING] = Playing(target, seed)
+        config.stash[PLAYING] = Playing(target, seed, config.getoption("--popreceipt-effort"))
         yield config.stash[PLAYING]
 
 
@@ -79,12 +83,15 @@ def stage(request: pytest.FixtureRequest, playing: Playing) -> "Iterator[Stage]"
     if missing:
         pytest.skip(f"{target.name} lacks {', '.join(missing)}")
     request.node.stash[_MARK] = target.journal_mark()
-    made = Stage(target, f"{playing.seed}:{request.node.nodeid}")
-    yield made
-    made.leave()
+    with target.taping() as tape:
+        request.node.stash[_TAPE] = tape
+        made = Stage(target, f"{playing.seed}:{request.node.nodeid}")
+        yield made
+        made.leave()
 
 
 _MARK = pytest.StashKey[int]()
+_TAPE: "pytest.StashKey[list[Done]]" = pytest.StashKey()
 
 
 def shown_by(item: pytest.Item) -> tuple[str, ...]:
@@ -133,15 +140,32 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 def _complaints(item: pytest.Item) -> list[str]:
     """What is wrong with the rules that a scenario declares, judged on what it brought into the journal."""
+    from popreceipt.reproduction.failure import Failure
+    from popreceipt.reproduction.oracles import RuleOracle
     from popreceipt.rules import find
     from popreceipt.rules.readings import Readings
     from popreceipt.verdict import Level, Outcome, judge
 
-    target = item.config.stash[PLAYING].target
+    playing = item.config.stash[PLAYING]
+    target = playing.target
     readings = Readings(target.journal.header, target.entries_since(item.stash[_MARK]))
     strict = item.config.getoption("--popreceipt-strict", default=False)
+    tape = item.stash[_TAPE]
     complaints = []
     for verdict in judge(readings, [find(rule) for rule in shown_by(item)]):
+        if verdict.outcome is Outcome.VIOLATED:
+            worst = verdict.findings[0]
+            playing.failures.append(
+                Failure(
+                    "conformance",
+                    item.name,
+                    RuleOracle(verdict.id),
+                    worst.message,
+                    worst.exchanges,
+                    tuple(tape),
+                    playing.seed,
+                )
+            )
         if verdict.outcome is Outcome.VIOLATED and (verdict.level is Level.MUST or strict):
             complaints += [f"{verdict.id} is violated: {each.message}" for each in verdict.findings[:1]]
         elif verdict.outcome is Outcome.UNEXERCISED:

@@ -1,7 +1,7 @@
 """One string, one target: the emulator in this process, a server with a control plane, a tenant known by its wire."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +14,7 @@ import httpx
 from popreceipt.client.control import Control
 from popreceipt.client.recording import observe
 from popreceipt.client.session import Session, split_base
-from popreceipt.client.tape import Done, Tapes
+from popreceipt.client.tape import Done, Tapes, Told
 from popreceipt.client.times import DateTimes, SteadyTimes, TargetClock
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
@@ -40,6 +40,8 @@ ADVANCE_TIME = "advance-time"
 PATIENCE_SECONDS = 120.0
 """The longest real wait for a clock that runs, unless told otherwise."""
 
+LONGEST_PATIENCE_SECONDS = 366 * 86_400.0
+
 
 @dataclass
 class Target:
@@ -56,6 +58,10 @@ class Target:
     control: Control | None = None
     emulator: "Emulator | None" = None
     """The emulator itself where it runs in this process: for tests of it, never for scenarios."""
+    restart: Callable[[], None] | None = None
+    """Lets the target die and come back with what it had stored; None where nobody here is able to do that."""
+    permits_fuzzing: bool = True
+    """Whether made-up requests may be sent: to a tenant only where its table says so."""
     _told: list[Entry] = field(default_factory=list)
     _scanned: int = 0
 
@@ -107,7 +113,12 @@ class Target:
         if mark < self._scanned:
             self._told, self._scanned = [], 0
         # Each entry is looked at once, however often the journal is cut: a long run asks after each of its examples.
-        self._told += [each for each in entries[self._scanned : mark] if _is_told_once(each)]
+        for each in entries[self._scanned : mark]:
+            if isinstance(each, Observation) and each.observation == "reset":
+                # Whatever was told of jobs is told anew by the world that is asked for next.
+                self._told = [told for told in self._told if not _is_of_a_job(told)]
+            elif _is_told_once(each):
+                self._told.append(each)
         self._scanned = mark
         return self._told + entries[mark:]
 
@@ -122,6 +133,10 @@ def _is_told_once(entry: Entry) -> bool:
     if not isinstance(entry, Observation):
         return False
     return entry.observation == "entities" or (entry.observation == "activity" and not entry.facts.get("created"))
+
+
+def _is_of_a_job(entry: Entry) -> bool:
+    return isinstance(entry, Observation) and entry.observation == "activity"
 
 
 @contextmanager
@@ -148,6 +163,12 @@ def open_target(
         UsageError: no such target.
         NothingProved: the target cannot be reached or does not offer what is needed.
     """
+    if not 0 <= patience_seconds <= LONGEST_PATIENCE_SECONDS:
+        raise UsageError(
+            f"The patience is 0 to {LONGEST_PATIENCE_SECONDS:.0f} seconds (a year), not {patience_seconds}."
+        )
+    if ca is not None and text.startswith((EMULATOR_PREFIX, "http://")):
+        raise UsageError(f"{text} speaks no TLS: leave out the certificate authority {ca}.")
     if text.startswith(EMULATOR_PREFIX):
         opened = _emulator(text, seed, journal_file)
     elif text.startswith(("http://", "https://")):
@@ -172,7 +193,7 @@ class EmulatorTransport(httpx.BaseTransport):
     """
 
     def __init__(self, emulator: "Emulator") -> None:
-        self._emulator = emulator
+        self.emulator = emulator
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Hand a request over and bring back the answer."""
@@ -180,7 +201,7 @@ class EmulatorTransport(httpx.BaseTransport):
 
         target = request.extensions.get("target") or request.url.raw_path
         path, _, query = target.decode("ascii").partition("?")
-        answer = self._emulator.handle(
+        answer = self.emulator.handle(
             Request(
                 method=request.method,
                 path=path,
@@ -219,8 +240,8 @@ class _Truncated(httpx.SyncByteStream):
         )
 
 
-def make_emulator(text: str, seed: int) -> "Emulator":
-    """The emulator that a target string names, on a manual clock.
+def make_emulator(text: str, seed: int, **options: Any) -> "Emulator":
+    """The emulator that a target string names, on a manual clock; further options are those of `Emulator`.
 
     Raises:
         UsageError: no mutant or dialect is called so.
@@ -229,22 +250,38 @@ def make_emulator(text: str, seed: int) -> "Emulator":
     from popreceipt.emulator.profile import Profile, dialect
 
     named = text.removeprefix(EMULATOR_PREFIX)
-    clock = ManualClock()
+    clock = options.pop("clock", None) or ManualClock()
+    options = {"seed": seed, "base_url": IN_PROCESS, **options}
     if named.startswith("dialect="):
-        return Emulator(clock, dialect(named.removeprefix("dialect=")), seed=seed, base_url=IN_PROCESS)
+        return Emulator(clock, dialect(named.removeprefix("dialect=")), **options)
     if named:
         from popreceipt.emulator.mutants import build
 
-        return build(named, clock, Profile(), seed=seed, base_url=IN_PROCESS)
-    return Emulator(clock, Profile(), seed=seed, base_url=IN_PROCESS)
+        return build(named, clock, Profile(), **options)
+    return Emulator(clock, Profile(), **options)
 
 
 def _emulator(text: str, seed: int, journal_file: IO[bytes] | None) -> Target:
-    emulator = make_emulator(text, seed)
-    transport = Transport(EmulatorTransport(emulator))
-    opened = _controlled(text, IN_PROCESS, seed, transport, None, timedelta(0), journal_file)
-    opened.emulator = emulator
+    carrier = EmulatorTransport(make_emulator(text, seed))
+    opened = _controlled(text, IN_PROCESS, seed, Transport(carrier), None, timedelta(0), journal_file)
+    opened.emulator = carrier.emulator
+
+    def restart() -> None:
+        carrier.emulator = opened.emulator = _revived(text, seed, carrier.emulator)
+        opened.session.tapes.add(Told("POST", "/restart", None, None))
+
+    opened.restart = restart
     return opened
+
+
+def _revived(text: str, seed: int, dead: "Emulator") -> "Emulator":
+    """Another emulator over what a first one had stored, at the same time of day."""
+    from popreceipt.emulator.mutants.parts import StoreAround
+
+    store = dead.store
+    while isinstance(store, StoreAround):
+        store = store.store  # A mutant puts its own store around it again.
+    return make_emulator(text, seed, clock=dead.clock, store=store, journal=dead.journal)
 
 
 def _server(
@@ -328,7 +365,7 @@ def configuration() -> tuple[Path, Mapping[str, Any]]:
     """
     path = Path(environ.get("POPRECEIPT_CONFIG", "popreceipt.toml"))
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(
             f"Cannot read {path}: {error.strerror or error}. Targets tenant:NAME are described there; "
@@ -383,6 +420,7 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
         tokens=Tokens(session, identity),
         journal=journal,
         activities=activities,
+        permits_fuzzing=tenant.get("fuzz", False) is True,
     )
 
 

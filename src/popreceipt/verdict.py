@@ -123,7 +123,10 @@ class Judgeable(Protocol[Readings]):
 
 @dataclass(frozen=True, slots=True)
 class RuleVerdict:
-    """The verdict on one rule: its worst outcome, how many situations it judged, and what it found."""
+    """The verdict on one rule: its worst outcome, how many situations it judged, and what it found.
+
+    `bundle` is where its first violation can be run again.
+    """
 
     id: str
     chapter: str
@@ -135,10 +138,11 @@ class RuleVerdict:
     answer: str | None = None
     reason: str | None = None
     findings: tuple[Finding, ...] = ()
+    bundle: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As the verdict file has it. Findings that merely held are counted, not listed."""
-        listed = [
+        listed: list[dict[str, Any]] = [
             {
                 "outcome": each.outcome,
                 "message": each.message,
@@ -148,6 +152,9 @@ class RuleVerdict:
             for each in self.findings
             if each.outcome is not Outcome.HELD
         ]
+        for each in listed[:1]:
+            # The worst come first, and a bundle shows one violation.
+            each["bundle"] = self.bundle if each["outcome"] is Outcome.VIOLATED else None
         return {
             "id": self.id,
             "chapter": self.chapter,
@@ -195,10 +202,49 @@ def judge_rule(rule: Judgeable[Readings], readings: Readings) -> RuleVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteFailure:
+    """What a suite found by a check of its own, or in one of its examples.
+
+    Args:
+        suite: conformance, fuzz, lifecycle.
+        where: the scenario, operation or machine.
+        check: a rule's id, or the check and the operation that it looked at.
+        level: whether it convicts.
+        expected: what should have happened.
+        message: what was observed.
+        exchanges: its witnesses, by number.
+        bundle: the folder in which it can be run again.
+    """
+
+    suite: str
+    where: str
+    check: str
+    level: Level
+    expected: str
+    message: str
+    exchanges: tuple[int, ...] = ()
+    bundle: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the verdict file has it."""
+        return {
+            "suite": self.suite,
+            "where": self.where,
+            "check": self.check,
+            "level": self.level,
+            "expected": self.expected,
+            "message": self.message,
+            "exchanges": list(self.exchanges),
+            "bundle": self.bundle,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """The verdicts of one run over one journal.
 
     `complete` is false where the journal was cut off or the run did not come to its end; such a run is no pass.
+    `suites` tells by name what each suite did; `failures` what they found beside, or as a part of, the rules' verdicts.
     """
 
     rules: tuple[RuleVerdict, ...]
@@ -207,6 +253,8 @@ class Verdicts:
     duration_seconds: float = 0.0
     complete: bool = True
     notes: tuple[str, ...] = ()
+    suites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: tuple[SuiteFailure, ...] = ()
 
     def summary(self) -> dict[str, int]:
         """How many rules have each outcome."""
@@ -223,7 +271,8 @@ class Verdicts:
 
         A violated SHOULD and an undecided rule count only when `strict`.
         """
-        broken = [each for each in self.with_outcome(Outcome.VIOLATED) if strict or each.level is Level.MUST] or (
+        found: list[RuleVerdict | SuiteFailure] = [*self.with_outcome(Outcome.VIOLATED), *self.failures]
+        broken = [each for each in found if strict or each.level is Level.MUST] or (
             strict and self.with_outcome(Outcome.UNDECIDED)
         )
         if broken:
@@ -241,6 +290,8 @@ class Verdicts:
             "duration_seconds": round(self.duration_seconds, 3),
             "rules": [each.as_json() for each in self.rules],
             "summary": self.summary(),
+            "suites": {name: dict(figures) for name, figures in self.suites.items()},
+            "failures": [each.as_json() for each in self.failures],
             "notes": list(self.notes),
             "complete": self.complete,
         }

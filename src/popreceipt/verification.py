@@ -3,31 +3,49 @@
 The suites drive, the rules judge the whole journal once, and the verdicts say what was not exercised and why.
 """
 
+import importlib.util
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import pytest
 
 from popreceipt import plugin, resources
 from popreceipt.clock import stopwatch
-from popreceipt.exceptions import NothingProved, UsageError
+from popreceipt.exceptions import NothingProved, PopreceiptError, UsageError
 from popreceipt.plugin import PLAYING, Playing, shown_by
 from popreceipt.reports import junit, verdict_file
+from popreceipt.reproduction.failure import Failure
+from popreceipt.reproduction.player import Place
 from popreceipt.rules import CHAPTERS, catalogue, find
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import Rule
 from popreceipt.targets import Target
-from popreceipt.verdict import Outcome, RuleVerdict, Verdicts, judge
+from popreceipt.verdict import Level, Outcome, RuleVerdict, SuiteFailure, Verdicts, judge
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of scenarios played, of all, and the name of the one that comes next."""
 
+Reproduce = Callable[[Failure], str | None]
+"""Makes a failure one that can be run again; where that stands, None where it could not be made so."""
+
+CONFORMANCE: Final = "conformance"
+
+ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
+    CONFORMANCE: (),
+    "fuzz": ("schemathesis",),
+    "lifecycle": ("hypothesis",),
+}
+"""The suites, in the order in which they run, each with the packages that it takes beyond the core."""
+
 
 class _Player:
-    """The pytest plugin of one verification: hands over the target, picks scenarios, tells how far it is."""
+    """The pytest plugin of one verification: hands over the target, picks scenarios, tells how far it is.
+
+    `broken` is what could not be run; `crashed` the tests of further suites that failed and named no failure.
+    """
 
     def __init__(self, playing: Playing, chosen: Collection[str], progress: Progress | None) -> None:
         self._playing = playing
@@ -35,22 +53,31 @@ class _Player:
         self._progress = progress
         self._total = 0
         self._done = 0
+        self._name = ""
         self.broken: list[str] = []
+        self.crashed: list[str] = []
+        playing.tell = self._tell
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[PLAYING] = self._playing
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        kept = [each for each in items if self._chosen & set(shown_by(each))] if self._chosen else items
+        # Only scenarios show rules; what further suites bring is not picked by rule.
+        kept = [each for each in items if not self._chosen or not shown_by(each) or self._chosen & set(shown_by(each))]
         config.hook.pytest_deselected(items=[each for each in items if each not in kept])
         items[:] = kept
         self._total = len(kept)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._name = nodeid.rpartition("::")[2]
         if self._progress is not None:
-            self._progress(self._done, self._total, nodeid.rpartition("::")[2])
+            self._progress(self._done, self._total, self._name)
         self._done += 1
+
+    def _tell(self, words: str) -> None:
+        if self._progress is not None:
+            self._progress(self._done - 1, self._total, words)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -59,6 +86,14 @@ class _Player:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and report.when != "call":
             self.broken.append(f"{report.nodeid}: {report.longreprtext}")
+        suite = report.nodeid.partition("/")[0]
+        if suite == CONFORMANCE:
+            return
+        if report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            self._playing.figures.setdefault(suite, {})["unexercised"] = reason.removeprefix("Skipped: ")
+        elif report.failed and report.when == "call" and not any(e.suite == suite for e in self._playing.failures):
+            self.crashed.append(f"{report.nodeid} did not come to its end: {report.longreprtext}")
 
 
 def chosen_rules(chapters: Collection[str], rule_ids: Collection[str]) -> tuple[Rule, ...]:
@@ -83,21 +118,36 @@ def verify(
     seed: int = 0,
     chapters: Collection[str] = (),
     rule_ids: Collection[str] = (),
+    suites: Collection[str] = (CONFORMANCE,),
+    effort: str = "fast",
     progress: Progress | None = None,
     pytest_arguments: Collection[str] = (),
+    reproduce: Reproduce | None = None,
 ) -> Verdicts:
-    """Play every scenario that shows a chosen rule, then judge the whole journal.
+    """Run the suites (of conformance, every scenario that shows a chosen rule), then judge the whole journal.
+
+    Args:
+        target: whom to judge.
+        seed: of everything that is made up.
+        chapters: only rules of these.
+        rule_ids: only these rules.
+        suites: conformance, fuzz, lifecycle.
+        effort: how long searches look: fast or thorough.
+        progress: told how far it is.
+        pytest_arguments: handed on.
+        reproduce: makes a failure one that can be run again, and says where; the first one of each kind is handed over.
 
     Raises:
-        NothingProved: no scenario could be played at all.
-        UsageError: a chapter or a rule does not exist.
+        NothingProved: nothing could be played at all.
+        UsageError: a chapter, a rule or a suite does not exist.
     """
     began = stopwatch()
     rules = chosen_rules(chapters, rule_ids)
     wanted = {each.id for each in rules} if chapters or rule_ids else set()
-    playing = Playing(target, seed)
+    chosen = chosen_suites(suites)
+    playing = Playing(target, seed, effort)
     player = _Player(playing, wanted, progress)
-    status = _run_pytest(player, pytest_arguments)
+    status = _run_pytest(player, chosen, pytest_arguments)
     if player.broken:
         raise NothingProved("A suite could not be run: " + "\n".join(player.broken))
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -105,8 +155,10 @@ def verify(
     target.journal.seal()
     readings = Readings(target.journal.header, target.journal.entries)
     verdicts = tuple(_explained(each, target, playing) for each in judge(readings, rules))
+    failures = tuple(_told(each, reproduce) for each in _first_of_each(playing.failures))
+    bundles = {each.check: each.bundle for each in failures if each.bundle is not None}
     return Verdicts(
-        rules=verdicts,
+        rules=tuple(replace(each, bundle=bundles.get(each.id)) for each in verdicts),
         target={
             "name": target.name,
             "build": target.build,
@@ -115,21 +167,84 @@ def verify(
         },
         seed=seed,
         duration_seconds=stopwatch() - began,
-        notes=_notes(verdicts, playing),
+        complete=not player.crashed,
+        notes=(*player.crashed, *_notes(verdicts, playing)),
+        suites=playing.figures,
+        failures=failures,
     )
 
 
-def _run_pytest(player: _Player, arguments: Collection[str]) -> int:
+def chosen_suites(names: Collection[str]) -> tuple[str, ...]:
+    """Suites by name, in the order in which they run.
+
+    Raises:
+        UsageError: there is none of a name, or its engine is not installed.
+    """
+    for name in names:
+        if name not in ENGINES:
+            raise UsageError(f"No suite is called {name!r}. Suites: {', '.join(ENGINES)}.")
+        if missing := missing_engines(name):
+            raise UsageError(f"The suite {name} needs {', '.join(missing)}: pip install 'popreceipt[suites]'.")
+    return tuple(each for each in ENGINES if each in names)
+
+
+def suites_to_run(named: Collection[str] | None, *, narrowed: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which suites run, and which are left out because their engine is not installed.
+
+    Args:
+        named: the suites that were asked for; nothing for the usual ones.
+        narrowed: only certain rules are wanted, and only scenarios can be picked by rule.
+
+    Raises:
+        UsageError: there is no such suite, or its engine is not installed.
+    """
+    if named:
+        return chosen_suites(named), ()
+    if narrowed:
+        return (CONFORMANCE,), ()
+    left_out = tuple(each for each in ENGINES if missing_engines(each))
+    return tuple(each for each in ENGINES if each not in left_out), left_out
+
+
+def missing_engines(suite: str) -> list[str]:
+    """The packages that a suite needs and that are not installed."""
+    return [each for each in ENGINES[suite] if importlib.util.find_spec(each) is None]
+
+
+def _first_of_each(failures: Iterable[Failure]) -> Iterator[Failure]:
+    """The first failure of each kind, those that convict before the others."""
+    seen: set[str] = set()
+    for each in sorted(failures, key=lambda one: one.oracle.level is not Level.MUST):
+        if each.oracle.name not in seen:
+            seen.add(each.oracle.name)
+            yield each
+
+
+def _told(failure: Failure, reproduce: Reproduce | None) -> SuiteFailure:
+    return SuiteFailure(
+        suite=failure.suite,
+        where=failure.where,
+        check=failure.oracle.name,
+        level=failure.oracle.level,
+        expected=failure.oracle.expected,
+        message=failure.message,
+        exchanges=failure.exchanges,
+        bundle=None if reproduce is None else reproduce(failure),
+    )
+
+
+def _run_pytest(player: _Player, chosen: Collection[str], arguments: Collection[str]) -> int:
     suites = resources.suites()
-    if not (suites / "conformance").is_dir():
-        raise NothingProved(f"The suites are missing: {suites / 'conformance'} should be there.")
+    for each in chosen:
+        if not (suites / each).is_dir():
+            raise NothingProved(f"The suites are missing: {suites / each} should be there.")
     # Only our own plugin: a user's other pytest plugins neither slow the run nor change it.
     kept = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
         return pytest.main(
             [
-                str(suites / "conformance"),
+                *(str(suites / each) for each in chosen),
                 f"--rootdir={suites}",
                 f"--config-file={suites / 'conformance' / 'pytest.ini'}",
                 "--import-mode=importlib",
@@ -168,6 +283,49 @@ def _notes(verdicts: Collection[RuleVerdict], playing: Playing) -> tuple[str, ..
         for rule, words in sorted(playing.failed.items())
         if rule in unexercised
     )
+
+
+def into_bundles(place: Place, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Reproduce:
+    """What makes failures into bundles below a folder: the first of them, for each takes a while.
+
+    Args:
+        place: where they failed, to be played on again.
+        folder: gets the bundles.
+        tell: told of each before it is made, and why one could not be made.
+    """
+    made: list[Path] = []
+
+    def reproduce(failure: Failure) -> str | None:
+        from popreceipt.reproduction import bundle  # late: a run in which all is well has no use for it
+
+        if len(made) == MOST_BUNDLES or not failure.tape:
+            return None
+        tell(f"making a bundle of {failure.oracle.name}")
+        try:
+            path = bundle.write(
+                failure,
+                place.target,
+                folder,
+                seed=place.seed,
+                budget=REPLAYS,
+                ca=place.ca,
+                control_key=place.control_key,
+                patience_seconds=place.patience_seconds,
+            )
+        except PopreceiptError as error:
+            tell(f"no bundle of {failure.oracle.name}: {error}")
+            return None
+        made.append(path)
+        return str(path)
+
+    return reproduce
+
+
+MOST_BUNDLES: Final = 10
+"""Failures of one run that become bundles: whoever has more has enough to do."""
+
+REPLAYS: Final = 300
+"""How often a story is played to make it small."""
 
 
 def write_results(verdicts: Verdicts, out: Path) -> None:

@@ -4,10 +4,16 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from platformdirs import user_cache_path
+
+from popreceipt.exceptions import UsageError
+from popreceipt.generate.peers import npm
 
 OutsideProgram = Callable[..., str]
+NpmProgram = Callable[[str, str, str], tuple[str, ...]]
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +28,29 @@ def outside_program() -> OutsideProgram:
         found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, folders)))
         if found is not None:
             return found
-        missing = f"{name} is not installed (Debian package {package})"
-        if os.environ.get("POPRECEIPT_REQUIRE") == "all":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        _missing(f"{name} is not installed (Debian package {package})")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def npm_program() -> NpmProgram:
+    """The command line of a program from npm: of a package, in exactly one version, the program of that name.
+
+    It is installed once, into the user's cache, from npm's registry. Where that is not possible the test skips and
+    says why, or fails as with any outside program.
+    """
+
+    def find(package: str, version: str, binary: str) -> tuple[str, ...]:
+        try:
+            return npm.command_line(user_cache_path("popreceipt") / "npm", package, version, binary)
+        except UsageError as problem:
+            _missing(str(problem))
+
+    return find
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("POPRECEIPT_REQUIRE") == "all":
+        pytest.fail(reason)
+    pytest.skip(reason)

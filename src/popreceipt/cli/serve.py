@@ -10,8 +10,10 @@ import importlib.util
 import json
 import os
 import secrets
+import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -19,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from popreceipt.client.session import split_base
 from popreceipt.clock import Clock, clock_from
 from popreceipt.emulator import continuity, pages
 from popreceipt.emulator import processes as together
@@ -27,8 +30,10 @@ from popreceipt.emulator.durable import Durable, DurableStore
 from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.profile import Profile, load_profile
 from popreceipt.emulator.profile import dialect as with_dialect
+from popreceipt.emulator.routes.settings import LONGEST_RECURRENCE, MOST_RECORDS
 from popreceipt.emulator.server import Door, HttpServer, is_loopback_host
 from popreceipt.emulator.shared_clock import shared_clock
+from popreceipt.emulator.store import NotKept
 from popreceipt.emulator.store.sqlite import SqliteStore, Sync
 from popreceipt.exceptions import UsageError
 from popreceipt.journal import Journal, SpooledJournal
@@ -62,8 +67,12 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Keep everything in this folder, over restarts and crashes.")
     ] = None,
     sync: Annotated[
-        Sync, typer.Option(help="Whether every answer waits until the disk has what it says (full), or not (normal).")
-    ] = "full",
+        Sync | None,
+        typer.Option(
+            help="With --data: whether every answer waits until the disk has what it says (full, which it is unless "
+            "told), or not (normal)."
+        ),
+    ] = None,
     database: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Keep everything in PostgreSQL, for several processes: postgresql://…"),
@@ -90,9 +99,11 @@ def serve(
     ] = None,
     export_every: Annotated[
         int | None,
-        typer.Option(metavar="MINUTES", max=1_000_000, help="Let the exports of the first world run by themselves."),
+        typer.Option(metavar="MINUTES", help="Let the exports of the first world run by themselves."),
     ] = None,
-    export_records: Annotated[int, typer.Option(metavar="N", max=1_000_000, help="Records in each such export.")] = 3,
+    export_records: Annotated[
+        int | None, typer.Option(metavar="N", help="Records in each such export; 3 unless told.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option(help="Write down every exchange as the service saw it.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
     world_file: Annotated[
@@ -106,6 +117,12 @@ def serve(
     """
     if database is not None and data is not None:
         raise UsageError("--data and --database both keep everything: name one of them.")
+    _need("--ca-file", ca_file, "--tls", tls or None)
+    _need("--sync", sync, "--data", data)
+    _need("--export-records", export_records, "--export-every", export_every)
+    _differ({"--ca-file": ca_file, "--journal": journal, "--ready-file": ready_file, "--world-file": world_file})
+    if base_url is not None:
+        _check_base_url(base_url)
     if processes > 1:
         if database is None:
             raise UsageError("Several processes need a --database that all of them can reach.")
@@ -115,7 +132,7 @@ def serve(
     if dialect is not None:
         chosen = with_dialect(dialect, chosen)
     known = load_entities(*entities) if entities else None
-    world = World(None if export_every is None else timedelta(minutes=export_every), export_records)
+    world = _first_world(export_every, export_records)
     control_key = None if no_control or is_loopback_host(host) else secrets.token_urlsafe(24)
     with contextlib.ExitStack() as closing:
         for file in (ready_file, world_file):
@@ -130,29 +147,30 @@ def serve(
             with contextlib.ExitStack() as closing:
                 made_for: dict[str, Any] = {"seed": seed if seed is not None else 0}
                 store: DurableStore | None = None
-                if data is not None:
-                    store = closing.enter_context(_opened(data, sync, chosen))
-                    time, made_for = _resumed(store, continuity.resumed_clock(store, clock), seed)
-                elif database is not None:
-                    shared = closing.enter_context(_in_database(database, chosen))
-                    with shared.work(alone=True):
-                        time, made_for = _resumed(shared, shared_clock(shared, clock), seed)
-                    store = shared
-                else:
-                    time = clock_from(clock)
                 journal_file = closing.enter_context(_journal_file(journal))
-                emulator: Emulator = _maker(mutant)(
-                    time,
-                    chosen,
-                    control=not no_control,
-                    control_key=control_key,
-                    world=world,
-                    entities=known,
-                    **made_for,
-                )
-                emulator.faults.tell = _tell_fault
+                with _room_in(data, database):
+                    if data is not None:
+                        store = closing.enter_context(_opened(data, sync or "full", chosen))
+                        time, made_for = _resumed(store, continuity.resumed_clock(store, clock), seed)
+                    elif database is not None:
+                        shared = closing.enter_context(_in_database(database, chosen))
+                        with shared.work(alone=True):
+                            time, made_for = _resumed(shared, shared_clock(shared, clock), seed)
+                        store = shared
+                    else:
+                        time = clock_from(clock)
+                    emulator: Emulator = _maker(mutant)(
+                        time,
+                        chosen,
+                        control=not no_control,
+                        control_key=control_key,
+                        world=world,
+                        entities=known,
+                        **made_for,
+                    )
+                    emulator.faults.tell = _tell_fault
+                    service = emulator if store is None else Durable(emulator, store)
                 emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
-                service = emulator if store is None else Durable(emulator, store)
                 keep = service.keep if isinstance(service, Durable) else None
                 mounts = {} if no_control else {pages.ROOT: pages.Pages(emulator, keep)}
                 entrance = door()
@@ -195,6 +213,48 @@ def serve(
             work(common.own, journal and journal.with_stem(f"{journal.stem}-{number}"), ready)
 
         together.work_together(processes, one_of_several, lambda: announce(common))
+
+
+def _need(option: str, given: object, needed: str, there: object) -> None:
+    """Refuse an option that nothing would come of."""
+    if given is not None and there is None:
+        raise UsageError(f"{option} says something about {needed}: give both, or leave out {option}.")
+
+
+def _differ(files: Mapping[str, Path | None]) -> None:
+    """Refuse one file for two purposes: the one would take the other's place."""
+    known: dict[Path, str] = {}
+    for option, file in files.items():
+        if file is not None and (other := known.setdefault(file.absolute(), option)) != option:
+            raise UsageError(f"{other} and {option} both name {file}: give each a file of its own.")
+
+
+def _check_base_url(url: str) -> None:
+    split_base(url)
+    if "@" in url or any(letter.isspace() for letter in url):
+        raise UsageError(f"{url!r} is no base URL: it has neither blanks nor a user's name.")
+
+
+def _first_world(every: int | None, records: int | None) -> World:
+    """The first world, with exports that run by themselves where that is asked for."""
+    if every is not None and not 1 <= every <= LONGEST_RECURRENCE:
+        raise UsageError(f"--export-every is whole minutes, 1 to {LONGEST_RECURRENCE} (a year), not {every}.")
+    if records is not None and not 0 <= records <= MOST_RECORDS:
+        raise UsageError(f"An export cannot have {records} records: --export-records is 0 to {MOST_RECORDS}.")
+    world = World(None if every is None else timedelta(minutes=every))
+    return world if records is None else replace(world, export_records=records)
+
+
+@contextlib.contextmanager
+def _room_in(data: Path | None, database: str | None) -> Iterator[None]:
+    """Says what is wrong where an environment cannot be opened since nothing can be kept: a full disk, say."""
+    try:
+        yield
+    except (NotKept, sqlite3.Error, OSError) as error:
+        place = "the database" if database is not None else data if data is not None else tempfile.gettempdir()
+        raise UsageError(
+            f"Nothing can be kept in {place}: {error.__cause__ or error}. Make room there, or name another place."
+        ) from error
 
 
 def _tell_fault(said: str) -> None:
@@ -264,9 +324,14 @@ def _journal_file(path: Path | None) -> Iterator[IO[bytes]]:
 def _continued(emulator: Emulator, file: IO[bytes], dialect: str | None, *, at_once: bool) -> Journal:
     """The emulator's journal in a file: what it has written so far, and all that follows."""
     header = msgspec.structs.replace(emulator.journal.header, dialect=dialect)
-    journal = SpooledJournal(header, file, at_once=at_once)
-    for entry in emulator.journal.entries:
-        journal.add(entry)
+    try:
+        journal = SpooledJournal(header, file, at_once=at_once)
+        for entry in emulator.journal.entries:
+            journal.add(entry)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.close()  # what still waits in it cannot be written either
+        raise UsageError(f"Cannot write the journal: {error.strerror or error}.") from error
     return journal
 
 
@@ -275,6 +340,8 @@ def _announcement(path: Path) -> Iterator[None]:
     """A file that says what is true while the server runs: no older one may be taken for it, and none is left."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"Cannot write {path}: there is no folder {path.absolute().parent}.")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"Cannot write {path}: something else than a file is there, and would be taken away.")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """`popreceipt verify`: run the suites against a target, judge, report."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +9,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from popreceipt.clock import stopwatch
+from popreceipt.exceptions import UsageError
 from popreceipt.reports import evidence, terminal
 from popreceipt.rules import CHAPTERS, catalogue
 
 app = typer.Typer()
+
+SILENCE_SECONDS = 10.0
+"""Without a terminal, a long search says a word after so much silence."""
 
 
 def _chapters(incomplete: str) -> list[str]:
@@ -20,6 +26,19 @@ def _chapters(incomplete: str) -> list[str]:
 
 def _rules(incomplete: str) -> list[str]:
     return [each.id for each in catalogue() if each.id.startswith(incomplete)]
+
+
+def _suites(incomplete: str) -> list[str]:
+    from popreceipt.verification import ENGINES
+
+    return [each for each in ENGINES if each.startswith(incomplete)]
+
+
+class Effort(StrEnum):
+    """How long searches look."""
+
+    FAST = "fast"
+    THOROUGH = "thorough"
 
 
 @app.command()
@@ -40,8 +59,21 @@ def verify(
         list[str] | None, typer.Option(metavar="ID", help="Only this rule; may be given again.", autocompletion=_rules)
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything that is made up.")] = 0,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="S",
+            help="Only this suite (conformance, fuzz, lifecycle); may be given again. Without it all that are "
+            "installed, and conformance alone where --chapter or --rule picks rules.",
+            autocompletion=_suites,
+        ),
+    ] = None,
+    effort: Annotated[
+        Effort, typer.Option(help="How long fuzzing and models search: for seconds, or for a nightly run.")
+    ] = Effort.FAST,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write verdicts.json, junit.xml and journal.ndjson there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write verdicts.json, junit.xml, journal.ndjson and bundles/ there."),
     ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate authority of a TLS target.")] = None,
     control_key: Annotated[
@@ -60,15 +92,18 @@ def verify(
     import json
 
     from popreceipt import verification
+    from popreceipt.reproduction.player import Place
     from popreceipt.targets import JOURNAL_PREFIX, open_target
 
+    rules = verification.chosen_rules(chapter or (), rule or ())
     if target.startswith(JOURNAL_PREFIX):
         from popreceipt.cli.judge import judge_file
 
-        raise typer.Exit(
-            judge_file(Path(target.removeprefix(JOURNAL_PREFIX)), out=out, strict=strict, as_json=json_output)
-        )
-    verification.chosen_rules(chapter or (), rule or ())
+        if suite:
+            raise UsageError("Nothing is played when a recording is judged: leave out --suite.")
+        recording = Path(target.removeprefix(JOURNAL_PREFIX))
+        raise typer.Exit(judge_file(recording, rules=rules, out=out, strict=strict, as_json=json_output))
+    suites, left_out = verification.suites_to_run(suite, narrowed=bool(chapter or rule))
     file = verification.open_journal_file(out) if out is not None else None
     errors = Console(stderr=True)
     try:
@@ -88,17 +123,38 @@ def verify(
         ):
             task = bar.add_task(f"verifying {opened.name}", total=None)
             shown = 0
+            said = stopwatch()
 
             def progress(done: int, total: int, name: str) -> None:
-                nonlocal shown
+                nonlocal shown, said
                 bar.update(task, total=total, completed=done, description=name.replace("_", " ")[:60].ljust(60))
-                # Without a terminal: a line each tenth, so that a log shows that something happens.
-                if not errors.is_terminal and total and done * 10 // total >= shown:
+                if errors.is_terminal or not total:
+                    return
+                # Without a terminal: a line each tenth, and what a long search tells now and then.
+                if done * 10 // total >= shown:
                     print(f"popreceipt: {done} of {total} scenarios played", file=sys.stderr, flush=True)
                     shown = done * 10 // total + 1
+                elif not name.startswith("test_") and stopwatch() - said >= SILENCE_SECONDS:
+                    print(f"popreceipt: {name}", file=sys.stderr, flush=True)
+                else:
+                    return
+                said = stopwatch()
 
+            def tell(words: str) -> None:
+                bar.update(task, description=words[:60].ljust(60))
+                if not errors.is_terminal:
+                    print(f"popreceipt: {words}", file=sys.stderr, flush=True)
+
+            place = Place(target, seed, ca, control_key, patience)
             verdicts = verification.verify(
-                opened, seed=seed, chapters=chapter or (), rule_ids=rule or (), progress=progress
+                opened,
+                seed=seed,
+                chapters=chapter or (),
+                rule_ids=rule or (),
+                suites=suites,
+                effort=effort.value,
+                progress=progress,
+                reproduce=None if out is None else verification.into_bundles(place, out / "bundles", tell),
             )
             exchanges = evidence.by_number(opened.journal.exchanges())
     finally:
@@ -106,10 +162,15 @@ def verify(
             file.close()
     if out is not None:
         verification.write_results(verdicts, out)
+    if left_out:
+        named = ", ".join(left_out)
+        errors.print(f"Not installed, so not run: {named} (pip install 'popreceipt[suites]').", style="yellow")
     if json_output:
         print(json.dumps(verdicts.as_json(), indent=1))
     else:
         terminal.print_verdicts(Console(), verdicts, {each.id: each for each in catalogue()}, exchanges)
         if out is not None:
-            errors.print(f"Written to {out}: verdicts.json, junit.xml, journal.ndjson", style="dim")
+            bundles = len([each for each in verdicts.failures if each.bundle is not None])
+            also = f", {bundles} in bundles/" if bundles else ""
+            errors.print(f"Written to {out}: verdicts.json, junit.xml, journal.ndjson{also}", style="dim")
     raise typer.Exit(verdicts.exit_status(strict=strict))

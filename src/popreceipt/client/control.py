@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -44,9 +45,16 @@ READINGS_TAKEN: Final = 5
 
 
 class ControlError(PopreceiptError):
-    """A control call was refused or failed: nothing can be proved with a target that cannot be set up."""
+    """A control call was refused or failed: nothing can be proved with a target that cannot be set up.
+
+    `status` is the answer's; None where no whole answer came.
+    """
 
     exit_status = 3
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 Activity = dict[str, Any]
@@ -168,10 +176,6 @@ class Control:
                 self._seen(each, since, at, created=False)
         return world
 
-    def able_to(self, ability: str) -> bool:
-        """The target lists this ability."""
-        return ability in self._known_world().abilities
-
     def entities(self) -> tuple[Mapping[str, Any], ...]:
         """The entities that the target has, each with its fields."""
         return self._known_world().entities
@@ -222,7 +226,13 @@ class Control:
         return self.times.earliest()
 
     def _read_times(self) -> TargetClock:
-        says, reading = self._clock()
+        try:
+            says, reading = self._clock()
+        except ControlError as problem:
+            # The clock is what a target is asked for first: whoever cannot tell it has no control plane, it seems.
+            if problem.status is None:
+                raise
+            raise ControlError(f"{problem} {self._instead(problem.status)}", problem.status) from problem
         if says.kind == "manual":
             return ManualTimes(says.now, self._move)
         readings = [reading, *(self._clock()[1] for _ in range(READINGS_TAKEN - 1))]
@@ -230,15 +240,26 @@ class Control:
             return SystemTimes(*readings, target=self.base_url, patience=self._patience)
         return ScaledTimes(says.rate, *readings, target=self.base_url, patience=self._patience)
 
+    def _instead(self, status: int) -> str:
+        place = f"{self._origin}{self._root}"
+        if status in (401, 403):
+            return f"The control plane at {place} wants its key: --control-key KEY, or POPRECEIPT_CONTROL_KEY."
+        return (
+            f"The server seems to offer no control plane at {place}. Without one it can be judged by its wire alone: "
+            "describe it in popreceipt.toml, and name it as tenant:NAME."
+        )
+
     def _clock(self) -> tuple[ClockSays, Reading]:
         before = stopwatch()
         told = self._object("GET", "/clock")
         reading = reading_of(told, before, stopwatch())
         if reading is None:
-            raise ControlError(f"GET {self._root}/clock answered {told!r}: `now` should be an instant in ISO 8601.")
+            said = f"GET {self._root}/clock answered {told!r}: `now` should be an instant in ISO 8601."
+            raise ControlError(said, HTTPStatus.OK)
         kind, rate = told.get("kind"), told.get("rate")
         if kind not in ("manual", "scaled", "system"):
-            raise ControlError(f"GET {self._root}/clock answered {told!r}: `kind` should be manual, scaled or system.")
+            said = f"GET {self._root}/clock answered {told!r}: `kind` should be manual, scaled or system."
+            raise ControlError(said, HTTPStatus.OK)
         pace = float(rate) if isinstance(rate, (int, float)) and rate > 0 else 1.0
         return ClockSays(reading.now, kind, pace), reading
 
@@ -524,7 +545,8 @@ class Control:
     def _object(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         told = self._call(method, path, body)
         if not isinstance(told, dict):
-            raise ControlError(f"{method} {self._root}{path} answered {told!r} where an object was wanted.")
+            said = f"{method} {self._root}{path} answered {told!r} where an object was wanted."
+            raise ControlError(said, HTTPStatus.OK)
         return told
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
@@ -535,7 +557,8 @@ class Control:
                 told = msgspec.json.decode(answer.body)
             except (msgspec.DecodeError, ValueError) as error:
                 raise ControlError(
-                    f"{method} {self._root}{path} answered {_excerpt(answer)}, which is no JSON ({error})."
+                    f"{method} {self._root}{path} answered {_excerpt(answer)}, which is no JSON ({error}).",
+                    answer.status,
                 ) from error
         self._tapes.add(Told(method, path, body, told))
         return told
@@ -556,7 +579,8 @@ class Control:
         if not 200 <= answer.status < 300:
             raise ControlError(
                 f"{method} {self._root}{path} with {content.decode('utf-8') or 'no body'} "
-                f"was answered {_excerpt(answer)}."
+                f"was answered {_excerpt(answer)}.",
+                answer.status,
             )
         return answer
 

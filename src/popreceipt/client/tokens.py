@@ -56,6 +56,11 @@ class Tokens:
         self._lock = threading.Lock()
         self._elsewhere: dict[str, Session] = {}
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """How the target describes its issuer, clients with their secrets: never to be written down."""
+        return self._identity
+
     def obtain(
         self,
         role: str = "authorised",

@@ -25,7 +25,7 @@ class Blobs:
 
     def keep(self, content: bytes, now: datetime) -> str:
         """Store a file; its ID."""
-        identifier = self._guids.new()
+        identifier = self._guids.new_at(now)
         self.keep_until(identifier, content, now + self._life)
         return identifier
 

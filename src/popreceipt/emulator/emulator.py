@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from types import TracebackType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
 import msgspec
 from joserfc.jwk import RSAKey
@@ -77,10 +77,8 @@ MOST_ATTEMPTS: Final = 20
 MOST_ROUNDS: Final = 10
 """How often a request lets what fell due go first; then time runs faster than it can be followed."""
 
-_Result = TypeVar("_Result")
 
-
-class _Answered(NamedTuple):
+class _Answered(msgspec.Struct, frozen=True):
     """What a request has led to: the answer as it leaves; with a planned fault, that and the answer that is lost."""
 
     response: Response
@@ -208,16 +206,14 @@ class Emulator:
             call = Call.of(self, request, self.clock.now())
             is_control = control.is_control(call)
             try:
-                # What changes much at once does so while nobody else does anything.
-                alone = is_control and request.method != "GET"
-                answered = self._once_settled(partial(self._answered, call, is_control), alone=alone)
+                answered = self._once_settled(call, is_control=is_control)
             except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets an answer and the fault is kept
                 answered = _Answered(self._failed(fault, is_control=is_control))
             if not is_control:
                 self._write_down(call, answered)
             return answered.response
 
-    def _answered(self, call: Call, is_control: bool, now: datetime) -> _Answered:
+    def _answered(self, call: Call, now: datetime, *, is_control: bool) -> _Answered:
         """Answer a call; what becomes of the answer where the call meets with a planned fault."""
         call.now = now
         fault = None if is_control else self.fault_plan.for_request(call.request.path)
@@ -264,9 +260,11 @@ class Emulator:
 
     def _is_too_large(self, request: Request) -> bool:
         """A server may leave out a body that announces itself as too large, so the announcement counts as well."""
-        announced = request.header("content-length") or ""
         limit = self.profile.body_limit
-        return len(request.body) > limit or (announced.isdecimal() and int(announced[:20]) > limit)
+        if len(request.body) > limit:
+            return True
+        announced = request.header("content-length")
+        return announced is not None and announced.isdecimal() and int(announced[:20]) > limit
 
     def _too_large(self, *, is_control: bool) -> Response:
         if is_control:
@@ -347,24 +345,26 @@ class Emulator:
         else:
             self._untold.append(entry)
 
-    def _once_settled(self, does: Callable[[datetime], _Result], *, alone: bool) -> _Result:
-        """Do something at an instant by which nothing else is due, as one unit of work.
+    def _once_settled(self, call: Call, *, is_control: bool) -> _Answered:
+        """Answer a call at an instant by which nothing else is due, as one unit of work.
 
         Where another process comes in between it is done again from the start: so nothing but the store may remember
         that it was begun.
         """
+        # What changes much at once does so while nobody else does anything.
+        alone = is_control and call.request.method != "GET"
         settled: datetime | None = None
         rounds = 0
         for attempt in count(1):
             try:
                 while True:
-                    with self._unit(alone=alone):
+                    with _Unit(self, alone):
                         # What is due comes first: from then on nobody moves a clock that is shared.
                         due, now = self.agenda.next(), self.clock.now()
                         if due is None or due > now:
-                            return does(now)
+                            return self._answered(call, now, is_control=is_control)
                         if settled is not None and due > settled and rounds >= MOST_ROUNDS:
-                            return does(settled)
+                            return self._answered(call, settled, is_control=is_control)
                     settled = self.settle()
                     rounds += 1
             except Conflict:

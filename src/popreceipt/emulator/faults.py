@@ -5,7 +5,7 @@ socket, the in-process transport with the same failure as an exception). It know
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final
 
@@ -185,14 +185,14 @@ def struck(fault: Fault, path: str, answer: Response | None) -> Response:
     if answer is None or fault.kind in {RESET, TIMEOUT}:
         return Response(0, interruption=Interruption(TIMEOUT if fault.kind == TIMEOUT else RESET, seconds=seconds))
     if fault.kind == SLOW:
-        return replace(answer, interruption=Interruption(SLOW, seconds=seconds))
+        return msgspec.structs.replace(answer, interruption=Interruption(SLOW, seconds=seconds))
     if not answer.body:
         # There is nothing that could be cut short but the head, and half a head is no answer.
         return Response(0, interruption=Interruption(RESET))
     length = len(answer.body)
     kept = length // 2 if fault.after_bytes is None else min(fault.after_bytes, length - 1)
     headers = (*(each for each in answer.headers if each[0] != "content-length"), ("content-length", str(length)))
-    return replace(answer, headers=headers, interruption=Interruption(TRUNCATED, after_bytes=kept))
+    return msgspec.structs.replace(answer, headers=headers, interruption=Interruption(TRUNCATED, after_bytes=kept))
 
 
 def _replaced(fault: Fault, path: str) -> Response:

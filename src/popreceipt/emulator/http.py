@@ -6,7 +6,6 @@ tell which way it was called.
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote_plus
@@ -16,8 +15,7 @@ import msgspec
 JSON = "application/json; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One HTTP request, read to its end.
 
     `path` and `query` are as they were sent, still percent-encoded; header names are in lower case. `local` says that
@@ -55,8 +53,7 @@ def _parameters(query: str) -> Mapping[str, str]:
     return MappingProxyType(found)  # it is shared by all requests with this query
 
 
-@dataclass(frozen=True, slots=True)
-class Interruption:
+class Interruption(msgspec.Struct, frozen=True):
     """What happens to an answer on its way, where somebody planned a fault.
 
     `reset`: the connection is reset, nothing is sent. `timeout`: nothing is sent for `seconds`, then the connection is
@@ -69,13 +66,12 @@ class Interruption:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """The answer, whole; with an `interruption` it does not arrive so. One that is not sent at all has the status 0."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     interruption: Interruption | None = None
 
     @classmethod

@@ -72,7 +72,7 @@ class Impossible(Exception):
     """An event that the table does not have in this status: a fault of the caller."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message: a row of "Manage messages", and where the file and the queue stand.
 
     `number` counts all messages in the order of their arrival. `visible_from` is the instant from which a queued

@@ -294,7 +294,7 @@ def load_profile(name_or_file: str) -> Profile:
             f"There is no profile {name_or_file!r}: name a file, a dialect POINT=VALUE, or one of {known}."
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read the profile {path}: {error}.") from error
     return _from_tables(content, path)

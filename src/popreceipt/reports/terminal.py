@@ -1,6 +1,6 @@
 """Verdicts on a terminal: a table by chapter, then what is behind each broken rule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -9,7 +9,7 @@ from rich.text import Text
 from popreceipt.journal import Exchange
 from popreceipt.reports.evidence import lines_for
 from popreceipt.rules.rule import Rule
-from popreceipt.verdict import Level, Outcome, RuleVerdict, Verdicts
+from popreceipt.verdict import Level, Outcome, RuleVerdict, SuiteFailure, Verdicts
 
 SYMBOLS = {
     Outcome.HELD: ("✔", "green"),
@@ -32,6 +32,12 @@ def print_verdicts(
             movable = verdicts.target.get("clock") == "manual"
             # Not wrapped: a command line is there to be copied.
             console.print(details(verdict, rules[verdict.id], exchanges, movable=movable), soft_wrap=True)
+    told = {each.id for each in verdicts.with_outcome(Outcome.VIOLATED)}
+    for failure in verdicts.failures:
+        if failure.check not in told:
+            console.print(_failed(failure, exchanges), soft_wrap=True)
+    for each in _searches(verdicts):
+        console.print(each)
     for note in verdicts.notes:
         console.print(Text(note, style="yellow"))
     console.print(summary(verdicts))
@@ -80,6 +86,8 @@ def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange],
             body.append("show it again:\n", style="dim")
             for each in commands:
                 body.append(f"  {each}\n", style="dim")
+    if verdict.bundle is not None:
+        body.append(f"\npopreceipt replay {verdict.bundle}\n", style="dim")
     if len(findings) > _FINDINGS_SHOWN:
         body.append(f"\n… and {len(findings) - _FINDINGS_SHOWN} more like it, in verdicts.json\n", style="dim")
     return body
@@ -106,6 +114,34 @@ def summary(verdicts: Verdicts) -> Text:
     if not verdicts.complete:
         made.append("; not complete", style="bold red")
     return made
+
+
+def _failed(failure: SuiteFailure, exchanges: Mapping[int, Exchange]) -> Text:
+    """What a suite found by a check of its own."""
+    _, style = SYMBOLS[Outcome.VIOLATED]
+    body = Text()
+    body.append(f"\n✘ {failure.check} failed ({failure.suite}, {failure.where})\n", style=style)
+    body.append(f"{failure.expected}\n\n")
+    body.append(f"{failure.message}\n", style="bold")
+    for each in lines_for(failure.exchanges, exchanges, movable=False)[0]:
+        body.append(f"  {each}\n")
+    if failure.bundle is not None:
+        body.append(f"\npopreceipt replay {failure.bundle}\n", style="dim")
+    return body
+
+
+def _searches(verdicts: Verdicts) -> Iterator[Text]:
+    """A line for each suite that searched: what it did, in its own figures, as far as they are plain."""
+    for name, figures in verdicts.suites.items():
+        plain = [
+            f"{value:,} {word.replace('_', ' ')}"
+            for word, value in figures.items()
+            if isinstance(value, int) and not isinstance(value, bool)
+        ]
+        why = figures.get("unexercised")
+        line = Text(f"{name}: ", style="bold")
+        line.append(f"unexercised: {why}" if why else ", ".join(plain), style="yellow" if why else "")
+        yield line
 
 
 def _outcome(verdict: RuleVerdict) -> str:

@@ -12,6 +12,7 @@ from popreceipt.rules.exports import Message, asked, authorised, turned_away
 from popreceipt.rules.facts import Ack, Dequeue
 from popreceipt.rules.imports import gate_or_gateway
 from popreceipt.rules.readings import Readings
+from popreceipt.rules.requests import well_made
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
     ASK,
@@ -135,7 +136,7 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
     spellings = {_spelling(each) for each in journal.acks if each.ok}
     for sent in named(journal):
         ack = sent.ack
-        if ack.digest != sent.delivery.digest or not as_json(ack) or not prompt(journal, sent):
+        if ack.digest != sent.delivery.digest or not as_json(ack) or not prompt(journal, sent) or not well_made(ack):
             continue
         if ack.ok:
             yield held("accepted", sent.delivery, ack)

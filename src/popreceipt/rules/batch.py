@@ -418,7 +418,8 @@ def retry_counted(journal: Readings) -> Iterator[Finding]:
             row = look.by_id.get(message.id)
             count = row.get("RetryCount") if row is not None else None
             if isinstance(count, int) and look.place < death.runs_since[0].place:
-                before = count
+                # The first look: a run at the recurrence, of which nobody tells, may have put it back before the last.
+                before = count if before is None else before
             elif isinstance(count, int) and look.place >= end.place:
                 after = count
         if before is None or after is None:

@@ -485,6 +485,7 @@ def _faultless(journal: Readings, enqueue: Enqueue) -> bool:
         isinstance(entity, str)
         and entity.casefold() == (enqueue.entity or "").casefold()
         and journal.settled(activity, "type", enqueue) == "file"
+        and journal.project_of.plain(enqueue.activity)
         and str(journal.settled(activity, "format", enqueue) or "CSV").casefold() == "csv"
         and journal.settled(activity, "enabled", enqueue) is True
         and right_side(journal, enqueue) is True

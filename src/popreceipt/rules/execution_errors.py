@@ -12,6 +12,7 @@ from popreceipt.rules.imports import COMPLETED, Import, gate_or_gateway, is_exec
 from popreceipt.rules.landing import Part
 from popreceipt.rules.projects import BAD, UNSURE
 from popreceipt.rules.readings import Readings
+from popreceipt.rules.requests import well_made
 from popreceipt.rules.rule import (
     ASK,
     CLIENT_OBSERVED,
@@ -63,7 +64,7 @@ def lists_every_bad_record(journal: Readings) -> Iterator[Finding]:
     for call in journal.execution_errors:
         messages = completed_before(journal, call.execution, call)
         bad = sum(len(each.file.bad) for each in messages or () if each.file is not None)
-        if messages is None or not bad or call.status is None:
+        if messages is None or not bad or call.status is None or not well_made(call):
             continue
         first = messages[0].enqueue
         ids = {each.record for each in call.entries}
@@ -192,6 +193,8 @@ def execution_found_by_message(journal: Readings) -> Iterator[Finding]:
     for call in journal.execution_ids:
         message = journal.imports.by_id.get(call.message or "")
         if message is None or message.file is None or not call.named_rightly or call.status is None:
+            continue
+        if not well_made(call):
             continue
         end = message.ended_before(message.at(call))
         if end is None or end.state not in COMPLETED or journal.imports.gone(message, call.answered):

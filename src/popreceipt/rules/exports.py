@@ -250,15 +250,6 @@ class Exports:
         return dict(found)
 
     @cached_property
-    def attempts_at(self) -> dict[str, list[Download]]:
-        """All downloads by the location they asked for; requests to where one was redirected are not among them."""
-        found: dict[str, list[Download]] = defaultdict(list)
-        for each in self.reader.downloads:
-            if not each.hop:
-                found[each.location].append(each)
-        return dict(found)
-
-    @cached_property
     def _payload_of(self) -> dict[int, Download]:
         """The first download of each delivery's file, by the delivery's number."""
         places: dict[str, list[Dequeue]] = defaultdict(list)

@@ -125,7 +125,6 @@ class Download(Call, gc=False):
     digest: str | None = None
     length: int = 0
     content_type: str | None = None
-    disposition: str | None = None
     redirect: str | None = None
     body: Body | None = None
     hop: bool = False

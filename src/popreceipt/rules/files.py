@@ -78,6 +78,10 @@ def records_of(body: bytes) -> ParsedFile | None:
     return _parse(body, "csv")
 
 
+ARCHIVE_ENDS: Final = b"PK\x05\x06"
+"""What the record at the end of every zip archive begins with."""
+
+
 def looks_zipped(body: bytes) -> bool:
     """Begins as a zip archive does."""
     return body[:4] in (b"PK\x03\x04", b"PK\x05\x06")

@@ -55,7 +55,6 @@ class Queue:
         ordered = sorted(stays, key=lambda each: each.sent)
         self.until = until
         self._sent = [each.sent for each in ordered]
-        self._came = sorted(each.came for each in ordered)
         self._gone = sorted(each.gone for each in ordered)
         self._over = sorted(each.over for each in ordered)
         certain = sorted((each for each in ordered if each.stays > each.came), key=lambda each: each.came)

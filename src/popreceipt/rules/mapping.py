@@ -241,7 +241,9 @@ def _held(journal: Readings, run: Production, entity: ProjectEntity) -> dict[tup
 def _wrong_columns(
     entity: ProjectEntity, rows: list[Row], held_then: dict[tuple[str, ...], Row], journal: Readings
 ) -> str | None:
-    columns = {(each.source or each.field).strip().upper(): each.field for each in entity.map if not each.ignore}
+    columns = {
+        each.source.strip().upper(): each.field for each in entity.map if each.source is not None and not each.ignore
+    }
     missing = sorted(columns.keys() - rows[0].keys())
     if missing:
         return f"no column {missing[0]}; there are {', '.join(rows[0])}"

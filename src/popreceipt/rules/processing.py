@@ -15,6 +15,7 @@ import msgspec
 from popreceipt import vocabulary
 from popreceipt.rules.facts import Call, Enqueue, Records
 from popreceipt.rules.files import (
+    ARCHIVE_ENDS,
     DESCRIPTION_LENGTH,
     ENTITY,
     KEY_LENGTH,
@@ -439,6 +440,8 @@ def _wrong_format(journal: Readings, message: Import) -> str | None:
     if settings.get("direction") != "import" or not content or message.enqueue.encoding not in (None, "identity"):
         return None
     if settings.get("type") == "package":
+        if not looks_zipped(content) and ARCHIVE_ENDS in content:
+            return None  # An archive behind something else: readers differ over whether it is one.
         members = members_of(content) if looks_zipped(content) else None
         return "no package" if members is None else _wrong_file_inside(journal, message, members)
     if settings.get("type") != "file":

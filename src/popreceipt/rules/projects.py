@@ -231,9 +231,14 @@ class Expected(msgspec.Struct, frozen=True):
 def expected(rows: Iterable[Row], entity: ProjectEntity, fields: tuple[FieldTold, ...]) -> list[Expected] | None:
     """What the records of a file should become; None where a column is nobody's, or a mapped one is lacking."""
     known = {each.name for each in fields}
+    # A field without a source has no column, unless it is left out: then one of its name may be there.
+    sources = [each.source or (each.field if each.ignore else None) for each in entity.map]
+    mapped = {each.strip().upper() for each in sources if each is not None}
     made: list[Expected] = []
     for place, row in enumerate(rows, start=1):
         own = {name.strip().upper(): value for name, value in row.items()}
+        if entity.map and not own.keys() <= mapped:
+            return None
         filled = _mapped(own, entity.map or tuple(map(_by_name, own)))
         if filled is None or not filled[0].keys() <= known:
             return None

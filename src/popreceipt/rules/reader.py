@@ -334,7 +334,6 @@ class Reader:
         response = exchange.response
         if response is not None:
             call.content_type = self._word(response.headers, "content-type")
-            call.disposition = _header(response.headers, "content-disposition")
             call.redirect = _header(response.headers, "location")
             if call.status is not None and 300 <= call.status < 400 and call.redirect:
                 if (target := location_key(call.redirect)) != asked:

@@ -38,11 +38,17 @@ def free_port() -> int:
         (("verify", "--target", "emulator:dialect=none"), 2, "none"),
         (("verify", "--target", "http://"), 2, "base URL"),
         (("verify", "--target", "tenant:qa"), 2, "popreceipt.toml"),
+        (("verify", "--patience", "inf"), 2, "The patience is"),
+        (("verify", "--ca", "ca.pem"), 2, "emulator: speaks no TLS"),
+        (("verify", "--target", "http://127.0.0.1:9", "--ca", "ca.pem"), 2, "speaks no TLS"),
+        (("verify", "--target", f"journal:{HELD}", "--suite", "conformance"), 2, "leave out --suite"),
+        (("verify", "--target", f"journal:{HELD}", "--chapter", "poetry"), 2, "poetry"),
         (("verify", "--chapter", "poetry"), 2, "poetry"),
         (("rules", "--chapter", "poetry"), 2, "No chapter is called 'poetry'. Chapters: authorization,"),
         (("verify", "--rule", "redelivery.never"), 2, "redelivery"),
         (("verify", "--out", "/dev/null/reports"), 2, "Cannot write"),
         (("judge", "missing.ndjson"), 2, "Cannot read"),
+        (("judge", str(HELD), "--out", "/dev/null"), 2, "Cannot write reports to /dev/null"),
         (("judge", "--binds", "nobody", "missing.ndjson"), 2, "nobody"),
         (("explain", "no.such-rule"), 2, "No rule is called"),
         (("serve", "--clock", "broken"), 2, "Unknown clock"),
@@ -115,6 +121,15 @@ def test_rules_and_chapters_can_be_chosen(tmp_path: Path) -> None:
     run = popreceipt("verify", "--rule", "dequeue.empty-queue", "--json", folder=tmp_path)
     assert run.returncode == 0
     assert [each["id"] for each in json.loads(run.stdout)["rules"]] == ["dequeue.empty-queue"]
+
+
+def test_a_recording_is_judged_by_the_rules_that_are_chosen() -> None:
+    """A chapter and a rule count for a recording as they do for a target that is driven."""
+    chosen = ("--chapter", "redelivery", "--rule", "dequeue.empty-queue")
+    run = popreceipt("verify", "--target", f"journal:{HELD}", *chosen, "--json")
+    ids = {each["id"] for each in json.loads(run.stdout)["rules"]}
+    assert "dequeue.empty-queue" in ids
+    assert {each.partition(".")[0] for each in ids} == {"redelivery", "dequeue"}
 
 
 def test_judge_tells_held_from_violated() -> None:

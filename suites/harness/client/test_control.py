@@ -157,7 +157,6 @@ def test_a_sparse_world_is_enough(plane: _Plane, control: Control) -> None:
     plane.overrides["GET", "/world"] = lambda: httpx.Response(200, json={"abilities": None, "activities": [3, {}]})
     world = control.world()
     assert (world.name, world.build, world.abilities, world.base_url) == (BASE, "", (), None)
-    assert not control.able_to("produce")
 
 
 def test_a_reset_is_observed_and_the_world_told_anew(control: Control, journal: Journal) -> None:
@@ -215,6 +214,25 @@ def test_a_clock_that_tells_nothing_proves_nothing(plane: _Plane, control: Contr
     plane.overrides["GET", "/clock"] = lambda: httpx.Response(200, json=answer)
     with pytest.raises(ControlError, match="clock answered"):
         _ = control.times
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (httpx.Response(404, content=b"<html>nothing here</html>"), "no control plane at .*/_control/v1.*tenant:NAME"),
+        (httpx.Response(200, content=b"<html>welcome</html>"), "no control plane at .*/_control/v1.*tenant:NAME"),
+        (httpx.Response(302, headers={"location": "/sign-in"}), "no control plane at .*/_control/v1.*tenant:NAME"),
+        (httpx.Response(200, json={"hello": 1}), "no control plane at .*/_control/v1.*tenant:NAME"),
+        (httpx.Response(401), "wants its key: --control-key"),
+    ],
+)
+def test_a_server_without_a_control_plane_says_what_to_do(
+    plane: _Plane, control: Control, answer: httpx.Response, hint: str
+) -> None:
+    """The clock is asked for first: whoever cannot tell it can be judged by its wire, and the sentence says how."""
+    plane.overrides["GET", "/clock"] = lambda: answer
+    with pytest.raises(ControlError, match=hint):
+        control.world()
 
 
 def test_a_movement_must_say_where_the_clock_is(plane: _Plane, control: Control) -> None:

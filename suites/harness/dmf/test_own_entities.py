@@ -111,6 +111,12 @@ def test_the_command_takes_folders(folder: Path) -> None:
     assert {"Sizes", "Customer groups"} <= {one["name"] for one in world["entities"]}
 
 
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
+    """It begins with a byte order mark, which says nothing here."""
+    (tmp_path / "sizes.toml").write_text(SIZES, encoding="utf-8-sig")
+    assert load_entities(tmp_path).named("Sizes") is not None
+
+
 def test_a_folder_that_is_none_is_told_before_the_port_opens(folder: Path) -> None:
     """As wrong usage."""
     process = served("--entities", str(folder), "--entities", str(folder / "nowhere"))

@@ -332,6 +332,23 @@ def test_a_map_fills_fields_from_other_columns(office: Office) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("maps", "header"),
+    [
+        ([{"field": "DESCRIPTION", "source": "Text"}, {"field": "PAYMENTTERMID", "source": "TEXT"}], "text"),
+        ([{"field": "DESCRIPTION", "source": "paymenttermid"}], "PaymentTermId"),
+    ],
+)
+def test_columns_that_differ_in_letter_case_alone_are_one(
+    office: Office, maps: list[dict[str, Any]], header: str
+) -> None:
+    """Files know them in any letter case, so the one column fills both fields, and no value is lost."""
+    job = office.job_for("import", GROUPS | {"map": maps})
+    message = office.imported(job, f"CUSTOMERGROUPID,{header}\r\nA,x\r\n".encode())
+    assert office.status(message) == "Processed", office.log(job, message)
+    assert [tuple(record.values()) for record in office.records(job)] == [("A", "x", "x")]
+
+
 def test_numbers_are_generated_where_a_file_has_none(office: Office) -> None:
     """Line numbers count the records of a file; text keys are new in every execution."""
     headers = {"entity": "General journal header", "map": [{"field": "JOURNALBATCHNUMBER", "auto_generated": True}]}

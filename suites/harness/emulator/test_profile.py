@@ -36,9 +36,10 @@ def test_profiles_have_names() -> None:
 def test_a_file_deviates_in_several_points(tmp_path: Path) -> None:
     """Points by their names, periods in seconds."""
     file = tmp_path / "mine.toml"
-    file.write_text(
+    file.write_text(  # as editors of Windows write it, with a byte order mark
         'base = "2019"\n[points]\n"enqueue.message-id-form" = "bare"\n'
-        "[parameters]\nlease_seconds = 90\nbody_limit = 10\n"
+        "[parameters]\nlease_seconds = 90\nbody_limit = 10\n",
+        encoding="utf-8-sig",
     )
     profile = load_profile(str(file))
     assert profile.enqueue_message_id_form == "bare"

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import httpx
 import pytest
 
 from popreceipt.cli import main
+from popreceipt.emulator import continuity
+from popreceipt.emulator.store import NotKept
 from popreceipt.journal import Exchange, JournalFile
 
 RUN = [sys.executable, "-c", "from popreceipt.cli.main import run; run()"]
@@ -198,7 +201,22 @@ def test_a_taken_port():
         (["--mutant", "no-such-mutant"], "No mutant is called 'no-such-mutant'"),
         (["--database", "sqlite://"], "--database takes a URL"),
         (["--export-every", "0"], "whole minutes"),
-        (["--export-records", "-1"], "-1 records"),
+        (["--export-every", "525601"], "525600"),
+        (["--export-every", "-99999999999999999999"], "whole minutes"),
+        (["--export-every", "5", "--export-records", "-1"], "-1 records"),
+        (["--export-every", "5", "--export-records", "100001"], "100001 records"),
+        (["--export-records", "5"], "--export-records says something about --export-every"),
+        (["--ca-file", "ca.pem"], "--ca-file says something about --tls"),
+        (["--sync", "full"], "--sync says something about --data"),
+        (["--base-url", "nonsense"], "'nonsense' is no base URL"),
+        (["--base-url", ""], "'' is no base URL"),
+        (["--base-url", "http://proxy/?x=1"], "is no base URL"),
+        (["--base-url", "http://proxy:99999"], "is no base URL"),
+        (["--base-url", "http://user@proxy"], "is no base URL"),
+        (["--base-url", "http://two words"], "is no base URL"),
+        (["--ready-file", "one", "--world-file", "./one"], "both name"),
+        (["--journal", "one", "--world-file", "one"], "both name"),
+        (["--ready-file", os.devnull], "something else than a file"),
         (["--journal", "no-such-folder/journal.ndjson"], "Cannot write the journal"),
         (["--journal", "."], "Cannot write the journal"),
         (["--ready-file", "no-such-folder/ready.json"], "no folder"),
@@ -212,6 +230,26 @@ def test_refuses_what_it_cannot_do(refusal, tmp_path, monkeypatch, options, says
     monkeypatch.chdir(tmp_path)
     assert says in refusal(*options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_journal_on_a_full_disk(refusal):
+    """What cannot even be begun is said before the port opens."""
+    assert "Cannot write the journal: No space left on device" in refusal("--journal", "/dev/full")
+
+
+@pytest.mark.parametrize("problem", [NotKept("Nothing was kept: it is full."), sqlite3.OperationalError("it is full")])
+def test_a_full_disk_at_the_start(refusal, tmp_path, monkeypatch, problem):
+    """An environment that cannot be opened since nothing can be kept is no fault of ours: status 2 and one sentence."""
+
+    def full(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(continuity, "settled_key", full)
+    said = refusal("--data", str(tmp_path / "data"))
+    assert f"Nothing can be kept in {tmp_path / 'data'}: " in said
+    assert "it is full" in said
+    assert "Make room there" in said
 
 
 def test_a_broken_profile_file(refusal, tmp_path):

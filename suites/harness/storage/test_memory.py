@@ -412,7 +412,7 @@ def conformance(folder: Path, command: list[str]) -> tuple[list[Any], list[Any]]
     for line in lines:
         if line.get("operation") == "token":
             for said in (line["request"], line["response"]):
-                said["body"].pop("sha256")
+                (said["body"] or {}).pop("sha256", None)
     return lines, json.loads((folder / "verdicts.json").read_text())["rules"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from popreceipt.clock import ManualClock
 from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.message import Message
-from popreceipt.emulator.store import NotKept, Query
+from popreceipt.emulator.store import Delivery, NotKept, Query, late_keys, sqlite
 from popreceipt.emulator.store.sqlite import (
     APPLICATION,
     BLOBS,
@@ -174,6 +174,71 @@ def test_grouped_units_are_kept_together(opened: Opener, tmp_path: Path) -> None
     assert not store.is_uncommitted
     with SqliteStore(left_by_a_death(store, tmp_path / "data", tmp_path / "after")) as after:
         assert [one.number for one in after.find(Query())[0]] == [1, 3]
+
+
+@pytest.mark.parametrize("repeated", [1, 4, 256])
+def test_a_unit_that_is_undone_takes_no_other_of_its_turn_with_it(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeated: int
+) -> None:
+    """What came before it in the same transaction is there afterwards, files and deliveries too, and what follows."""
+    monkeypatch.setattr(sqlite, "REPEATED", repeated)
+    monkeypatch.setattr(late_keys, "MOST", 2)
+    store = opened()
+    store.grouped = True
+    for number in range(1, 6):
+        with store.work():
+            store.put_message(message(number))
+            store.put_delivery(Delivery(GUID.format(100 + number), GUID.format(0), GUID.format(number)))
+            store.put_blob(GUID.format(number), b"k" * (INSIDE + 1), LATER)
+            with pytest.raises(ZeroDivisionError), store.work():  # noqa: PT012 - the story of one unit
+                store.put_setting("inner", "undone")
+                raise ZeroDivisionError
+            store.put_setting("outer", str(number))
+        with pytest.raises(ZeroDivisionError), store.work():  # noqa: PT012 - the story of one unit
+            lost = message(50 + number)
+            store.put_message(lost)
+            store.put_delivery(Delivery(GUID.format(200 + number), GUID.format(0), lost.id))
+            store.delete_message(GUID.format(1))
+            store.upsert("company", "entity", ["A"], [{"A": "1"}])
+            raise ZeroDivisionError
+        assert store.message(lost.id) is None
+        assert store.delivery(GUID.format(200 + number)) is None
+    store.commit()
+    for again in (store, SqliteStore(left_by_a_death(store, tmp_path / "data", tmp_path / "copy"))):
+        assert [one.number for one in again.find(Query())[0]] == [1, 2, 3, 4, 5]
+        assert (again.setting("inner"), again.setting("outer")) == (None, "5")
+        assert again.records("company", "entity") == []
+        for number in range(1, 6):
+            assert again.blob(GUID.format(number)) == b"k" * (INSIDE + 1)
+            delivery = again.delivery(GUID.format(100 + number))
+            assert delivery is not None
+            assert again.message(delivery.message) == message(number)
+        again.close()
+
+
+def test_a_message_is_found_by_its_id_whenever_it_came(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are given out before messages are put: one that comes late is found too, also by the next process."""
+    monkeypatch.setattr(late_keys, "MOST", 3)
+    monkeypatch.setattr(sqlite, "AT_HAND", 1)
+    store = opened()
+    for number in (2, 3, 5, 4, 1, 6):
+        store.put_message(message(number))
+    for again in (store, None):
+        store.close() if again is None else None
+        found = opened() if again is None else store
+        assert [found.message(GUID.format(number)) for number in range(1, 7)] == [message(one) for one in range(1, 7)]
+
+
+def test_a_version_before_is_refused(tmp_path: Path) -> None:
+    """A folder that an earlier version has left is not taken for one of this version, and nothing is touched."""
+    with SqliteStore(tmp_path / "data"):
+        pass
+    database = sqlite3.connect(tmp_path / "data" / DATABASE)
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    before = contents(tmp_path / "data")
+    assert "version 1; this version reads" in refused(tmp_path / "data")
+    assert contents(tmp_path / "data") == before
 
 
 def no_room(store: SqliteStore) -> None:

@@ -33,7 +33,7 @@ from popreceipt.emulator.dmf.project import Condition, Project, ProjectEntity
 from popreceipt.emulator.guids import Guids
 from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
-from popreceipt.emulator.store import BatchRun, Column, Delivery, Query, Sample, memory
+from popreceipt.emulator.store import BatchRun, Column, Delivery, Query, Sample, late_keys, memory, sqlite
 from popreceipt.emulator.store.memory import MemoryStore
 from popreceipt.emulator.store.postgres import PostgresStore
 from popreceipt.emulator.store.sqlite import INSIDE, SqliteStore
@@ -116,6 +116,8 @@ def opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> O
     # What is tidied up in memory once it is worth while, in so short a story too.
     monkeypatch.setattr(memory, "SLICE", 2)
     monkeypatch.setattr(queue, "SLACK", 0)
+    monkeypatch.setattr(late_keys, "MOST", 3)
+    monkeypatch.setattr(sqlite, "AT_HAND", 2)
     if request.param == "sqlite":
         return OnDisk
     if request.param == "temporary-file":

@@ -26,7 +26,7 @@ def described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_example_is_understood_up_to_the_server_that_does_not_exist(described: Path) -> None:
     """Everything in it is in order; only nobody answers at its address."""
     text = described.read_text().replace("https://qa.example", "http://127.0.0.1:9")
-    described.write_text(text)
+    described.write_text(text, encoding="utf-8-sig")  # as editors of Windows write it, with a byte order mark
     with pytest.raises(NothingProved, match=r"127\.0\.0\.1:9 cannot be reached"), open_target("tenant:qa"):
         pass
 

@@ -45,7 +45,8 @@ def read(path: Path) -> Described:
             what is allowed.
     """
     try:
-        members = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows put a mark before the text.
+        members = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the entity file cannot be read as UTF-8 text: {error}.") from error
     except tomllib.TOMLDecodeError as error:

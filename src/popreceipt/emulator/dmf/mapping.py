@@ -33,6 +33,7 @@ class Mapper:
     it and stays as it is elsewhere; what is empty then is generated where that is asked for, or takes the default.
     Generated numbers of numeric fields count the records of the file from 1, those of texts have a prefix that no other
     execution has. On the way out a conversion is undone; where several file values mean the same, the first is written.
+    Files know columns in any letter case, so names that differ in that alone are one column, which fills several fields.
 
     Args:
         entity: whose fields are mapped.
@@ -45,6 +46,7 @@ class Mapper:
         by_field = {one.field: one for one in maps}
         self._ways: list[_Way] = []
         ignored: set[str] = set()
+        spelled: dict[str, str] = {}
         self._blank: list[str] = []
         for field in entity.fields:
             one = by_field.get(field.name) or FieldMap(field=field.name, source=field.name)
@@ -56,9 +58,8 @@ class Mapper:
             outward: dict[str, str] = {}
             for theirs, ours in one.conversions.items():
                 outward.setdefault(ours, theirs)
-            self._ways.append(
-                _Way(field.name, one.source, one.default or "", kind, one.conversions, outward, field.width)
-            )
+            source = None if one.source is None else spelled.setdefault(one.source.strip().casefold(), one.source)
+            self._ways.append(_Way(field.name, source, one.default or "", kind, one.conversions, outward, field.width))
         self._order = entity.columns
         self._is_plain = not self._blank and all(
             one.source is not None and not one.default and one.generated is None and not one.inward

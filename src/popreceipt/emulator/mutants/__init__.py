@@ -21,6 +21,7 @@ from popreceipt.emulator.mutants import (
     files,
     imports,
     projects,
+    shapes,
     statuses,
     transport,
     zero_records,
@@ -29,7 +30,7 @@ from popreceipt.emulator.mutants.mutant import Mutant
 from popreceipt.emulator.profile import Profile
 from popreceipt.exceptions import UsageError
 
-__all__ = ["MUTANTS", "Mutant", "build", "find", "maker"]
+__all__ = ["MUTANTS", "OF_SHAPES", "Mutant", "build", "find", "maker"]
 
 _THEMES: tuple[ModuleType, ...] = (
     authorization,
@@ -43,6 +44,7 @@ _THEMES: tuple[ModuleType, ...] = (
     zero_records,
     transport,
     cleanups,
+    shapes,
 )
 
 _ALL: tuple[Mutant, ...] = tuple(each for theme in _THEMES for each in theme.MUTANTS)
@@ -50,7 +52,10 @@ _ALL: tuple[Mutant, ...] = tuple(each for theme in _THEMES for each in theme.MUT
 MUTANTS: dict[str, Mutant] = {each.id: each for each in _ALL}
 """All of them by their ids, theme by theme."""
 
-if len(MUTANTS) < len(_ALL):
+OF_SHAPES: dict[str, Mutant] = {each.id: each for each in shapes.FOR_SPECIFICATIONS}
+"""Mutants that only a specification convicts: no rule claims them, and the kill table does without them."""
+
+if len(MUTANTS | OF_SHAPES) < len(_ALL) + len(shapes.FOR_SPECIFICATIONS):
     raise ValueError("two mutants have the same id")
 
 
@@ -60,8 +65,8 @@ def find(mutant_id: str) -> Mutant:
     Raises:
         UsageError: no mutant is called so; the error names those that come near.
     """
-    if mutant_id in MUTANTS:
-        return MUTANTS[mutant_id]
+    if mutant_id in MUTANTS or mutant_id in OF_SHAPES:
+        return MUTANTS.get(mutant_id) or OF_SHAPES[mutant_id]
     near = nlargest(3, MUTANTS, key=lambda each: _likeness(each, mutant_id))
     raise UsageError(f"No mutant is called {mutant_id!r}. Near it: {', '.join(near)}. All stand in specs/RULES.md.")
 

@@ -1,6 +1,5 @@
 """Wrong doorkeepers: who is let in though he should not be, or turned away though he should be let in."""
 
-import dataclasses
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -72,8 +71,8 @@ def deciding(decide: Decide, *operations: str) -> Around:
 
 def _with_header(call: Call, authorization: str) -> Call:
     others = tuple(each for each in call.request.headers if each[0] != "authorization")
-    request = dataclasses.replace(call.request, headers=(*others, ("authorization", authorization)))
-    return dataclasses.replace(call, request=request)
+    request = msgspec.structs.replace(call.request, headers=(*others, ("authorization", authorization)))
+    return msgspec.structs.replace(call, request=request)
 
 
 def _let_in(wanted: Callable[[Mutated, Call], bool]) -> Decide:
@@ -231,7 +230,7 @@ class _AnySecretWillDo(Identity):
         if application is None:
             return response
         form["client_secret"] = application.client_secret
-        return super().handle(dataclasses.replace(request, body=urlencode(form).encode("ascii")))
+        return super().handle(msgspec.structs.replace(request, body=urlencode(form).encode("ascii")))
 
 
 class _LeavesOutTheType(Identity):

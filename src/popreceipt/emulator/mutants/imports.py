@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import dataclasses
 import io
 import zipfile
 from collections import Counter
@@ -76,8 +75,8 @@ def _with_literal_plus(emulator: Mutated, route: Route) -> Route:
     def answer(call: Call) -> Response | None:
         if emulator.operation != ENQUEUE:
             return route(call)
-        request = dataclasses.replace(call.request, query=call.request.query.replace("+", "%2B"))
-        return route(dataclasses.replace(call, request=request))
+        request = msgspec.structs.replace(call.request, query=call.request.query.replace("+", "%2B"))
+        return route(msgspec.structs.replace(call, request=request))
 
     return answer
 
@@ -88,8 +87,8 @@ def _with_literal_blanks(emulator: Mutated, route: Route) -> Route:
     def answer(call: Call) -> Response | None:
         if emulator.operation != ENQUEUE:
             return route(call)
-        request = dataclasses.replace(call.request, query=call.request.query.replace("%20", "%2520"))
-        return route(dataclasses.replace(call, request=request))
+        request = msgspec.structs.replace(call.request, query=call.request.query.replace("%20", "%2520"))
+        return route(msgspec.structs.replace(call, request=request))
 
     return answer
 

@@ -20,6 +20,7 @@ from popreceipt.emulator.pages.jobs import Jobs, Load
 from popreceipt.emulator.pages.messages import Messages, OneMessage
 from popreceipt.emulator.pages.page import at
 from popreceipt.emulator.pages.projects import Projects
+from popreceipt.emulator.pages.reference import Reference
 from popreceipt.emulator.pages.sign_in import SignIn
 from popreceipt.emulator.pages.workspace import Management, Workspace
 from popreceipt.emulator.store import NotKept
@@ -42,7 +43,7 @@ def application(emulator: Emulator, keep: Callable[[], bool] | None = None) -> A
         secret_key=secret,
         timezone_config=None,
     )
-    for view in (Management, Jobs, Load, Messages, OneMessage, Projects):
+    for view in (Management, Jobs, Load, Messages, OneMessage, Projects, Reference):
         admin.add_view(view(office))
     admin.add_view(SignIn(office, key))
     environment = admin.templates.env

@@ -35,12 +35,21 @@ LARGEST_FORM: Final = 64 * 1024 * 1024
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_HEADERS: Final = {
-    # Nothing from elsewhere, no script and no style inside a page, no page inside another.
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
+
+def policy(*styles: str) -> str:
+    """Nothing from elsewhere, no script and no style inside a page, no page inside another.
+
+    A page that needs more says so in its own answer: `styles` are further sources of styles.
+    """
+    allowed = " ".join(["'self'", *styles])
+    return (
+        f"default-src 'none'; script-src 'self'; style-src {allowed}; img-src 'self' data:; font-src 'self';"
         " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    )
+
+
+_HEADERS: Final = {
+    "content-security-policy": policy(),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
@@ -87,7 +96,9 @@ class Door:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_headers(scope)]
+                given = {name for name, _ in message["headers"]}
+                ours = [(name, value) for name, value in _headers(scope) if name not in given]
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         refusal = self._refusal(HTTPConnection(scope))

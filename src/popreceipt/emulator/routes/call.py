@@ -1,10 +1,11 @@
 """One request on its way through the emulator, and what every route may reach."""
 
 import functools
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+import msgspec
 
 from popreceipt.emulator.http import Request
 from popreceipt.emulator.identity import Caller
@@ -13,12 +14,11 @@ if TYPE_CHECKING:
     from popreceipt.emulator.emulator import Emulator
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A request, the instant at which it is answered, and its path.
 
     `segments` are the path's as sent, `words` the same decoded and in lower case. `caller` is filled once a token was
-    found good.
+    found good, `role` with what the environment takes that caller for.
     """
 
     emulator: "Emulator"
@@ -27,6 +27,7 @@ class Call:
     segments: tuple[str, ...]
     words: tuple[str, ...]
     caller: Caller | None = None
+    role: str | None = None
 
     @classmethod
     def of(cls, emulator: "Emulator", request: Request, now: datetime) -> "Call":

@@ -55,13 +55,9 @@ def _admitted(call: Call, spelled: str, direction: str | None) -> Activity | Res
         return problems.connector(401, "Authentication failed.", gates.challenge(call))
     if not gates.passes_service_gate(call):
         return _unauthorised(call, profile.authorization_service_gate)
-    identifier = read_guid(spelled)
-    if identifier is None:
-        status = int(profile.transport_malformed_activity)
-        return problems.connector(status, f"The activity ID {spelled[:80]!r} is no GUID.")
-    activity = call.emulator.store.activity(identifier)
-    if activity is None:
-        return problems.connector(int(profile.transport_unknown_activity), f"There is no activity {identifier}.")
+    activity = call.emulator.store.activity(spelled) or _spelled_otherwise(call, spelled)
+    if isinstance(activity, Response):
+        return activity
     if not gates.passes_job_gate(call, activity):
         return _unauthorised(call, profile.authorization_job_gate)
     if profile.throttling_connector == "429":
@@ -70,6 +66,19 @@ def _admitted(call: Call, spelled: str, direction: str | None) -> Activity | Res
             return problems.connector(429, "Too many requests.", ("retry-after", str(seconds)))
     if direction is not None and activity.direction != direction:
         return _wrong_direction(call, activity)
+    return activity
+
+
+def _spelled_otherwise(call: Call, spelled: str) -> Activity | Response:
+    """The activity of an ID that is not spelled as the emulator keeps it, in braces say."""
+    profile = call.emulator.profile
+    identifier = read_guid(spelled)
+    if identifier is None:
+        status = int(profile.transport_malformed_activity)
+        return problems.connector(status, f"The activity ID {spelled[:80]!r} is no GUID.")
+    activity = call.emulator.store.activity(identifier)
+    if activity is None:
+        return problems.connector(int(profile.transport_unknown_activity), f"There is no activity {identifier}.")
     return activity
 
 

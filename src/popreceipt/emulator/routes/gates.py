@@ -14,26 +14,30 @@ ANONYMOUS = "anonymous"
 
 
 def authenticate(call: Call) -> bool:
-    """Whether the request carries a token that counts; the caller is noted."""
-    call.caller = call.emulator.identity.check(call.request.header("authorization"), call.now)
-    return call.caller is not None
+    """Whether the request carries a token that counts; the caller is noted, with the role."""
+    emulator = call.emulator
+    call.caller = caller = emulator.identity.check(call.request.header("authorization"), call.now)
+    if caller is None:
+        return False
+    call.role = emulator.role(caller.client_id)
+    return True
 
 
 def role_of(call: Call) -> str | None:
     """The role of who called: known once the token was found good; without any token, anonymous."""
     if call.caller is not None:
-        return call.emulator.role(call.caller.client_id)
+        return call.role
     return ANONYMOUS if call.request.header("authorization") is None else None
 
 
 def passes_service_gate(call: Call) -> bool:
     """Whether the caller's application is registered with a mapped user."""
-    return role_of(call) not in {None, UNMAPPED}
+    return call.role is not None and call.role != UNMAPPED
 
 
 def passes_job_gate(call: Call, activity: Activity) -> bool:
     """Whether the caller's application stands enabled on the activity's policy."""
-    return activity.enabled and role_of(call) == AUTHORISED
+    return activity.enabled and call.role == AUTHORISED
 
 
 def challenge(call: Call) -> tuple[str, str]:

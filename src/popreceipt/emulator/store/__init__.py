@@ -24,7 +24,7 @@ MOST_SAMPLES: Final = 100_000
 """So many samples of an activity are kept, ten weeks of one every minute; then the oldest go."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """What a dequeue handed out: a CorrelationId, the public name of a blob, and whose they are."""
 
     correlation: str

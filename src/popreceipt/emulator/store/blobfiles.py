@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_NAME: Final = re.compile(r"([0-9a-f]{2})[0-9a-f-]{34}\.[0-9]+-[0-9]+")
-"""An ID (its first two digits name the folder), then which opening of the store wrote it, and as which file of that."""
+_NAME: Final = re.compile(r"[0-9a-f-]{34}([0-9a-f]{2})\.[0-9]+-[0-9]+")
+"""An ID (its last two digits name the folder), then which opening of the store wrote it, and as which file of that."""
 
 
 class BlobFiles:

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from popreceipt.emulator.store import NotKept
 from popreceipt.emulator.store import rows as kept
+from popreceipt.emulator.store.folder import TYPES
 from popreceipt.emulator.store.sql import Row, SqlStore, schema
-from popreceipt.emulator.store.sqlite import TYPES
 
 CACHE: Final = 4 * 1024
 """KiB of the file that SQLite keeps in memory."""

@@ -84,6 +84,7 @@ class MemoryStore:
         self._most_content = most_content
         self._work = nullcontext()
         self._settings: dict[str, str] = {}
+        self._openings = 0
         self.clear()
 
     def work(self, *, alone: bool = False) -> AbstractContextManager[None]:
@@ -114,8 +115,9 @@ class MemoryStore:
         self._cold: ColdStore | None = None
 
     def generation(self) -> int:
-        """It was never opened before."""
-        return 0
+        """How often it was opened before: another emulator may go on with it."""
+        self._openings += 1
+        return self._openings - 1
 
     def next_number(self, counter: str = "messages") -> int:
         """A number greater than all before of this counter."""

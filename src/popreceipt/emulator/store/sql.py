@@ -35,7 +35,7 @@ class Types(NamedTuple):
     """A database's words for columns.
 
     `text` compares by code points. `serial` is a primary key that counts by itself. `compact` ends a table whose rows
-    are found by its primary key alone.
+    are found by its primary key alone. `unique` stands behind the ID of a message, by which it is found.
     """
 
     text: str
@@ -43,12 +43,22 @@ class Types(NamedTuple):
     content: str
     serial: str
     compact: str
+    unique: str = " UNIQUE"
 
 
-def schema(types: Types) -> tuple[str, ...]:
-    """The statements that make an empty store."""
+_DELIVERIES: Final = (
+    (
+        "CREATE TABLE deliveries (correlation {text} NOT NULL PRIMARY KEY, blob_name {text} NOT NULL,"
+        " message {text} NOT NULL){compact}"
+    ),
+    "CREATE INDEX deliveries_of_message ON deliveries (message)",
+)
+
+
+def schema(types: Types, deliveries: tuple[str, ...] = _DELIVERIES) -> tuple[str, ...]:
+    """The statements that make an empty store; a database may have its own for what was delivered."""
     words = types._asdict()
-    return tuple(statement.format(**words) for statement in _SCHEMA)
+    return tuple(statement.format(**words) for statement in (*_SCHEMA, *deliveries))
 
 
 _SCHEMA: Final = (
@@ -58,7 +68,7 @@ _SCHEMA: Final = (
     "CREATE TABLE activities (position {serial}, id {text} NOT NULL UNIQUE, content {content} NOT NULL)",
     # The columns are those of rows.MESSAGE_COLUMNS; `content` is the whole message, the others are to find it by.
     (
-        "CREATE TABLE messages (number {number} NOT NULL PRIMARY KEY, id {text} NOT NULL UNIQUE,"
+        "CREATE TABLE messages (number {number} NOT NULL PRIMARY KEY, id {text} NOT NULL{unique},"
         " activity {text} NOT NULL, room {number}, rank {number}, ended {number}, status {text} NOT NULL,"
         " entity {text}, entity_folded {text},"
         " external_identifier {text}, external_folded {text}, enqueued {number} NOT NULL, started {number},"
@@ -70,11 +80,6 @@ _SCHEMA: Final = (
     # Only what waits stands in it, so what is done costs nothing; counts and the oldest come from the index alone.
     "CREATE INDEX messages_in_room ON messages (activity, room, rank, number, enqueued) WHERE room IS NOT NULL",
     "CREATE INDEX messages_ended ON messages (activity, ended) WHERE ended IS NOT NULL",
-    (
-        "CREATE TABLE deliveries (correlation {text} NOT NULL PRIMARY KEY, blob_name {text} NOT NULL,"
-        " message {text} NOT NULL){compact}"
-    ),
-    "CREATE INDEX deliveries_of_message ON deliveries (message)",
     # `elsewhere` names the file that holds the content where it is not in the row.
     (
         "CREATE TABLE blobs (position {serial}, id {text} NOT NULL UNIQUE, expires {number} NOT NULL,"

@@ -10,44 +10,66 @@ commits them at once, and answers afterwards.
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, NamedTuple, TypeVar
 
 from popreceipt.emulator.activity import Activity
 from popreceipt.emulator.dmf.project import Project
-from popreceipt.emulator.store import Due, NotKept
-from popreceipt.emulator.store.blobfiles import BlobFiles, sync_folder
+from popreceipt.emulator.message import Message
+from popreceipt.emulator.store import Delivery, Due, NotKept, late_keys
+from popreceipt.emulator.store import rows as kept
+from popreceipt.emulator.store.blobfiles import BlobFiles
 from popreceipt.emulator.store.checkpoints import Checkpoints
-from popreceipt.emulator.store.sql import OPENINGS, SCHEMA_VERSION, Row, SqlStore, Types, schema
+from popreceipt.emulator.store.folder import APPLICATION, DATABASE, LOCK, UNFINISHED, Sync, lengthen_log, opened
+from popreceipt.emulator.store.late_keys import LateKeys
+from popreceipt.emulator.store.sql import OPENINGS, Row, SqlStore
 from popreceipt.exceptions import UsageError
 
-Sync = Literal["full", "normal"]
+__all__ = ["APPLICATION", "BLOBS", "DATABASE", "INSIDE", "LOCK", "UNFINISHED", "SqliteStore", "Sync"]
 
-DATABASE: Final = "popreceipt.sqlite3"
 BLOBS: Final = "blobs"
-LOCK: Final = "lock"
-UNFINISHED: Final = "unfinished.sqlite3"
-"""A new database until everything is in it."""
-
-APPLICATION: Final = 0x706F7072
-"""What SQLite calls an application ID: it stands in the head of the file and says whose it is ("popr")."""
 
 INSIDE: Final = 32 * 1024
 """Bytes of the largest content that stands in its row; up to there a row is quicker than a file."""
 
-CHECKED: Final = 256 * 1024 * 1024
-"""Bytes of the largest database whose structure is looked through when it is opened: some seconds at most."""
-
 RESERVED: Final = 1024
 """How many numbers of a counter are taken out of the database at once, at most."""
 
-TYPES: Final = Types(
-    text="TEXT", number="INTEGER", content="BLOB", serial="INTEGER PRIMARY KEY", compact=" WITHOUT ROWID"
+AT_HAND: Final = 4096
+"""How many messages, and how many deliveries, are remembered as they were last written."""
+
+REPEATED: Final = 256
+"""How many statements are repeated, at most, where a unit of work has to be undone and others share its transaction."""
+
+_Kept = TypeVar("_Kept")
+
+_PUT_MESSAGE: Final = (
+    f"INSERT INTO messages ({', '.join(kept.MESSAGE_COLUMNS)})"  # noqa: S608 - names of our own columns
+    f" VALUES ({', '.join('?' * len(kept.MESSAGE_COLUMNS))})"
 )
+
+_FIXED: Final = kept.MESSAGE_COLUMNS.index("room")
+"""So many columns come first that a message keeps for ever: no index of theirs need be looked at again."""
+
+_CHANGE_MESSAGE: Final = (
+    f"UPDATE messages SET {', '.join(f'{name} = ?' for name in kept.MESSAGE_COLUMNS[_FIXED:])}"  # noqa: S608 - as above
+    " WHERE number = ?"
+)
+
+
+class _Mark(NamedTuple):
+    """Where things stood when a unit of work began to write.
+
+    `repeated` is how many statements of the transaction came before, `is_saved` whether the database has a savepoint.
+    """
+
+    files: tuple[int, int]
+    repeated: int
+    is_saved: bool
 
 
 class SqliteStore(SqlStore):
@@ -69,19 +91,27 @@ class SqliteStore(SqlStore):
         self._lock = threading.RLock()
         self._unit = _Unit(self)
         self._depth = 0
-        self._savepoints: list[tuple[int, int]] = []
+        self._marks: list[_Mark] = []
+        # What the units of work of a shared transaction have written. One that is undone takes the transaction with
+        # it, and the others are done again: that is rare, while a savepoint for each would cost at every request.
+        self._done: list[tuple[str, tuple[Any, ...]]] = []
+        self._is_repeatable = True
         self._lost: Exception | None = None
         self._pages = 0
         self._is_closed = False
         self._block_sizes: dict[str, int] = {}
+        self._message_numbers = self._late_keys("message_numbers", "messages", "id", "number")
+        self._delivery_positions = self._late_keys("delivery_positions", "deliveries", "correlation", "position")
         self._forget()
-        self._hold, self._connection = _opened(folder, sync)
+        self._hold, self._connection = opened(folder, sync)
         try:
             self._generation = self._open_anew()
             self._files = BlobFiles(folder / BLOBS, self._generation)
             self._sweep(folder)
             if not original_place:
                 self._back_to_the_queue()
+            if sync == "full":
+                lengthen_log(folder)
             self._checkpoints = Checkpoints(folder / DATABASE)
         except BaseException:
             self._connection.close()
@@ -175,7 +205,7 @@ class SqliteStore(SqlStore):
             NotKept: it ended well, but could not be kept.
         """
         try:
-            if len(self._savepoints) == self._depth:
+            if len(self._marks) == self._depth:
                 self._keep() if well else self._undo()
             if self._lost is not None and self._depth == 1 and not self.grouped:
                 lost, self._lost = self._lost, None
@@ -186,29 +216,45 @@ class SqliteStore(SqlStore):
             self._lock.release()
 
     def _keep(self) -> None:
-        try:
-            self._connection.execute(_RELEASE[self._depth])
-        except sqlite3.Error as error:
-            self._lose(error)
-            return
-        self._savepoints.pop()
+        if self._marks[-1].is_saved:
+            try:
+                self._connection.execute(_RELEASE[self._depth])
+            except sqlite3.Error as error:
+                self._lose(error)
+                return
+        self._marks.pop()
         if not self._connection.in_transaction:
             self._settled()
 
     def _undo(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute(_ROLLBACK[self._depth])
-            self._connection.execute(_RELEASE[self._depth])
-            self._files.undo(self._savepoints.pop())
-            self._forget()
-        else:
+        if not self._connection.in_transaction:
             # SQLite undoes the whole transaction by itself when it runs into a full disk, for instance.
             self._lose(sqlite3.OperationalError("the database gave up the whole transaction"))
+            return
+        mark = self._marks.pop()
+        before = self._done[: mark.repeated]
+        try:
+            if mark.is_saved:
+                self._connection.execute(_ROLLBACK[self._depth])
+                self._connection.execute(_RELEASE[self._depth])
+            else:
+                self._connection.execute("ROLLBACK")
+                if before:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                for statement, values in before:
+                    self._connection.execute(statement, values)
+                self._is_repeatable = True
+        except sqlite3.Error as error:
+            self._lose(error)
+            return
+        self._done = before
+        self._files.undo(mark.files)
+        self._forget()
 
     def _lose(self, error: Exception) -> None:
         """The whole transaction is gone, with all units of work in it."""
         self._lost = error
-        self._savepoints.clear()
+        self._marks.clear()
         self._undo_everything()
 
     def _undo_everything(self) -> None:
@@ -217,9 +263,11 @@ class SqliteStore(SqlStore):
         self._files.undo()
         self._forget()
         self._pages = 0
+        self._begin_anew()
 
     def _settled(self) -> None:
         """Something was committed."""
+        self._begin_anew()
         self._files.settle()
         pages, self._pages = self._pages, 0
         self._checkpoints.committed(pages)
@@ -232,9 +280,16 @@ class SqliteStore(SqlStore):
             raise NotKept(f"Nothing can be kept: {self._lost}.") from self._lost
         if self.grouped and not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
-        while len(self._savepoints) < self._depth:
-            self._connection.execute(_SAVEPOINT[len(self._savepoints) + 1])
-            self._savepoints.append(self._files.mark())
+        while len(self._marks) < self._depth:
+            is_saved = not self.grouped or bool(self._marks) or not self._is_repeatable
+            if is_saved:
+                self._connection.execute(_SAVEPOINT[len(self._marks) + 1])
+            self._marks.append(_Mark(self._files.mark(), len(self._done), is_saved))
+
+    def _begin_anew(self) -> None:
+        """The transaction is over: nothing will have to be repeated."""
+        self._done = []
+        self._is_repeatable = True
 
     # Statements
 
@@ -242,17 +297,25 @@ class SqliteStore(SqlStore):
         return self._connection.execute(statement, values).fetchall()
 
     def _change(self, statement: str, *values: Any) -> None:
+        self._changed(statement, values)
+
+    def _changed(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         with self._lock:
             self._open_units()
             try:
-                self._connection.execute(statement, values)
+                changed = self._connection.execute(statement, values)
             except sqlite3.OperationalError as error:
                 raise NotKept(f"Nothing can be kept: {error}.") from error
             self._pages += 1
+            if self._is_repeatable:
+                self._done.append((statement, values))
+                self._is_repeatable = self.grouped and len(self._done) < REPEATED
+            return changed
 
     def _change_many(self, statement: str, rows: Iterable[Row]) -> None:
         with self.work():
             self._open_units()
+            self._is_repeatable = False
             try:
                 changed = self._connection.executemany(statement, rows)
             except sqlite3.OperationalError as error:
@@ -322,13 +385,102 @@ class SqliteStore(SqlStore):
         self._activities: dict[str, Activity] | None = None
         self._earliest: datetime | None = None
         self._is_earliest_known = False
-        self._recurring: dict[tuple[str, str], datetime] = {}
+        self._recurring: dict[tuple[str, str], datetime | None] = {}
+        self._newest: int | None = None
+        self._messages_at_hand: dict[str, Message] = {}
+        self._deliveries_at_hand: dict[str, Delivery] = {}
+        self._message_numbers.forget()
+        self._delivery_positions.forget()
+
+    def _late_keys(self, index: str, rows: str, key: str, position: str) -> LateKeys:
+        return LateKeys(index, rows, key, position, find=self._rows, change=self._change, change_many=self._change_many)
 
     def clear(self) -> None:
         """Forget everything but the settings."""
         with self.work():
             super().clear()
+            for table in late_keys.TABLES:
+                self._change(f"DELETE FROM {table}")  # noqa: S608 - the name of one of our own tables
             self._forget()
+
+    # Messages and deliveries: found by keys that are kept late, and at hand for a while after they were written
+
+    def put_message(self, message: Message) -> None:
+        """Add a message or replace the one of this ID."""
+        row = kept.message_row(message)
+        newest = self._newest
+        if newest is None:
+            newest = self._rows("SELECT max(number) FROM messages")[0][0] or 0
+        if message.number > newest or not self._is_changed(message, row):
+            self._changed(_PUT_MESSAGE, row)
+            self._message_numbers.add(message.id, message.number)
+            newest = max(newest, message.number)
+        self._newest = newest
+        _remember(self._messages_at_hand, message.id, message)
+
+    def _is_changed(self, message: Message, row: Row) -> bool:
+        """Write what a message is now, if it is there."""
+        return self._changed(_CHANGE_MESSAGE, (*row[_FIXED:], message.number)).rowcount > 0
+
+    def message(self, identifier: str) -> Message | None:
+        """The message of this ID."""
+        known = self._messages_at_hand.get(identifier)
+        if known is not None:
+            return known
+        number = self._message_numbers.position(identifier)
+        found = () if number is None else self._rows("SELECT content FROM messages WHERE number = ?", number)
+        return kept.read_message(found[0][0]) if found else None
+
+    def lease(self, activity: str, now: datetime, deliver: Callable[[Message], Message]) -> Message | None:
+        """Take the next message that is visible now, keep what `deliver` makes of it, and give that back."""
+
+        def at_hand(message: Message) -> Message:
+            _remember(self._messages_at_hand, message.id, message)
+            return deliver(message)
+
+        return super().lease(activity, now, at_hand)
+
+    def delete_message(self, identifier: str) -> None:
+        """Forget a message: its row, its place in the queue, its deliveries and its blob."""
+        message = self.message(identifier)
+        if message is None:
+            return
+        self._messages_at_hand.pop(identifier, None)
+        self._change("DELETE FROM messages WHERE number = ?", message.number)
+        self._message_numbers.remove(identifier)
+        delivered = self._rows("SELECT correlation FROM deliveries WHERE number = ?", message.number)
+        for (correlation,) in delivered:
+            self._deliveries_at_hand.pop(correlation, None)
+            self._delivery_positions.remove(correlation)
+        if delivered:
+            self._change("DELETE FROM deliveries WHERE number = ?", message.number)
+        if message.blob is not None:
+            self.delete_blob(message.blob)
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Remember what a dequeue handed out."""
+        message = self.message(delivery.message)
+        number = None if message is None else message.number
+        added = self._changed(
+            "INSERT INTO deliveries (correlation, blob_name, message, number) VALUES (?, ?, ?, ?)",
+            (delivery.correlation, delivery.blob_name, delivery.message, number),
+        )
+        if added.lastrowid is not None:
+            self._delivery_positions.add(delivery.correlation, added.lastrowid)
+        _remember(self._deliveries_at_hand, delivery.correlation, delivery)
+
+    def delivery(self, correlation: str) -> Delivery | None:
+        """The delivery with this CorrelationId."""
+        known = self._deliveries_at_hand.get(correlation)
+        if known is not None:
+            return known
+        position = self._delivery_positions.position(correlation)
+        if position is None:
+            return None
+        found = self._rows("SELECT blob_name, message FROM deliveries WHERE position = ?", position)
+        return Delivery(correlation, *found[0]) if found else None
+
+    # Settings, projects, activities, moments
 
     def _known_settings(self) -> dict[str, str]:
         if self._settings is None:
@@ -391,18 +543,18 @@ class SqliteStore(SqlStore):
 
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""
+        if self.planned(kind, subject) is None:
+            return
         super().cancel(kind, subject)
-        self._recurring.pop((kind, subject), None)
+        self._recurring[kind, subject] = None
         self._is_earliest_known = False
 
     def planned(self, kind: str, subject: str) -> datetime | None:
         """When the moment of this kind and subject is."""
-        known = self._recurring.get((kind, subject))
-        if known is None:
-            known = super().planned(kind, subject)
-            if known is not None:
-                self._recurring[kind, subject] = known
-        return known
+        named = (kind, subject)
+        if named not in self._recurring:
+            _remember(self._recurring, named, super().planned(kind, subject))
+        return self._recurring[named]
 
     def next_due(self) -> datetime | None:
         """The earliest moment planned."""
@@ -418,6 +570,16 @@ class SqliteStore(SqlStore):
             self._recurring.pop((due.kind, due.subject), None)
             self._is_earliest_known = False
         return due
+
+
+_Named = TypeVar("_Named")
+
+
+def _remember(those: dict[_Named, _Kept], name: _Named, what: _Kept) -> None:
+    """Have something at hand; where that is too much, what came first goes."""
+    if len(those) >= AT_HAND and name not in those:
+        del those[next(iter(those))]
+    those[name] = what
 
 
 class _Unit:
@@ -450,125 +612,3 @@ class _Statements(dict[int, str]):
 _SAVEPOINT: Final = _Statements("SAVEPOINT")
 _RELEASE: Final = _Statements("RELEASE")
 _ROLLBACK: Final = _Statements("ROLLBACK TO")
-
-
-# Opening a folder
-
-
-def _opened(folder: Path, sync: Sync) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-    """The lock on a folder, and a connection to its database, which is made where there is none."""
-    _examine(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"Cannot make the data folder {folder}: {error.strerror or error}.") from error
-    lock = _locked(folder)
-    try:
-        database = folder / DATABASE
-        if database.exists():
-            _examine(folder)  # Whoever had the lock may have made it in the meantime.
-            _check(database)
-        else:
-            _create(folder)
-        connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, cached_statements=256)
-        connection.execute(f"PRAGMA synchronous = {sync}")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA temp_store = MEMORY")
-    except BaseException as error:
-        lock.close()
-        if isinstance(error, (sqlite3.Error, OSError)):
-            raise UsageError(f"Cannot use the data folder {folder}: {error}.") from error
-        raise
-    return lock, connection
-
-
-def _examine(folder: Path) -> None:
-    """Refuse a folder that is somebody else's, without touching anything."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is no folder. --data names the folder that everything is kept in.")
-    if not folder.exists():
-        return
-    database = folder / DATABASE
-    try:
-        if not database.exists():
-            others = sorted(one.name for one in folder.iterdir() if not _is_from_a_beginning(one.name))
-            if others:
-                raise UsageError(
-                    f"{folder} holds {others[0]!r} and no {DATABASE}: it is somebody else's. Name an empty folder."
-                )
-            return
-        with database.open("rb") as file:
-            head = file.read(100)
-    except OSError as error:
-        raise UsageError(f"Cannot read the data folder {folder}: {error.strerror or error}.") from error
-    # "Database File Format", section "The Database Header": the user version and the application ID.
-    version, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
-    if len(head) < 100 or not head.startswith(b"SQLite format 3\0") or application != APPLICATION:
-        raise UsageError(f"{database} is no database of popreceipt, or its beginning is damaged.")
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"{database} is of version {version}; this version reads {SCHEMA_VERSION}."
-            " Use the version of popreceipt that wrote it, or another folder."
-        )
-
-
-def _is_from_a_beginning(name: str) -> bool:
-    """Whether a file may have been left by a process that died while it made the database."""
-    return name.startswith((LOCK, UNFINISHED))
-
-
-def _locked(folder: Path) -> sqlite3.Connection:
-    """A lock that ends with the process, however that ends: SQLite knows how, on every system."""
-    lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        lock.execute("PRAGMA locking_mode = EXCLUSIVE")
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        lock.close()
-        if "locked" in str(error):
-            raise UsageError(
-                f"Another process uses the data folder {folder}. One folder is for one process: end the other one,"
-                " or name another folder."
-            ) from error
-        raise UsageError(f"Cannot lock the data folder {folder}: {error}.") from error
-    return lock
-
-
-def _create(folder: Path) -> None:
-    """Make the database under another name, so that it is either whole or not there."""
-    unfinished = folder / UNFINISHED
-    for left in folder.glob(f"{UNFINISHED}*"):
-        left.unlink()
-    connection = sqlite3.connect(unfinished, isolation_level=None)
-    try:
-        connection.execute("BEGIN")
-        for statement in schema(TYPES):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
-    unfinished.replace(folder / DATABASE)
-    sync_folder(folder)
-
-
-def _check(database: Path) -> None:
-    """Refuse a damaged database. It is only read here."""
-    with suppress(OSError):
-        if database.stat().st_size > CHECKED:
-            return
-    # Without a log nothing can change under it; SQLite would make an empty log even to read.
-    how = "mode=ro" if database.with_name(f"{DATABASE}-wal").exists() else "immutable=1"
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
-    try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        found = str(error)
-    finally:
-        connection.close()
-    if found != "ok":
-        raise UsageError(f"{database} is damaged ({found}). Nothing was changed; restore it, or name another folder.")

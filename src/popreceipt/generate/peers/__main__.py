@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     report.end(chosen.json)
     if report.foreign > DISTURBED:
         console.print(
-            f"peers: others took up to {report.foreign:.0%} of the server's core, however often it was tried:"
+            f"peers: others took up to {report.foreign:.0%} of the server's core:"
             " the figures above cannot be judged. Try again on a quiet computer."
         )
         return 3

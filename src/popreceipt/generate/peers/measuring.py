@@ -21,11 +21,6 @@ KINDS: Final[tuple[Kind, ...]] = ("put", "take")
 
 CONNECTIONS: Final = (1, 16, 64)
 
-CALM: Final = 0.1
-"""The share of the server's core that others may take before a measurement is repeated."""
-
-TRIES: Final = 3
-
 Case = tuple[str, Kind, int]
 """A server's name, what is done, over how many connections."""
 
@@ -95,18 +90,6 @@ def measure(servers: Sequence[Running], effort: Effort, core: int, told: Callabl
 
 def _cases() -> Iterator[tuple[Kind, int]]:
     return ((kind, connections) for connections in CONNECTIONS for kind in KINDS)
-
-
-def _calmly(server: Running, kind: Kind, connections: int, effort: Effort, core: int) -> tuple[int, Burst]:
-    """A measurement in which others left the server its core; after some tries the calmest there was."""
-    tries: list[tuple[float, int, Burst]] = []
-    for _ in range(TRIES):
-        messages, burst = _measured(server, kind, connections, effort, core)
-        tries.append((burst.foreign_cpu / burst.seconds, messages, burst))
-        if tries[-1][0] <= CALM:
-            break
-    _, messages, burst = min(tries, key=lambda one: one[0])
-    return messages, burst
 
 
 def _measured(server: Running, kind: Kind, connections: int, effort: Effort, core: int) -> tuple[int, Burst]:

@@ -1,20 +1,15 @@
 """The servers that are compared: how each is got, started on a core of its own, and stopped.
 
-The peers come from npm into a folder that is kept between runs. They need Node 22 or newer; where the computer has an
-older one or none, npm's package of it is used.
+The peers come from npm into a folder that is kept between runs.
 """
 
-import json
 import os
-import platform
-import re
-import shutil
 import socket
 import subprocess
 import sys
 import urllib.error
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -23,9 +18,9 @@ from typing import Final
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 from popreceipt.generate.peers.dialogues import Azurite, Dialogue, Emulator, Sqs
+from popreceipt.generate.peers.npm import installed
 
 PACKAGES: Final = ("azurite@^3.37.0", "fauxqs@^2.4.1")
-NODE: Final = 22
 
 _START = 60.0
 """Seconds that a server may take until it answers."""
@@ -70,7 +65,7 @@ def emulator(name: str, keeps: str, *options: str, durable: bool = False, clock:
 
 def peers(cache: Path) -> tuple[Candidate, ...]:
     """Azurite in memory and on disk, and fauxqs."""
-    node, modules = installed(cache)
+    node, modules = installed(cache, cache / "peers", PACKAGES)
     azurite = (str(node), str(modules / "azurite/dist/src/queue/main.js"), "--silent", "--disableTelemetry")
     return (
         Candidate(
@@ -93,56 +88,6 @@ def peers(cache: Path) -> tuple[Candidate, ...]:
             lambda port: {"FAUXQS_PORT": str(port), "FAUXQS_LOGGER": "false", "NODE_NO_WARNINGS": "1"},
         ),
     )
-
-
-def installed(cache: Path) -> tuple[Path, Path]:
-    """Node and the folder with the peers' packages; what is missing is installed.
-
-    Raises:
-        UsageError: npm is missing, or cannot install them.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    npm = shutil.which("npm")
-    if npm is None:
-        raise UsageError("The peers come from npm, which is not there. On Debian: apt install npm.")
-    node = _node(npm, cache)
-    path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    _install(npm, cache / "peers", PACKAGES, os.environ | {"PATH": path})
-    return node, cache / "peers" / "node_modules"
-
-
-def _node(npm: str, cache: Path) -> Path:
-    known = shutil.which("node")
-    if known is not None:
-        said = subprocess.run([known, "--version"], capture_output=True, text=True, check=True).stdout
-        found = re.match(r"v(\d+)", said)
-        if found is not None and int(found[1]) >= NODE:
-            return Path(known)
-    kind = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine())
-    if kind is None:
-        raise UsageError(f"The peers need Node {NODE}; npm has none for {platform.machine()}: install it yourself.")
-    package = f"node-linux-{kind}"
-    _install(npm, cache / "node", (f"{package}@{NODE}",), os.environ)
-    return cache / "node" / "node_modules" / package / "bin" / "node"
-
-
-def _install(npm: str, folder: Path, packages: Sequence[str], environment: Mapping[str, str]) -> None:
-    wanted = folder / "installed.json"
-    with suppress(OSError, ValueError):
-        if json.loads(wanted.read_text(encoding="utf-8")) == list(packages):
-            return
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"installing {', '.join(packages)} into {folder} …", file=sys.stderr, flush=True)
-    made = subprocess.run(
-        [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", *packages],
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    if made.returncode:
-        raise UsageError(f"npm could not install {', '.join(packages)}: {made.stderr.strip()[-500:]}")
-    wanted.write_text(json.dumps(list(packages)), encoding="utf-8")
 
 
 @contextmanager
