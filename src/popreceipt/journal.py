@@ -41,7 +41,26 @@ _SECRET_FIELDS = frozenset(
         "code",
     }
 )
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-control-key", "cookie", "set-cookie"})
+_SECRET_HEADERS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "x-control-key",
+        "cookie",
+        "set-cookie",
+        # Where clients put what belongs into the form or into Authorization.
+        "client_secret",
+        "client-secret",
+        "x-client-secret",
+        "password",
+        "access_token",
+        "access-token",
+        "x-access-token",
+        "api-key",
+        "x-api-key",
+        "ocp-apim-subscription-key",
+    }
+)
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -619,7 +638,7 @@ def _redacted_value(value: str) -> str:
 
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", re.ASCII)
 _IN_A_QUERY = re.compile(
-    r"(?<=[?&])(client_secret|password|client_assertion|assertion|refresh_token|access_token|id_token)=([^&#]+)",
+    r"(?<=[?&])(client_secret|password|client_assertion|assertion|refresh_token|access_token|id_token|code)=([^&#]+)",
     re.IGNORECASE,
 )
 _NAMES_A_SECRET = re.compile(
@@ -636,7 +655,7 @@ def without_tokens(text: str) -> str:
 def redacted_url(url: str) -> str:
     """A URL with the secrets replaced that a client should not have put there."""
     if "?" not in url:
-        return url
+        return without_tokens(url)
     return without_tokens(_IN_A_QUERY.sub(lambda found: f"{found[1]}={redacted(found[2])}", url))
 
 
@@ -662,7 +681,23 @@ def redacted_form(content: bytes) -> bytes:
         fields = parse_qsl(content.decode("utf-8"), keep_blank_values=True, strict_parsing=True)
     except ValueError:
         return redacted_whole(content)
-    return urlencode([(name, redacted(value) if name in _SECRET_FIELDS else value) for name, value in fields]).encode()
+    if not all(_NAME.fullmatch(name) for name, _ in fields):  # JSON whose secret ends with an equals sign, say.
+        return redacted_whole(content)
+    return urlencode([(name, redacted(value) if _is_secret(name, value) else value) for name, value in fields]).encode()
+
+
+_NAME = re.compile(r"[\w.-]*")
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a field is one of those that hold a secret, or holds one of those by itself."""
+    return name.lower() in _SECRET_FIELDS or _HOLDS_A_SECRET.search(value) is not None
+
+
+_BELOW = _SECRET_FIELDS - {"code"}
+"""An error has a code as well, and tells it further down."""
+
+_HOLDS_A_SECRET = re.compile(rf"\b({'|'.join(sorted(_BELOW))})\W{{0,9}}[=:]", re.IGNORECASE)
 
 
 def redacted_whole(content: bytes) -> bytes:
@@ -671,18 +706,28 @@ def redacted_whole(content: bytes) -> bytes:
 
 
 def redacted_json(content: bytes) -> bytes:
-    """A token endpoint's answer with its tokens replaced; what is no JSON object is kept (it is an error page)."""
+    """A token endpoint's answer with its tokens replaced; what is no JSON object is kept where it names none."""
     try:
         answer = json.loads(content)
     except ValueError:
-        return content
+        answer = None
     if not isinstance(answer, dict):
-        return content
-    hidden: dict[str, Any] = {
-        name: redacted(value) if name in _SECRET_FIELDS and isinstance(value, str) else value
-        for name, value in answer.items()
-    }
-    return json.dumps(hidden).encode("utf-8")
+        if _HOLDS_A_SECRET.search(content.decode("latin-1")):
+            return redacted_whole(content)
+        return without_tokens(content.decode("latin-1")).encode("latin-1")
+    return json.dumps(_hidden(answer)).encode("utf-8")
+
+
+def _hidden(value: Any, fields: frozenset[str] = _SECRET_FIELDS) -> Any:
+    """A value of JSON, with the secrets in it replaced however deep they stand."""
+    if isinstance(value, dict):
+        return {
+            name: redacted(one) if name.lower() in fields and isinstance(one, str) else _hidden(one, _BELOW)
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_hidden(one, _BELOW) for one in value]
+    return without_tokens(value) if isinstance(value, str) else value
 
 
 def _looks_like_a_token_request(headers: Headers, content: bytes) -> bool:
@@ -690,7 +735,7 @@ def _looks_like_a_token_request(headers: Headers, content: bytes) -> bool:
 
 
 def _looks_like_a_form(headers: Headers) -> bool:
-    return any(name == "content-type" and "form-urlencoded" in value for name, value in headers)
+    return any(name == "content-type" and "form-urlencoded" in value.lower() for name, value in headers)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ findings, one verdict a rule. It knows neither the rules nor what they read: bot
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -198,6 +198,25 @@ def judge_rule(rule: Judgeable[Readings], readings: Readings) -> RuleVerdict:
         answer=" | ".join(sorted(answers)) or None,
         reason=reason if counts else "no situation for it arose",
         findings=tuple(sorted(kept, key=lambda each: _WORST_FIRST.index(each.outcome))),
+    )
+
+
+def merged(one: RuleVerdict, other: RuleVerdict) -> RuleVerdict:
+    """The verdict on a rule over two journals that have nothing to do with each other: the worse of the two."""
+    worse = min(one, other, key=lambda each: _WORST_FIRST.index(each.outcome))
+    findings = sorted((*one.findings, *other.findings), key=lambda each: _WORST_FIRST.index(each.outcome))
+    answers = {part for each in (one, other) for part in (each.answer or "").split(" | ") if part}
+    counts: Counter[Outcome] = Counter()
+    kept = []
+    for each in findings:
+        counts[each.outcome] += 1
+        if counts[each.outcome] <= (1 if each.outcome is Outcome.HELD else KEPT_FINDINGS):
+            kept.append(each)
+    return replace(
+        worse,
+        situations=one.situations + other.situations,
+        answer=" | ".join(sorted(answers)) or None,
+        findings=tuple(kept),
     )
 
 

@@ -5,7 +5,7 @@ The suites drive, the rules judge the whole journal once, and the verdicts say w
 
 import importlib.util
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
@@ -20,10 +20,10 @@ from popreceipt.reports import junit, verdict_file
 from popreceipt.reproduction.failure import Failure
 from popreceipt.reproduction.player import Place
 from popreceipt.rules import CHAPTERS, catalogue, find
-from popreceipt.rules.readings import Readings
+from popreceipt.rules.eras import judge_eras
 from popreceipt.rules.rule import Rule
 from popreceipt.targets import Target
-from popreceipt.verdict import Level, Outcome, RuleVerdict, SuiteFailure, Verdicts, judge
+from popreceipt.verdict import Level, Outcome, RuleVerdict, SuiteFailure, Verdicts, merged
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of scenarios played, of all, and the name of the one that comes next."""
@@ -32,6 +32,9 @@ Reproduce = Callable[[Failure], str | None]
 """Makes a failure one that can be run again; where that stands, None where it could not be made so."""
 
 CONFORMANCE: Final = "conformance"
+
+HISTORIES: Final = "histories"
+"""A part of the suite lifecycle with figures of its own: it may be left out where the machines are not."""
 
 ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
     CONFORMANCE: (),
@@ -44,7 +47,8 @@ ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
 class _Player:
     """The pytest plugin of one verification: hands over the target, picks scenarios, tells how far it is.
 
-    `broken` is what could not be run; `crashed` the tests of further suites that failed and named no failure.
+    `broken` is what could not be run; `crashed` the tests of further suites that failed and named no failure;
+    `searching_from` is where in the journal the scenarios end and searches begin.
     """
 
     def __init__(self, playing: Playing, chosen: Collection[str], progress: Progress | None) -> None:
@@ -56,6 +60,7 @@ class _Player:
         self._name = ""
         self.broken: list[str] = []
         self.crashed: list[str] = []
+        self.searching_from: int | None = None
         playing.tell = self._tell
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -71,6 +76,8 @@ class _Player:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._name = nodeid.rpartition("::")[2]
+        if self.searching_from is None and not nodeid.startswith(f"{CONFORMANCE}/"):
+            self.searching_from = self._playing.target.journal_mark()
         if self._progress is not None:
             self._progress(self._done, self._total, self._name)
         self._done += 1
@@ -91,7 +98,8 @@ class _Player:
             return
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
-            self._playing.figures.setdefault(suite, {})["unexercised"] = reason.removeprefix("Skipped: ")
+            part = HISTORIES if HISTORIES in report.nodeid else suite
+            self._playing.figures.setdefault(part, {})["unexercised"] = reason.removeprefix("Skipped: ")
         elif report.failed and report.when == "call" and not any(e.suite == suite for e in self._playing.failures):
             self.crashed.append(f"{report.nodeid} did not come to its end: {report.longreprtext}")
 
@@ -153,8 +161,7 @@ def verify(
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise NothingProved(f"The suites did not come to their end (pytest: {pytest.ExitCode(status).name.lower()}).")
     target.journal.seal()
-    readings = Readings(target.journal.header, target.journal.entries)
-    verdicts = tuple(_explained(each, target, playing) for each in judge(readings, rules))
+    verdicts = tuple(_explained(each, target, playing) for each in _judged(target, rules, player.searching_from))
     failures = tuple(_told(each, reproduce) for each in _first_of_each(playing.failures))
     bundles = {each.check: each.bundle for each in failures if each.bundle is not None}
     return Verdicts(
@@ -172,6 +179,25 @@ def verify(
         suites=playing.figures,
         failures=failures,
     )
+
+
+def _judged(target: Target, rules: Sequence[Rule], searching_from: int | None) -> tuple[RuleVerdict, ...]:
+    """One verdict a rule: that of the scenarios, unless they found nothing to judge or a search found a violation.
+
+    Searches look for violations. What they leave undecided on their way says nothing about a rule that scenarios show.
+    """
+    header, entries = target.journal.header, target.journal.entries
+    if searching_from is None:
+        return judge_eras(header, entries, rules)
+    shown = judge_eras(header, entries[:searching_from], rules)
+    searched = judge_eras(header, target.entries_since(searching_from), rules)
+    found = []
+    for one, other in zip(shown, searched, strict=True):
+        if one.outcome is Outcome.UNEXERCISED:
+            found.append(other)
+        else:
+            found.append(merged(one, other) if other.outcome is Outcome.VIOLATED else one)
+    return tuple(found)
 
 
 def chosen_suites(names: Collection[str]) -> tuple[str, ...]:

@@ -18,10 +18,9 @@ from popreceipt.journal import Exchange
 from popreceipt.recordings import open_recording
 from popreceipt.reports import evidence, junit, terminal, verdict_file
 from popreceipt.rules import catalogue
-from popreceipt.rules.readings import Readings
+from popreceipt.rules.eras import judge_eras
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Binds, Verdicts
-from popreceipt.verdict import judge as judge_rules
 
 SHOWN = 3
 """So many timelines are drawn on the terminal."""
@@ -60,9 +59,8 @@ def judge_file(
             out.mkdir(parents=True, exist_ok=True)
     errors = Console(stderr=True)
     with errors.status(f"reading {path}"):
-        readings = Readings(recording.header, recording)
         verdicts = Verdicts(
-            rules=judge_rules(readings, rules),
+            rules=judge_eras(recording.header, recording, rules),
             target={
                 "name": recording.header.target.name or path.name,
                 "build": recording.header.target.build,

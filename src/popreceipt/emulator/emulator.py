@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from joserfc.jwk import RSAKey
@@ -277,7 +278,7 @@ class Emulator:
     def _record(self, call: Call, response: Response) -> int:
         """Write down a request and its answer as it leaves; the exchange's number."""
         request = call.request
-        root = f"{request.scheme}://{request.host}" if request.host else self.base_url
+        root = _root(request.scheme, request.host) or self.base_url
         broken = response.interruption
         body, failure = response.body, None
         if broken is not None and broken.kind != faults.SLOW:
@@ -635,6 +636,17 @@ class _Unit:
 def queue_of(profile: Profile) -> Callable[[], LeaseQueue]:
     """What makes the queue of an activity under a profile."""
     return partial(LeaseQueue, original_place=profile.redelivery_order == "original-place")
+
+
+@lru_cache(maxsize=256)
+def _root(scheme: str, host: str) -> str | None:
+    """The root that a request names; None where it names no host, or none that can be part of a URL."""
+    root = f"{scheme}://{host}"
+    try:
+        named = urlsplit(root).netloc
+    except ValueError:
+        return None
+    return root if host and named == host else None
 
 
 def _if_other(period: timedelta, usual: timedelta) -> float | None:

@@ -4,6 +4,7 @@ It puts schemathesis' engine together with the carrier, so that nothing is sent 
 takes over what its checks find. Nothing of it is registered with schemathesis beyond the run.
 """
 
+import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from schemathesis.core.transport import Response
 from schemathesis.engine import events
 from schemathesis.engine.core import Engine, ExecutionPlan
 from schemathesis.engine.errors import UnhealthyAPIError, UnresponsiveOperationError
-from schemathesis.engine.run import TESTING_PHASES
+from schemathesis.engine.run import TESTING_PHASES, Phase, PhaseName
 from schemathesis.generation.stateful import APIStateMachine
 from schemathesis.hooks import HookContext
 from schemathesis.openapi import checks as particular
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi import stateful
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from schemathesis.transport import BaseTransport
 
@@ -36,7 +39,7 @@ from popreceipt.fuzz.equipment import TENANT
 from popreceipt.fuzz.ledger import Ledger
 from popreceipt.fuzz.strangers import Strangers
 from popreceipt.reproduction.oracles import AnswerOracle, ShapeOracle
-from popreceipt.shapes import complaints
+from popreceipt.shapes import Shapes
 from popreceipt.shapes.documents import REFUSED_ACTIVITY, Operation, joined, operations, restrict
 from popreceipt.stage import HALF_HOUR, Export, Import
 from popreceipt.targets import Target
@@ -91,6 +94,13 @@ class Extent:
 EXTENTS: Final[Mapping[str, Extent]] = {"fast": Extent(30, 50, 8), "thorough": Extent(400, 600, 12)}
 
 
+STORIES_A_PASS: Final = 12
+"""Stateful examples that Hypothesis tells in one go, each pass with a seed of its own.
+
+It ends a pass where a story that begins like an earlier one goes on otherwise, and on a server with a memory some do.
+"""
+
+
 def settings(seed: int, extent: Extent, told: Iterable[Operation]) -> dict[str, Any]:
     """What schemathesis' configuration file would say of a run: nothing is kept, and links are as they are written."""
     return {
@@ -108,7 +118,7 @@ def settings(seed: int, extent: Extent, told: Iterable[Operation]) -> dict[str, 
                 "error-feedback": {"enabled": False},
             },
             "stateful": {
-                "generation": {"max-examples": extent.stories},
+                "generation": {"max-examples": min(extent.stories, STORIES_A_PASS)},
                 "max-steps": extent.steps,
                 "inference": {"algorithms": []},
             },
@@ -134,7 +144,13 @@ class Specification(OpenApiSchema):
 
     def build_state_machine(self, **feedback: Any) -> type[APIStateMachine]:
         """The machine of the specification's links; each of its examples gets jobs of its own."""
-        ledger, machine = self.ledger, super().build_state_machine(**feedback)
+        usual = stateful.classify_root_transitions
+        stateful.classify_root_transitions = _all_begin
+        try:
+            machine = super().build_state_machine(**feedback)
+        finally:
+            stateful.classify_root_transitions = usual
+        ledger = self.ledger
 
         def begin(made: APIStateMachine) -> None:
             ledger.example()
@@ -143,14 +159,39 @@ class Specification(OpenApiSchema):
         return type("OwnJobs", (machine,), {"__init__": begin})
 
 
-class Phases(Engine):
-    """schemathesis' engine without what it sends beside its examples."""
+def _all_begin(
+    operations: list[APIOperation[Any, Any, Any, Any]],
+    transitions: stateful.ApiTransitions,
+    graph: object,  # noqa: ARG001
+) -> stateful.RootTransitions:
+    """Let a story begin with every operation that leads to another.
 
-    __slots__ = ()
+    schemathesis thinks that a GET with a made-up path leads nowhere, so no story would ever begin with a dequeue. Here
+    the path of an example is no made-up one.
+    """
+    roots = stateful.RootTransitions()
+    roots.reliable = {
+        each.label
+        for each in operations
+        if (known := transitions.operations.get(each.label)) is not None and known.outgoing
+    }
+    return roots
+
+
+class Phases(Engine):
+    """schemathesis' engine without what it sends beside its examples, and with the stories in several passes."""
+
+    __slots__ = ("passes",)
+
+    def __init__(self, schema: OpenApiSchema, passes: int) -> None:
+        super().__init__(schema)
+        self.passes = passes
 
     def _create_execution_plan(self) -> ExecutionPlan:
         plan = super()._create_execution_plan()
-        plan.phases = [each for each in plan.phases if each.name in TESTING_PHASES]
+        kept = [each for each in plan.phases if each.name in TESTING_PHASES]
+        again = [Phase(each.name) for each in kept if each.name is PhaseName.STATEFUL_TESTING and each.is_enabled]
+        plan.phases = kept + again * (self.passes - 1)
         return plan
 
 
@@ -194,6 +235,7 @@ class Campaign:
         )
         if issuer is not None:
             self.ledger.unable(vocabulary.TOKEN, issuer)
+        self._shapes = Shapes(copy.deepcopy(document))
         bodies.as_bytes(document)
         self._operations = {f"{each.method} {each.path}": each for each in operations(document)}
         config = SchemathesisConfig.from_dict(settings(seed, extent, self._operations.values()))
@@ -227,8 +269,10 @@ class Campaign:
         total = 3 * len(self._operations) + self._extent.stories
         done = 0
         with bodies.known(), warnings.catch_warnings():
+            # Hypothesis warns of what is no fault of anybody's (long reprs, strategies that filter much).
             warnings.simplefilter("ignore")
-            for event in Phases(schema=self._schema).execute():
+            passes = -(-self._extent.stories // STORIES_A_PASS)
+            for event in Phases(self._schema, passes).execute():
                 if isinstance(event, events.NonFatalError):
                     self._trouble(event)
                 elif isinstance(event, events.ScenarioFinished):
@@ -254,7 +298,7 @@ class Campaign:
             return False
         name = call.operation.name
         if isinstance(failure, SHAPES):
-            for each in complaints(call.reply.exchange):
+            for each in self._shapes.complaints_of(call.operation.id, call.reply.exchange):
                 oracle = ShapeOracle(each.check, each.operation)
                 self.ledger.fail(name, oracle, each.message, (call.reply.exchange.seq,))
             return False

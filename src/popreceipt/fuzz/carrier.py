@@ -5,11 +5,14 @@ actor and times, and stands on the tape. Nothing is looked up, resolved or sent 
 is equipped with the state that it asks about, after it the world learns what was handed out.
 """
 
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
+from urllib.parse import unquote
 
 import requests
+from schemathesis.core import NotSet
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
@@ -36,6 +39,8 @@ _OURS: Final = frozenset(
 """Headers that the session writes, or that would break the connection: what schemathesis makes of them is not sent."""
 
 _ITS_OWN: Final = "x-schemathesis-testcaseid"
+
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Unsendable(requests.RequestException):
@@ -68,6 +73,7 @@ class Carrier(RequestsTransport):
         self._operations = operations
         self._ledger = ledger
         self._strangers = strangers
+        self._chance = chance
         self._equipment = Equipment(target, ledger, chance)
 
     def send(self, case: ANY_CASE, *, session: requests.Session | None = None, **kwargs: Any) -> Response:
@@ -83,6 +89,7 @@ class Carrier(RequestsTransport):
         equipped = Equipped()
         if session is not None:
             self._ledger.next_case(str(case.meta.phase.name) if case.meta is not None else "")
+            self._decide_by(operation, case)
             equipped = self._equipment.equip(operation, case)
         request = self._prepared(case, kwargs.get("headers"))
         ask = self._asked(operation, equipped, request)
@@ -118,6 +125,18 @@ class Carrier(RequestsTransport):
         if actor == "authorised":
             world.note(operation.name, ask, activity, reply)
         return _response(request, reply)
+
+    def _decide_by(self, operation: Operation, case: ANY_CASE) -> None:
+        """Let all that is decided by chance follow from the example itself, and not from what a server has said.
+
+        Hypothesis tries beginnings of stories again, and gives the rest up where the same beginning goes on otherwise.
+        """
+        path = next(iter((case.path_parameters or {}).values()), "")
+        known = self._is_known(operation.name, vocabulary.bare_guid(unquote(str(path))))
+        body = None if isinstance(case.body, NotSet) else case.body
+        told = _GUID.sub("", repr((case.query, dict(case.headers), body)))
+        place = f"{operation.id} {self._ledger.step} {'' if known else path}"
+        self._chance.seed(f"fuzz {self._ledger.seed} {place} {told}")
 
     def _is_known(self, operation: str, activity: str | None) -> bool:
         """Whether the path names a recurring data job that has the operation."""

@@ -99,6 +99,8 @@ class Ledger:
         self._phase = ""
         self._by_case: dict[str, Call] = {}
         self.world = World(self.target, "", self.chance)
+        self.step = 0
+        """How many calls a stateful example has made; counts on elsewhere."""
         self.worlds: list[World] = []
         """The worlds before in this stretch: each stateful example has its own."""
 
@@ -132,11 +134,13 @@ class Ledger:
             self.end()
             self.begin()
         self._cases += 1
+        self.step = 0
         self._new_world()
         self.segment()
 
     def next_case(self, phase: str) -> None:
         """An example of a single call begins, or one more call of a stateful example."""
+        self.step += 1
         if phase == STATEFUL and self._phase == STATEFUL:
             return
         if phase != self._phase or not self._segments or self._cases >= CASES_A_STRETCH:

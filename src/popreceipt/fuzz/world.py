@@ -74,7 +74,7 @@ class World:
     imports: list[Import] = field(default_factory=list)
     _locations: dict[str, Held] = field(default_factory=dict)
     _handed_in: list[str] = field(default_factory=list)
-    _processed: list[str] = field(default_factory=list)
+    _executed: list[str] = field(default_factory=list)
     _uses: int = 0
 
     def __post_init__(self) -> None:
@@ -195,10 +195,10 @@ class World:
         if self.target.times.kind == "manual":
             # Nobody waits in real time: elsewhere a message is asked about wherever it stands.
             job.settle(message)
-            self._processed.append(message)
         execution = job.execution_of(message)
         if execution is not None:
             self.executions.append(execution)
+            self._executed.append(message)
 
     def _keep(self, held: Held) -> None:
         delivery = held.delivery
@@ -280,7 +280,7 @@ class World:
             held = self.acknowledged_by(ask, activity)
             return held is not None and held.downloaded and ask.body == held.delivery.body
         if operation == vocabulary.EXECUTION_ID:
-            return any(_bare(value) in self._processed for value in _object(ask.body).values())
+            return any(_bare(value) in self._executed for value in _object(ask.body).values())
         if operation == vocabulary.TOKEN:
             return b"grant_type=client_credentials" in ask.body
         # What an import is handed may be refused at once or later: that is open for nearly every kind of file.

@@ -1,46 +1,62 @@
-"""Which mutants fuzzing and lifecycles find by themselves, conformance scenarios left out; how soon, and how shortly told.
+"""Which mutants fuzzing and lifecycles find without any scenario; how soon, and how short the story is.
 
-For each mutant the machines and the fuzzing take turns until a rule is violated, or a check fails, that is not so on the
-plain emulator; or until the limit. Seconds are the CPU time of the process that looks, so that a machine which is busy
-with other things falsifies nothing: on an idle one it is the time on the wall. Two mutants are looked for at a time.
+For each mutant the machines and the fuzzing take turns until a rule is violated or a check fails that the plain
+emulator keeps; or until the limit. Seconds are the CPU time of the process that looks, so that a machine which is busy
+with other things falsifies nothing; making the story small comes afterwards. Two mutants are looked for at a time.
 
     python -m popreceipt.generate.detection [--mutant ID]... [--seed N] [--limit 60] [--out FILE] [--json FILE]
 """
 
 import argparse
 import json
+import platform
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
-from typing import Any, Final
+from typing import Final
 
-from popreceipt import resources
-from popreceipt.emulator.mutants import MUTANTS
+from popreceipt import fuzz, lifecycle, resources
+from popreceipt.emulator.mutants import MUTANTS, find
+from popreceipt.fuzz.campaign import Extent
 from popreceipt.lifecycle import MACHINES, Effort
-from popreceipt.lifecycle import run as play
 from popreceipt.reproduction.failure import Failure
 from popreceipt.reproduction.minimise import counted, minimise
 from popreceipt.reproduction.player import Place
+from popreceipt.reproduction.steps import Step
 from popreceipt.reproduction.taken import Known, known_of, steps_of
-from popreceipt.targets import EMULATOR_PREFIX, open_target
+from popreceipt.targets import EMULATOR_PREFIX, Target, open_target
 
 LIMIT: Final = 60.0
 """CPU seconds for one mutant, unless told otherwise."""
 
+GOAL: Final = 0.8
+"""The share of mutants that should be found."""
+
+FEW_STEPS: Final = 6
+"""The steps that the median of the stories should not exceed."""
+
 PROCESSES: Final = 2
+
+FUZZ: Final = "fuzz"
 
 ROUNDS: Final = (Effort(((6, 10),)), Effort(((8, 25),)), Effort(((8, 40),)))
 """What a machine plays when it is its turn, the first time, the second and from the third on: short examples first."""
 
-REPLAYS: Final = 400
+EXTENTS: Final = (Extent(8, 12, 6), Extent(30, 50, 8))
+"""How far fuzzing looks when it is its turn, the first time and from the second on."""
+
+REPLAYS: Final = 800
 """How often a story is played to make it small."""
+
+PATIENCE: Final = 40.0
+"""CPU seconds that making one story small may take: after that it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +67,12 @@ class Detection:
         mutant: its id.
         seed: of the search.
         seconds: CPU seconds until it was found, or until the search was given up.
-        examples: played by then.
+        examples: examples of machines, and cases of fuzzing, until then.
         by: the machine, or fuzz; None where it was not found.
-        what: the rule, or the check.
+        what: the rule, or the check and its operation.
         level: of the rule.
         steps: of the story when it was made small, jobs that are made not counted; None where it does not fail again.
+        message: what was observed; where nothing was, why not.
     """
 
     mutant: str
@@ -69,81 +86,181 @@ class Detection:
     message: str = ""
 
 
-def detect(mutant: str, seed: int, limit: float, small: bool = True) -> Detection:
-    """Look for one mutant."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One turn: what was played, what it found, and how often each rule had something to judge."""
+
+    examples: int
+    failures: Sequence[Failure]
+    exercised: Mapping[str, int]
+
+
+def detect(mutant: str, seed: int, limit: float, usual: frozenset[str]) -> Detection:
+    """Look for one mutant.
+
+    Args:
+        mutant: its id.
+        seed: of the search.
+        limit: CPU seconds.
+        usual: what the plain emulator shows as well.
+    """
     target = f"{EMULATOR_PREFIX}{mutant}"
     began = process_time()
     examples = 0
-    for searcher, number in turns():
+    exercised: Counter[str] = Counter()
+    for who, number in turns():
         if process_time() - began >= limit:
             break
         with open_target(target, seed=seed) as opened:
             known = known_of(opened)
-            effort = ROUNDS[min(number, len(ROUNDS) - 1)]
-            found = play(opened, searcher, seed=seed + number, effort=effort)
-        examples += found.figures["examples"]
-        if found.failures:
+            looked = look(opened, who, number, seed, usual)
+        examples += looked.examples
+        exercised.update(looked.exercised)
+        if looked.failures:
             seconds = process_time() - began
-            failure = found.failures[0]
-            return Detection(
-                mutant,
-                seed,
-                round(seconds, 2),
-                examples,
-                searcher,
-                failure.oracle.name,
-                failure.oracle.level,
-                shortest(failure, target, seed, known) if small else None,
-                failure.message,
-            )
-    return Detection(mutant, seed, round(process_time() - began, 2), examples)
+            failure = looked.failures[0]
+            steps = shortest(failure, Place(target, seed), known)
+            what, level = failure.oracle.name, failure.oracle.level.value
+            return Detection(mutant, seed, round(seconds, 2), examples, who, what, level, steps, failure.message)
+    return Detection(
+        mutant, seed, round(process_time() - began, 2), examples, message=why_not(find(mutant).convicted_by, exercised)
+    )
 
 
 def turns() -> Iterator[tuple[str, int]]:
-    """Who looks next, and how often he did before."""
+    """Who looks next, and how often he did before: all machines twice, then the fuzzing."""
     for number in count():
         for machine in MACHINES:
             yield machine, number
+        if number % 2 == 1:
+            yield FUZZ, number // 2
 
 
-def shortest(failure: Failure, target: str, seed: int, known: Known) -> int | None:
-    """The steps of the smallest story that fails like this."""
-    place = Place(target, seed)
+def look(target: Target, who: str, number: int, seed: int, usual: frozenset[str]) -> Looked:
+    """One turn of a machine or of the fuzzing."""
+    if who == FUZZ:
+        extent = EXTENTS[min(number, len(EXTENTS) - 1)]
+        fuzzed = fuzz.run(target, seed=seed + number, extent=extent)
+        found = [each for each in fuzzed.failures if each.oracle.name not in usual]
+        return Looked(int(fuzzed.figures["cases"]), found, {})
+    effort = ROUNDS[min(number, len(ROUNDS) - 1)]
+    played = lifecycle.run(target, who, seed=seed + number, effort=effort, strict=True, ignored=usual)
+    return Looked(played.figures["examples"], played.failures, played.figures["exercised"])
 
-    def fails(steps: Sequence[Any]) -> bool:
+
+def why_not(rules: Sequence[str], exercised: Mapping[str, int]) -> str:
+    """Why a mutant was not found, as far as can be told: what its rules had to judge."""
+    told = [
+        f"{rule} held in {exercised[rule]} examples" if exercised.get(rule) else f"no example exercised {rule}"
+        for rule in rules
+    ]
+    return "; ".join(told)
+
+
+def shortest(failure: Failure, place: Place, known: Known) -> int | None:
+    """The steps of the smallest story that fails like this; None where the story does not fail again."""
+    began = process_time()
+
+    def fails(steps: Sequence[Step]) -> bool:
+        if process_time() - began > PATIENCE:
+            return False
         played = place.play(steps)
         return failure.oracle.observed(played.header, played.entries) is not None
 
     steps = steps_of(failure.tape, known)
-    if not fails(steps):
-        return None
-    return counted(minimise(steps, fails, REPLAYS).steps)
+    return counted(minimise(steps, fails, REPLAYS).steps) if fails(steps) else None
+
+
+def shown_by_the_plain_emulator(seed: int) -> frozenset[str]:
+    """The rules and checks that the same search finds on the plain emulator: nothing, as long as all is well."""
+    found: set[str] = set()
+    for who, number in turns():
+        if number == len(ROUNDS):
+            break
+        with open_target(EMULATOR_PREFIX, seed=seed) as opened:
+            looked = look(opened, who, number, seed, frozenset())
+        found |= {each.oracle.name for each in looked.failures}
+    return frozenset(found)
+
+
+# The report
+
+
+def report(found: Sequence[Detection], limit: float, usual: frozenset[str]) -> str:
+    """The table, with the figures that matter before it, and those that were not found after it."""
+    caught = [each for each in found if each.by is not None]
+    missed = [each for each in found if each.by is None]
+    seconds = [each.seconds for each in caught]
+    steps = [each.steps for each in caught if each.steps is not None]
+    lines = [
+        "# What fuzzing and lifecycles find",
+        "",
+        "Generated by `python -m popreceipt.generate.detection --out specs/DETECTION.md`; no conformance scenario is",
+        f"played. Each mutant was looked for during at most {limit:g} s of CPU time, two at a time, on",
+        f"{platform.machine()} with Python {platform.python_version()}; making stories small comes on top.",
+        "",
+        f"- found: {len(caught)} of {len(found)} mutants ({len(caught) / len(found):.1%}; the goal is {GOAL:.0%})",
+    ]
+    if caught:
+        lines += [
+            f"- CPU seconds to detection: median {statistics.median(seconds):.2f}, most {max(seconds):.2f}",
+            f"- by: {', '.join(f'{who} {number}' for who, number in Counter(e.by for e in caught).most_common())}",
+        ]
+    if steps:
+        lines.append(
+            f"- steps of the story made small, jobs that are made not counted: median {statistics.median(steps):g} "
+            f"(the goal is at most {FEW_STEPS}), most {max(steps)}; {len(caught) - len(steps)} did not fail again alone"
+        )
+    lines += [
+        f"- on the plain emulator the same search shows: {', '.join(sorted(usual)) or 'nothing'}",
+        "",
+        "| mutant | found by | rule or check | level | seed | CPU s | examples | steps |",
+        "|---|---|---|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {e.mutant} | {e.by} | {e.what} | {e.level} | {e.seed} | {e.seconds:.2f} | {e.examples} | {_told(e.steps)} |"
+        for e in caught
+    ]
+    if missed:
+        lines += ["", "## Not found", "", "| mutant | seed | CPU s | examples | why not |", "|---|---:|---:|---:|---|"]
+        lines += [f"| {e.mutant} | {e.seed} | {e.seconds:.2f} | {e.examples} | {e.message} |" for e in missed]
+    return "\n".join(lines) + "\n"
+
+
+def _told(steps: int | None) -> str:
+    return "–" if steps is None else str(steps)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Look for the mutants, write the table; 1 where the goal is not met."""
+    """Look for the mutants, write the table; 1 where a goal is not met."""
     parser = argparse.ArgumentParser(prog="detection", description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--mutant", action="append", metavar="ID", help="only these")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help="CPU time for each")
-    parser.add_argument("--quick", action="store_true", help="do not make the stories small")
-    parser.add_argument("--out", type=Path, metavar="FILE")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--seed", type=int, default=0, help="of every search")
+    parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS", help="CPU time for each mutant")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the table, such as {resources.specs()}/DETECTION.md")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON")
     chosen = parser.parse_args(arguments)
-    found: dict[str, Detection] = {}
-    names = chosen.mutant or list(MUTANTS)
+    names = [find(each).id for each in chosen.mutant] if chosen.mutant else list(MUTANTS)
+    done: dict[str, Detection] = {}
+    # Fresh processes: whoever measures may run threads of his own, which a fork would not survive.
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        runs = [pool.submit(detect, each, chosen.seed, chosen.limit, not chosen.quick) for each in names]
-        for done, run in enumerate(as_completed(runs), start=1):
+        usual = pool.submit(shown_by_the_plain_emulator, chosen.seed).result()
+        runs = [pool.submit(detect, each, chosen.seed, chosen.limit, usual) for each in names]
+        for run in as_completed(runs):
             each = run.result()
-            found[each.mutant] = each
-            print(
-                f"{done}/{len(names)} {each.mutant}: {each.by} {each.what} {each.seconds}s {each.examples} examples, {each.steps} steps",
-                flush=True,
-            )
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(found[each]) for each in names], indent=1) + "\n")
-    return 0
+            done[each.mutant] = each
+            said = f"{each.by}: {each.what}, {_told(each.steps)} steps" if each.by else f"not found, {each.message}"
+            print(f"{len(done)} of {len(names)}: {each.mutant}: {each.seconds} s, {said}", flush=True)
+    found = [done[each] for each in names]
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n", encoding="utf-8")
+    text = report(found, chosen.limit, usual)
+    if chosen.out is not None:
+        chosen.out.write_text(text, encoding="utf-8")
+    print("\n".join(line for line in text.splitlines() if line.startswith("- ")))
+    steps = [each.steps for each in found if each.steps is not None]
+    enough = sum(each.by is not None for each in found) >= GOAL * len(found)
+    return 0 if enough and (not steps or statistics.median(steps) <= FEW_STEPS) else 1
 
 
 if __name__ == "__main__":

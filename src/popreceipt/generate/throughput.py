@@ -126,6 +126,8 @@ def _token(base_url: str) -> str:
 def _written(folder: Path, seed: int, token: str) -> dict[str, Path]:
     document = joined(DOCUMENTS)
     told = settings(seed, EXTENT, operations(document))
+    # What the suite does in several passes, the command does in one.
+    told["phases"]["stateful"]["generation"]["max-examples"] = EXTENT.stories
     told["headers"] = {"Authorization": f"{PLACEHOLDER.partition(' ')[0]} {token}"}
     files = {name: folder / f"{name}.{end}" for name, end in (("document", "json"), ("config", "toml"))}
     files["document"].write_text(json.dumps(_without_texts(document)), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Deeds of consumers: exports that run, messages that are taken, fetched and acknowledged, rightly or not."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
@@ -228,10 +228,7 @@ class Consuming(Driven):
     )
     def come_as_a_stranger(self, queue: Export, number: int, what: str, taken: Taken | None) -> None:
         """Dequeue, fetch or acknowledge as somebody who must be refused; the state is looked at before and after."""
-        stranger = self.stranger(number)
-        if stranger is None:
-            return
-        actor, token = stranger
+        actor, token = self.stranger(number)
         if self.is_able("messages"):
             queue.observe_messages()
         of = None if what == "dequeue" else taken or self.fresh(queue)
@@ -243,17 +240,6 @@ class Consuming(Driven):
             self.stage.send(wire.download(of.delivery.location), actor, token=token)
         if self.is_able("messages"):
             queue.observe_messages()
-
-    def stranger(self, number: int) -> tuple[str, str | None] | None:
-        """Somebody who must be refused, with a token where it is not its own; None where the target has nobody."""
-        makers: list[Callable[[], tuple[str, str | None]]] = [
-            lambda: ("anonymous", None),
-            lambda: ("forged", self.target.tokens.forged()),
-        ]
-        makers += [
-            lambda role=role: (role, None) for role in ("unlisted", "unmapped") if self.is_able(f"{role}-client")
-        ]  # type: ignore[misc]
-        return makers[number % len(makers)]()
 
     @deed(
         queue=exports,

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, multiple, precondition, rule
+from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, multiple, precondition, rule
 
 from popreceipt.client.recording import observe
 from popreceipt.client.tape import Done
@@ -44,6 +44,9 @@ SIDES = ("after", "before", "at")
 
 REMEMBERED = 12
 """So many moments ahead are kept in mind, the latest ones."""
+
+MOST_KEPT = 40_000
+"""Entries of examples that are kept in memory: some hundred megabytes."""
 
 ALMOST_EMPTY = 6
 """As many dequeues as empty a usual queue; who takes a backlog says so."""
@@ -108,7 +111,9 @@ spellings = st.sampled_from(
 class Search:
     """One machine's examples on one target: what they did, and which rules they saw violated.
 
-    `ignored` are rules whose violation no longer fails an example.
+    `ignored` are rules whose violation no longer fails an example. `undone` counts deeds for which the target gave
+    nothing to go on with, `exercised` the examples in which a rule found something to judge; `crashed` says which rules
+    could not judge and why.
     """
 
     target: Target
@@ -118,16 +123,19 @@ class Search:
     steps: int = 0
     deeds: Counter[str] = field(default_factory=Counter)
     undone: Counter[str] = field(default_factory=Counter)
+    exercised: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, str] = field(default_factory=dict)
     crashed: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
+    _since: int = -1
 
     def judge(self, mark: int, tape: tuple[Done, ...]) -> Failure | None:
         """Judge what an example brought into the journal; its failure, the worst first."""
         entries = self._entries(mark)
         found = []
         for verdict in judge(Readings(self.target.journal.header, entries), catalogue()):
+            self.exercised[verdict.id] += verdict.situations > 0
             if verdict.outcome is Outcome.VIOLATED and verdict.id not in self.ignored:
                 finding = verdict.findings[0]
                 found.append(
@@ -144,11 +152,23 @@ class Search:
             elif verdict.outcome is Outcome.UNDECIDED and verdict.reason is not None:
                 self.crashed.setdefault(verdict.id, verdict.reason)
         if not found:
+            self._forget()
             return None
+        self._since = -1
         worst = min(found, key=lambda each: each.oracle.level is not Level.MUST)
         # The last one stays: where Hypothesis shrinks, that is the smallest.
         self.failures[worst.oracle.name] = worst
         return worst
+
+    def _forget(self) -> None:
+        """Drop from memory what was judged and held, once it is much; the journal's file keeps it."""
+        entries = self.target.journal.entries
+        if self._since < 0:
+            self._since = len(entries)
+        if len(entries) - self._since > MOST_KEPT:
+            del entries[self._since :]
+            if self.target.emulator is not None:
+                self.target.emulator.journal.entries.clear()  # The same seen from the other side.
 
     def _entries(self, mark: int) -> list[Entry]:
         """The entries of an example that asked for tokens of its own: those of examples before it say nothing here."""
@@ -321,6 +341,12 @@ class Driven(RuleBasedStateMachine):
             intake.errors_of(execution)
             intake.summary_of(execution)
 
+    def stranger(self, number: int) -> tuple[str, str | None]:
+        """Somebody who must be refused, with a token where it is not its own."""
+        roles = ["anonymous", "forged", *(each for each in ("unlisted", "unmapped") if self.is_able(f"{each}-client"))]
+        actor = roles[number % len(roles)]
+        return actor, self.target.tokens.forged() if actor == "forged" else None
+
     # Time
 
     def expect(self, period: timedelta, name: str, look: Callable[[], None]) -> None:
@@ -379,13 +405,3 @@ class Driven(RuleBasedStateMachine):
             since = self.stage.now()
             self.target.restart()
             observe(self.target.journal, "restart", since, self.stage.now(), {})
-
-
-def beginning(**draws: Any) -> Callable[[Deed], Deed]:
-    """A rule that begins every example: it makes jobs."""
-
-    def accept(does: Deed) -> Deed:
-        made: Deed = initialize(**draws)(does)
-        return made
-
-    return accept

@@ -27,9 +27,10 @@ class Consumer(Consuming):
     )
     def open(self, jobs: int, prevention: bool, kind: str) -> MultipleResults[Export]:
         """Make one or two exports' jobs."""
-        settings = {"prevent_upload_when_zero_records": prevention}
-        kinds = (kind, "package")[:jobs]
-        return multiple(*(self.opened(self.stage.export(each, **settings)) for each in kinds))
+        made = [
+            self.stage.export(each, prevent_upload_when_zero_records=prevention) for each in (kind, "package")[:jobs]
+        ]
+        return multiple(*map(self.opened, made))
 
 
 class Consumers(Consuming):
@@ -60,8 +61,8 @@ class Administrator(Administering):
     @initialize(target=exports, prevention=st.booleans(), monitored=MONITORED)
     def open(self, prevention: bool, monitored: int | None) -> Export:
         """Make the export's job."""
-        settings = {"prevent_upload_when_zero_records": prevention, "monitoring_recurrence_minutes": monitored}
-        return self.opened(self.stage.export(**settings))
+        made = self.stage.export(prevent_upload_when_zero_records=prevention, monitoring_recurrence_minutes=monitored)
+        return self.opened(made)
 
     @initialize(target=imports, minutes=RECURRENCES)
     def open_imports(self, minutes: int) -> MultipleResults[Import]:
@@ -82,8 +83,10 @@ class Planner(Batching):
     @initialize(target=imports, minutes=RECURRENCES, monitored=MONITORED, in_order=st.booleans())
     def open(self, minutes: int, monitored: int | None, in_order: bool) -> Import:
         """Make an import's job."""
-        settings = {"processing_recurrence_minutes": minutes, "monitoring_recurrence_minutes": monitored}
-        return self.opened_import(self.stage.imports(in_order=in_order, **settings))
+        made = self.stage.imports(
+            in_order=in_order, processing_recurrence_minutes=minutes, monitoring_recurrence_minutes=monitored
+        )
+        return self.opened_import(made)
 
 
 class Keeper(Projecting):

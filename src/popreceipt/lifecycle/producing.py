@@ -94,13 +94,10 @@ class Producing(HandingIn):
             self.hand_in(intake, content)
         return self.hand_in(intake, content)
 
-    @deed("unlisted-client", intake=imports, number=st.integers(0, 3))
+    @deed(intake=imports, number=st.integers(0, 3))
     def hand_in_as_a_stranger(self, intake: Import, number: int) -> None:
         """Hand in a file, and ask, as somebody who must be refused."""
-        actor = ("anonymous", "unlisted", "unmapped", "forged")[number]
-        if actor == "unmapped" and not self.is_able("unmapped-client"):
-            return
-        token = self.target.tokens.forged() if actor == "forged" else None
+        actor, token = self.stranger(number)
         before = self.handed_in[-1].message if self.handed_in else self.stage.unknown_guid()
         intake.offer(self.stage.file(), actor, token=token)
         self.stage.send(wire.message_status(before), actor, token=token)

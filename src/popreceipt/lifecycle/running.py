@@ -14,6 +14,7 @@ from popreceipt.lifecycle.driving import Driven, RuleViolated, Search, left_out
 from popreceipt.lifecycle.machines import MACHINES
 from popreceipt.reproduction.failure import Failure
 from popreceipt.targets import Target
+from popreceipt.verdict import Level
 
 Progress = Callable[[int, int], None]
 """Called with the number of examples played, of all."""
@@ -32,10 +33,12 @@ class Effort:
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "fast": Effort(((20, 15), (15, 30))),
-    "thorough": Effort(((300, 15), (250, 30), (160, 50))),
+    "fast": Effort(((14, 12), (14, 25))),
+    "thorough": Effort(((300, 12), (300, 25), (130, 45))),
 }
-"""Efforts by name. Short examples come first: what they find is soon found, and soon read."""
+"""Efforts by name; thorough is some hundred thousand steps of all machines together.
+
+Short examples come first: what they find is soon found, and soon read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def run(
     effort: str | Effort = "fast",
     progress: Progress | None = None,
     stop_at_first: bool = True,
+    strict: bool = False,
     shrink: bool = False,
     ignored: frozenset[str] = frozenset(),
 ) -> LifecycleResult:
@@ -65,7 +69,8 @@ def run(
         seed: makes the same run again on a target that answers the same.
         effort: by name, or one of one's own.
         progress: is called before each example.
-        stop_at_first: end with the first example that a rule fails; else go on for other rules.
+        stop_at_first: end with the first example in which a MUST is violated; else go on for other rules.
+        strict: a violated SHOULD ends it as well; else it is kept, and the machine goes on.
         shrink: let Hypothesis look for a smaller example.
         ignored: rules whose violation fails no example.
 
@@ -95,7 +100,7 @@ def run(
             )
             done += max(1, search.examples - before)
             attempt += 1
-            if search.failures and stop_at_first:
+            if stop_at_first and any(strict or each.oracle.level is Level.MUST for each in search.failures.values()):
                 return _result(search)
             search.ignored.update(search.failures)
     return _result(search)
@@ -146,6 +151,7 @@ def _result(search: Search) -> LifecycleResult:
         "deeds": dict(sorted(search.deeds.items())),
         "came_to_nothing": dict(sorted(search.undone.items())),
         "left_out": search.left_out,
+        "exercised": {rule: count for rule, count in sorted(search.exercised.items()) if count},
         "violated": sorted(search.failures),
         "rules_that_failed": search.crashed,
     }

@@ -1,6 +1,7 @@
 """Verdicts on a terminal: a table by chapter, then what is behind each broken rule."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -133,15 +134,21 @@ def _failed(failure: SuiteFailure, exchanges: Mapping[int, Exchange]) -> Text:
 def _searches(verdicts: Verdicts) -> Iterator[Text]:
     """A line for each suite that searched: what it did, in its own figures, as far as they are plain."""
     for name, figures in verdicts.suites.items():
-        plain = [
-            f"{value:,} {word.replace('_', ' ')}"
-            for word, value in figures.items()
-            if isinstance(value, int) and not isinstance(value, bool)
-        ]
+        plain = [f"{value:,} {word.replace('_', ' ')}" for word, value in _numbers(figures).items()]
         why = figures.get("unexercised")
         line = Text(f"{name}: ", style="bold")
         line.append(f"unexercised: {why}" if why else ", ".join(plain), style="yellow" if why else "")
         yield line
+
+
+def _numbers(figures: Mapping[str, Any]) -> dict[str, int]:
+    """The whole numbers among figures; of figures by part (by machine), the sums of those that each part has."""
+    found = {word: value for word, value in figures.items() if isinstance(value, int) and not isinstance(value, bool)}
+    parts = [_numbers(value) for value in figures.values() if isinstance(value, Mapping)]
+    if found or not parts:
+        return found
+    shared = [word for word in parts[0] if word != "seed" and all(word in part for part in parts)]
+    return {"parts": len(parts)} | {word: sum(part[word] for part in parts) for word in shared}
 
 
 def _outcome(verdict: RuleVerdict) -> str:

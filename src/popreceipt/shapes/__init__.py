@@ -5,6 +5,6 @@ right one at its moment is what rules judge; here only its status, content type,
 `specs/` declares for the operation. The judging itself is schemathesis'.
 """
 
-from popreceipt.shapes.judging import CHECKS, Complaint, complaints
+from popreceipt.shapes.judging import CHECKS, Complaint, Shapes, complaints
 
-__all__ = ["CHECKS", "Complaint", "complaints"]
+__all__ = ["CHECKS", "Complaint", "Shapes", "complaints"]

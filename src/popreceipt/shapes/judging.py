@@ -57,23 +57,74 @@ class Complaint:
     message: str
 
 
+_Known = tuple[Operation, "APIOperation[Any, Any, Any, Any]"]
+
+
+class Shapes:
+    """The shapes that a document allows.
+
+    Args:
+        document: a joined one.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())
+        self._known: Mapping[str, _Known] = {
+            each.id: (each, schema.find_operation_by_id(each.id)) for each in operations(document)
+        }
+        self._by_name: dict[str, tuple[_Known, ...]] = {}
+        for each in self._known.values():
+            self._by_name[each[0].name] = (*self._by_name.get(each[0].name, ()), each)
+
+    def complaints(self, exchange: Exchange) -> list[Complaint]:
+        """What is wrong with the shape of an answer, to whatever it is an answer."""
+        found = self._operation_of(exchange)
+        return _complaints(exchange, *found) if found is not None else []
+
+    def complaints_of(self, identifier: str, exchange: Exchange) -> list[Complaint]:
+        """What is wrong with the shape of an answer to the operation of this ID."""
+        return _complaints(exchange, *self._known[identifier])
+
+    def _operation_of(self, exchange: Exchange) -> _Known | None:
+        """The operation that an exchange is one of.
+
+        A journal knows what was asked for, whatever language, letter case and braces stand in the path, and whatever a
+        location to download from looks like. Only where several operations share that name the path decides.
+        """
+        method = exchange.request.method
+        candidates = [each for each in self._by_name.get(exchange.operation, ()) if each[0].method == method]
+        if len(candidates) == 1 and exchange.operation != vocabulary.OTHER:
+            return candidates[0]
+        path = urlsplit(exchange.request.url).path.rstrip("/").lower()
+        pool = candidates or [each for each in self._known.values() if each[0].method == method]
+        fitting = [each for each in pool if _fits(each[0].path.lower(), path)]
+        # A template without placeholders is meant where one with them would fit as well.
+        return min(fitting, key=lambda each: each[0].path.count("{"), default=None)
+
+
 def complaints(exchange: Exchange) -> list[Complaint]:
-    """What is wrong with the shape of an answer.
+    """What is wrong with the shape of an answer, by the specifications of what clients call.
 
     Nothing is said of what got no whole answer, of a verb or a path that no specification knows, and of bodies that
     the journal kept only the digest of.
     """
+    return _of_clients().complaints(exchange)
+
+
+@cache
+def _of_clients() -> Shapes:
+    return Shapes(joined())
+
+
+def _complaints(exchange: Exchange, told: Operation, operation: "APIOperation[Any, Any, Any, Any]") -> list[Complaint]:
     response = exchange.response
     if response is None or exchange.failure is not None or response.status in BETWEEN:
         return []
-    found = _operation_of(exchange)
-    if found is None:
-        return []
-    told, operation = found
     content = response.body.content() if response.body is not None else b""
     headers: dict[str, list[str]] = {}
     for name, value in response.headers:
         headers.setdefault(name, []).append(value)
+    definition = operation.responses.find_by_status_code(response.status)
     case = operation.Case()
     found_wrong = []
     for name, check in _CHECKS.items():
@@ -87,7 +138,6 @@ def complaints(exchange: Exchange) -> list[Complaint]:
             elapsed=0.0,
             verify=True,
         )
-        definition = operation.responses.find_by_status_code(response.status)
         if definition is not None and name in _OF_BODIES:
             if EMPTY_BODY in definition.definition and content == b"":
                 continue
@@ -131,42 +181,6 @@ _REQUEST: Final = requests.Request("GET", "http://journal/").prepare()
 _CONTEXT: Final = CheckContext(
     override=None, auth=None, headers=None, config=ChecksConfig(), transport_kwargs=None, response_checks=None
 )
-
-_Known = tuple[Operation, "APIOperation[Any, Any, Any, Any]"]
-
-
-@cache
-def _known() -> Mapping[str, _Known]:
-    """All operations by their operationId."""
-    document = joined()
-    schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())
-    return {each.id: (each, schema.find_operation_by_id(each.id)) for each in operations(document)}
-
-
-@cache
-def _by_name() -> Mapping[str, tuple[_Known, ...]]:
-    """The operations by what a journal calls them."""
-    found: dict[str, tuple[_Known, ...]] = {}
-    for each in _known().values():
-        found[each[0].name] = (*found.get(each[0].name, ()), each)
-    return found
-
-
-def _operation_of(exchange: Exchange) -> _Known | None:
-    """The operation that an exchange is one of.
-
-    A journal knows what was asked for, whatever language, letter case and braces stand in the path, and whatever a
-    location to download from looks like. Only where several operations share that name the path decides.
-    """
-    method = exchange.request.method
-    candidates = [each for each in _by_name().get(exchange.operation, ()) if each[0].method == method]
-    if len(candidates) == 1 and exchange.operation != vocabulary.OTHER:
-        return candidates[0]
-    path = urlsplit(exchange.request.url).path.rstrip("/").lower()
-    pool = candidates or [each for each in _known().values() if each[0].method == method]
-    fitting = [each for each in pool if _fits(each[0].path.lower(), path)]
-    # A template without placeholders is meant where one with them would fit as well.
-    return min(fitting, key=lambda each: each[0].path.count("{"), default=None)
 
 
 def _fits(template: str, path: str) -> bool:

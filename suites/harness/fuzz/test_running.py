@@ -87,6 +87,36 @@ def test_a_server_that_shares_nothing_with_the_emulator_passes(independent: str)
     assert set(result.figures["unexercised"]) <= {"a token for another audience"}
 
 
+def control_plane() -> dict[str, Any]:
+    """The specification of the control plane, below its root."""
+    document = joined(("control",))
+    document["paths"] = {f"/_control/v1{path}": item for path, item in document["paths"].items()}
+    return document
+
+
+def test_the_control_plane_keeps_its_own_specification() -> None:
+    """The harness' side of the emulator, which no run on anybody's server asks."""
+    with open_target("emulator:") as target:
+        campaign = Campaign(target, 0, SMALL, document=control_plane())
+        campaign.run(None)
+        assert campaign.ledger.found() == []
+        assert {each.name for each in campaign.operations} == set(campaign.ledger.calls)
+        assert target.emulator is not None
+        assert not target.emulator.faults
+
+
+def test_a_control_plane_that_does_not_is_found() -> None:
+    """A member that every clock should tell, and this one does not."""
+    document = control_plane()
+    told = document["paths"]["/_control/v1/clock"]["get"]["responses"]["200"]["content"]["application/json"]
+    told["schema"] = {"allOf": [told["schema"], {"type": "object", "required": ["phase-of-the-moon"]}]}
+    with open_target("emulator:") as target:
+        campaign = Campaign(target, 0, SMALL, document=document, operation_ids=frozenset({"getClock"}))
+        campaign.run(None)
+        (found,) = campaign.ledger.found()
+    assert found.oracle.name == "response_schema_conformance.getClock"
+
+
 # Wrong servers
 
 

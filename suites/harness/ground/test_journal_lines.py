@@ -4,10 +4,11 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popreceipt.journal import Header, Journal, SpooledJournal, entry_line
+from popreceipt.journal import Header, Journal, SpooledJournal, entry_line, redacted_json
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0xx.c2lnbmF0dXJl"
@@ -80,3 +81,47 @@ def test_both_ways_write_the_same(told: list[dict[str, Any]]) -> None:
     assert list(usual.lines())[1:] == [entry_line(entry) for entry in usual.entries]
     spooled.seal()
     assert b'{"footer":true,"lines":%d}' % (len(told) + 2) in file.getvalue()
+
+
+@pytest.mark.parametrize("way", [tuple, list, iter], ids=["tuple", "list", "iterator"])
+@pytest.mark.parametrize("where", ["request", "response"])
+@pytest.mark.parametrize(
+    ("url", "headers", "body"),
+    [
+        ("/t/oauth2/token", (), b'{"client_secret":"hidden="}'),
+        ("/t/oauth2/token", (), b"grant_type=a;client_secret=hidden="),
+        ("/t/oauth2/token", (), b"Client_Secret=hidden%3D&grant_type=a"),
+        ("/t/oauth2/v2.0/token", (), b'{"error":{"inner":[{"Password":"hidden"}]}}'),
+        ("/t/oauth2/v2.0/token", (), b'{"trace":"%b"}' % TOKEN.encode()),
+        ("/t/oauth2/v2.0/token", (), b"<p>client_secret: hidden</p>"),
+        ("/t/oauth2/v2.0/token", (), TOKEN.encode()),
+        ("/x", (("Content-Type", "Application/X-WWW-Form-URLencoded"),), b"grant_type=a&client_secret=hidden"),
+        ("/x", (("Client-Secret", "hidden"), ("x-api-key", "hidden")), b""),
+        (f"/x/{TOKEN}", (), b""),
+        ("/x?code=hidden", (), b""),
+    ],
+)
+def test_secrets_in_odd_places(way: Any, where: str, url: str, headers: Any, body: bytes) -> None:
+    """Neither way of writing lets them through, and both write the same."""
+    spooled, usual = SpooledJournal(Header(), io.BytesIO(), at_once=False), Journal(Header())
+    for journal in (spooled, usual):
+        journal.record_soon(
+            sent=NOW,
+            answered=NOW,
+            method="POST",
+            url=f"http://h{url}",
+            status=200,
+            **{f"{where}_headers": way(headers), f"{where}_body": body},
+        )
+    lines = list(spooled.lines())
+    assert lines == list(usual.lines())
+    assert b"hidden" not in lines[1]
+    assert TOKEN.encode() not in lines[1]
+    assert b"redacted" in lines[1]
+
+
+def test_an_error_keeps_its_code() -> None:
+    """What a token endpoint says went wrong is no secret."""
+    told = b'{"error": {"code": "invalid", "message": "client_secret is missing"}}'
+    assert redacted_json(told) == told
+    assert redacted_json(b"<p>Error code: 500</p>") == b"<p>Error code: 500</p>"

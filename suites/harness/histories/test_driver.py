@@ -1,7 +1,10 @@
 """Eight consumers at once at real servers: in memory, on a disk, and several processes on one database."""
 
+import json
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -115,3 +118,28 @@ def test_levels() -> None:
         assert oracle_of(oracle.as_json()) == oracle
         assert oracle.expected.endswith(".")
         assert (oracle.level is Level.SHOULD) is (kind is Anomaly.STALE)
+
+
+STRANGER = Path(__file__).parents[1] / "verification" / "stranger.py"
+
+
+@contextmanager
+def stranger(*options: str) -> Iterator[str]:
+    """The independent server in a process of its own."""
+    process = subprocess.Popen([sys.executable, str(STRANGER), *options], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["base_url"]
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
+
+
+def test_a_server_of_somebody_else() -> None:
+    """The independent server is asked by eight at once, and nothing is found."""
+    with stranger() as base_url:
+        history = play(base_url, Plan(disturbed=False))
+    judgement = judge_history(history.history())
+    assert judgement.found == []
+    assert history.figures()["dequeues"] > 50

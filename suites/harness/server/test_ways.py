@@ -1,9 +1,12 @@
 """The short way through the server and the one by ASGI: they answer alike, and nothing is said before it is kept."""
 
+import asyncio
+
 import pytest
 
 from popreceipt.emulator.http import Response
 from popreceipt.emulator.server import HttpServer
+from popreceipt.emulator.server.outbox import Outbox
 
 PLAIN = b"POST /a?b HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nok"
 CHUNKED = b"POST /a?b HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -31,6 +34,55 @@ def test_a_header_that_cannot_be_sent_is_not_sent(echo, server, wire):
     connection = wire(server.port)
     connection.send(PLAIN)
     assert connection.is_closed()
+
+
+class Recorder:
+    """A connection that remembers what becomes of it."""
+
+    def __init__(self):
+        self.told = []
+
+    def is_closing(self):
+        """It is not."""
+        return False
+
+    def write(self, answer):
+        """Note the status that is sent."""
+        self.told.append(answer.split(b" ")[1])
+
+    def abort(self):
+        """Note the end."""
+        self.told.append(b"aborted")
+
+
+def test_answers_that_wait_are_lost_with_the_others(echo):
+    """Where the longer way finds that nothing was kept, those that wait on the short one are told so too."""
+    service, waiting = Keeper(echo), Recorder()
+
+    async def turn():
+        outbox = Outbox(service)
+        outbox.send(waiting, b"HTTP/1.1 200 OK\r\n\r\n", alone=False)
+        service.can = False
+        assert not outbox.keep()
+        service.can = True
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    assert waiting.told == [b"500"]
+
+
+def test_what_is_left_and_fails_spoils_no_answer(echo):
+    """The answers have left by then; the failure is told to the event loop's handler."""
+    service, waiting, told = Keeper(echo), Recorder(), []
+    service.catch_up = lambda: 1 / 0
+
+    async def turn():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        Outbox(service).send(waiting, b"HTTP/1.1 200 OK\r\n\r\n", alone=True)
+
+    asyncio.run(turn())
+    assert waiting.told == [b"200"]
+    assert [type(error) for error in told] == [ZeroDivisionError]
 
 
 class Keeper:

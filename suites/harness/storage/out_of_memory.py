@@ -14,8 +14,9 @@ class OutOfMemory(emulator.Emulator):
     """An emulator on such a store."""
 
     def __init__(self, clock: Clock, profile: Profile, **options: Any) -> None:
-        store = MemoryStore(emulator.queue_of(profile), most=2, most_done=1, most_content=1)
-        super().__init__(clock, profile, store=store, **options)
+        if options.get("store") is None:  # One that begins again goes on with what it has.
+            options["store"] = MemoryStore(emulator.queue_of(profile), most=2, most_done=1, most_content=1)
+        super().__init__(clock, profile, **options)
 
 
 if __name__ == "__main__":

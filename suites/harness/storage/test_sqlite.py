@@ -392,6 +392,30 @@ def test_a_damaged_database_is_refused(opened: Opener, tmp_path: Path, damage: s
     assert contents(tmp_path / "data") == before
 
 
+def test_what_cannot_be_read_is_not_called_damaged(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say, on which SQLite cannot have its shared memory: it tells nothing about the data."""
+    opened().close()
+    before = contents(tmp_path / "data")
+
+    class Full(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> Any:
+            if "quick_check" in statement:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+                raise error
+            return super().execute(statement, *values)
+
+    usual = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *place, **options: usual(*place, factory=Full, **options))
+    said = refused(tmp_path / "data")
+    assert "disk I/O error" in said
+    assert "room" in said
+    assert "damaged" not in said
+    assert contents(tmp_path / "data") == before
+
+
 def test_a_missing_file_is_said(opened: Opener, tmp_path: Path) -> None:
     """A content that somebody took away is noticed when the folder is opened, not when it is asked for."""
     store = opened()

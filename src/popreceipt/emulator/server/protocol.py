@@ -18,7 +18,7 @@ from popreceipt.emulator.server.door import is_loopback
 from popreceipt.emulator.server.heads import Head
 
 LONGEST_HEAD: Final = 65_536
-"""Bytes that may arrive before the head of a request (its first line and its headers) is complete."""
+"""Bytes that may arrive, beyond the first that are read at once, in the middle of a head (or of a body's trailers)."""
 
 IDLE: Final = 120
 """Real seconds an idle connection is kept, as IIS does: a client's pool should not meet closed doors."""
@@ -43,8 +43,9 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         # An answer that was made on the short way and has to take the longer one back.
         self._response: Response | None = None
         self._heard = 0.0
-        self._in_head = False
-        self._head = 0
+        # Bytes since a request or a part of its body began: the parser remembers them all.
+        self._headers_since = 0
+        self._ends = False
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -71,6 +72,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived: a request that begins as one before it, or something for the parser."""
         self._heard = self.loop.time()
+        starts = False  # a head, and it goes on
         if self._is_between:
             end = data.find(b"\r\n\r\n") + 4
             head = self._known.get(data[:end])
@@ -81,20 +83,37 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
                     return
                 # It takes the longer way back, and for that it has to be parsed.
             self._chunk = data
-        elif self._in_head:
-            self._head += len(data)
-            if self._head > LONGEST_HEAD:
-                self.transport.write(_HEAD_TOO_LONG)
-                self.transport.close()
-                return
+            starts = end < 4
+        self._headers_since += len(data)
         super().data_received(data)
         self._chunk = b""
+        if starts:
+            self._headers_since = len(data)
+        if self._headers_since > LONGEST_HEAD and not self._is_between and not self.transport.is_closing():
+            self._application.outbox.flush()
+            self.transport.write(_HEAD_TOO_LONG)
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, but never where the answer to a request before it should stand."""
+        self._application.outbox.flush()
+        if self._is_free() or self.cycle.more_body:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """The server ends: so does the connection, once the request that is under way was answered."""
+        self._application.outbox.flush()
+        if self._parts is None:
+            super().shutdown()
+        else:
+            self._ends = True
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._is_between = False
-        self._in_head = True
-        self._head = 0
+        self._headers_since = 0
         # The scope that ASGI wants is made once it is known to be needed.
         self.url = b""
         self.expect_100_continue = False
@@ -102,7 +121,6 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose its way."""
-        self._in_head = False
         if self._response is None and self._is_plain():
             self._parts = []
         else:
@@ -110,6 +128,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take in a part of its body."""
+        self._headers_since = 0
         if self._parts is None:
             super().on_body(body)
         else:
@@ -122,9 +141,13 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             parts, self._parts = self._parts, None
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._response = self._answer(self._head_before(body), body)
-            if self._response is None:
+            is_answered = self._response is None
+            if not is_answered:
+                self._start_by_asgi()
+            if self._ends:
+                self.shutdown()
+            if is_answered:
                 return
-            self._start_by_asgi()
         super().on_message_complete()
 
     def _head_before(self, body: bytes) -> Head:
@@ -159,6 +182,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             and b"#" not in url
             and length <= self._application.service.profile.body_limit
             and self.parser.should_keep_alive()
+            and self.parser.get_http_version() != "1.0"  # which would want to be told that the connection stays
             and self._application.mounted(url.decode("ascii")) is None
         )
 
@@ -172,13 +196,20 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if response is not None:
             self.scope["extensions"][ANSWERED] = {"response": response}
         super().on_headers_complete()
+        # What a body trails behind it are no headers, whether it has come by now or not (RFC 9110, section 6.5.1).
+        self.headers = []
 
     def _answer(self, head: Head, body: bytes) -> Response | None:
         """Answer a plain request; the answer comes back where it needs the longer way."""
         method, path, query, headers, host, _ = head
         application = self._application
         request = Request(method, path, query, headers, body, self.scheme or "http", host, self._is_local)
-        response = application.service.handle(request)
+        try:
+            response = application.service.handle(request)
+        except Exception:
+            # As on the longer way. It must not be taken for a fault of what the client has sent.
+            self.logger.exception("The service failed.")
+            response = Response(500)
         lines = None if response.interruption is not None else _plain_headers(response.headers)
         if lines is None:
             return response

@@ -71,7 +71,9 @@ def opened(folder: Path, sync: Sync) -> tuple[sqlite3.Connection, sqlite3.Connec
     except BaseException as error:
         lock.close()
         if isinstance(error, (sqlite3.Error, OSError)):
-            raise UsageError(f"Cannot use the data folder {folder}: {error}.") from error
+            raise UsageError(
+                f"Cannot use the data folder {folder}: {error}. Its disk needs some room, and its files are written to."
+            ) from error
         raise
     return lock, connection
 
@@ -170,7 +172,11 @@ def _create(folder: Path) -> None:
 
 
 def _check(database: Path) -> None:
-    """Refuse a damaged database. It is only read here."""
+    """Refuse a damaged database. It is only read here.
+
+    Raises:
+        sqlite3.Error: it cannot be read, which says nothing of what is in it: the disk is full, or not writable.
+    """
     with suppress(OSError):
         if database.stat().st_size > CHECKED:
             return
@@ -180,6 +186,9 @@ def _check(database: Path) -> None:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
+        # "Result and Error Codes": the lowest byte is the primary code.
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
         found = str(error)
     finally:
         connection.close()
