@@ -129,9 +129,13 @@ def agreement(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the suites, judging and a virtual week, and the emulator beside peers; `peers` alone with `-- peers`."""
-    install(session, "-e", ".[suites]")
-    if session.posargs[:1] != ["peers"]:
-        session.run("python", "-m", "popreceipt.generate.bench", *session.posargs)
-    if not session.posargs or session.posargs[0] == "peers":
-        session.run("python", "-m", "popreceipt.generate.peers", *session.posargs[1:])
+    """Measure suites, judging, a virtual week, fuzzing beside `st run`, and the emulator beside peers.
+
+    One of them alone: `-- suites`, `-- throughput`, `-- peers`, each with its own arguments behind.
+    """
+    install(session, "-e", ".[suites,fast]")
+    modules = {"suites": "bench", "throughput": "throughput", "peers": "peers"}
+    chosen, *arguments = session.posargs or [""]
+    for name, module in modules.items():
+        if chosen in ("", name):
+            session.run("python", "-m", f"popreceipt.generate.{module}", *arguments)

@@ -104,6 +104,8 @@ def verify(
         recording = Path(target.removeprefix(JOURNAL_PREFIX))
         raise typer.Exit(judge_file(recording, rules=rules, out=out, strict=strict, as_json=json_output))
     suites, left_out = verification.suites_to_run(suite, narrowed=bool(chapter or rule))
+    if set(suites) != {verification.CONFORMANCE}:
+        _keep_out_of_the_way()
     file = verification.open_journal_file(out) if out is not None else None
     errors = Console(stderr=True)
     try:
@@ -174,3 +176,11 @@ def verify(
             also = f", {bundles} in bundles/" if bundles else ""
             errors.print(f"Written to {out}: verdicts.json, junit.xml, journal.ndjson{also}", style="dim")
     raise typer.Exit(verdicts.exit_status(strict=strict))
+
+
+def _keep_out_of_the_way() -> None:
+    """Let Hypothesis keep what it learns of the code in the user's cache, not in the folder that somebody stands in."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+    from platformdirs import user_cache_path
+
+    set_hypothesis_home_dir(user_cache_path("popreceipt") / "hypothesis")

@@ -116,6 +116,10 @@ def test_a_failed_check_stands_in_every_report(tmp_path: Path) -> None:
     assert "response_schema.ack failed (fuzz, ack)" in written.getvalue()
     assert "CorrelationId is 7" in written.getvalue()
     assert "fuzz: 7 cases" in written.getvalue()
+    machines = {"one": {"steps": 1200, "seed": 5}, "two": {"steps": 34, "seed": 5}}
+    written = StringIO()
+    terminal.print_verdicts(Console(file=written, width=120), failing(suites={"lifecycle": machines}), {}, {})
+    assert "lifecycle: 2 parts, 1,234 steps" in written.getvalue()
     junit.write(failing(), tmp_path / "junit.xml")
     (case,) = ElementTree.parse(tmp_path / "junit.xml").getroot().iter("testcase")
     assert case.get("name") == "response_schema.ack"

@@ -33,7 +33,8 @@ class Mapper:
     it and stays as it is elsewhere; what is empty then is generated where that is asked for, or takes the default.
     Generated numbers of numeric fields count the records of the file from 1, those of texts have a prefix that no other
     execution has. On the way out a conversion is undone; where several file values mean the same, the first is written.
-    Files know columns in any letter case, so names that differ in that alone are one column, which fills several fields.
+    Files know columns in any letter case, so names that differ in that alone are one column, which fills several
+    fields.
 
     Args:
         entity: whose fields are mapped.
