@@ -16,6 +16,8 @@ def test_rules_are_kept_whatever_is_done(playing: Playing, machine: str, pytestc
         if playing.tell is not None:
             playing.tell(f"{machine} ({done} of {total})")
 
+    if playing.target.times.kind != "manual":
+        pytest.skip(f"the clock of {playing.target.name} cannot be moved, and machines let weeks pass")
     result = lifecycle.run(playing.target, machine, seed=playing.seed, effort=playing.effort, progress=tell)
     playing.figures.setdefault("lifecycle", {})[machine] = result.figures
     playing.failures += result.failures

@@ -204,7 +204,8 @@ class World:
         delivery = held.delivery
         if delivery.correlation is not None:
             self.held[delivery.correlation] = held
-        if delivery.location is not None:
+        # A delivery may name a place and say that there is no file.
+        if delivery.location is not None and delivery.has_file:
             self._locations[wire.download(delivery.location).target] = held
 
     # What became of it

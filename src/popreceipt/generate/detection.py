@@ -26,11 +26,11 @@ from popreceipt import fuzz, lifecycle, resources
 from popreceipt.emulator.mutants import MUTANTS, find
 from popreceipt.fuzz.campaign import Extent
 from popreceipt.lifecycle import MACHINES, Effort
+from popreceipt.reproduction.bundle import story_of
 from popreceipt.reproduction.failure import Failure
 from popreceipt.reproduction.minimise import counted, minimise
 from popreceipt.reproduction.player import Place
 from popreceipt.reproduction.steps import Step
-from popreceipt.reproduction.taken import Known, known_of, steps_of
 from popreceipt.targets import EMULATOR_PREFIX, Target, open_target
 
 LIMIT: Final = 60.0
@@ -112,14 +112,13 @@ def detect(mutant: str, seed: int, limit: float, usual: frozenset[str]) -> Detec
         if process_time() - began >= limit:
             break
         with open_target(target, seed=seed) as opened:
-            known = known_of(opened)
             looked = look(opened, who, number, seed, usual)
         examples += looked.examples
         exercised.update(looked.exercised)
         if looked.failures:
             seconds = process_time() - began
             failure = looked.failures[0]
-            steps = shortest(failure, Place(target, seed), known)
+            steps = shortest(failure, Place(target, seed))
             what, level = failure.oracle.name, failure.oracle.level.value
             return Detection(mutant, seed, round(seconds, 2), examples, who, what, level, steps, failure.message)
     return Detection(
@@ -157,7 +156,7 @@ def why_not(rules: Sequence[str], exercised: Mapping[str, int]) -> str:
     return "; ".join(told)
 
 
-def shortest(failure: Failure, place: Place, known: Known) -> int | None:
+def shortest(failure: Failure, place: Place) -> int | None:
     """The steps of the smallest story that fails like this; None where the story does not fail again."""
     began = process_time()
 
@@ -167,8 +166,8 @@ def shortest(failure: Failure, place: Place, known: Known) -> int | None:
         played = place.play(steps)
         return failure.oracle.observed(played.header, played.entries) is not None
 
-    steps = steps_of(failure.tape, known)
-    return counted(minimise(steps, fails, REPLAYS).steps) if fails(steps) else None
+    steps, failed_again = story_of(failure, place)
+    return counted(minimise(steps, fails, REPLAYS).steps) if failed_again else None
 
 
 def shown_by_the_plain_emulator(seed: int) -> frozenset[str]:

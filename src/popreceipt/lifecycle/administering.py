@@ -20,8 +20,9 @@ class Administering(Consuming, HandingIn):
         """Look at Manage messages, and ask for the status of what was handed in."""
         if self.is_able("messages"):
             job.observe_messages()
-        for each in [each for each in self.handed_in if each.intake is job][-4:]:
-            job.status(each.message)
+        if isinstance(job, Import):
+            for each in self.latest(job):
+                job.status(each.message)
 
     # Files come
 
@@ -37,7 +38,7 @@ class Administering(Consuming, HandingIn):
         """Hand in a file, and let the batch run until it is done."""
         made = self.hand_in(intake, self.content(intake, self.stage.records(good, bad)))
         if made is not None:
-            intake.run(made.message)
+            self.run_now(intake, made)
         return made
 
     # Clean-up
@@ -65,7 +66,7 @@ class Administering(Consuming, HandingIn):
         for _ in range(2):
             message = self.hand_in(intake, self.content(intake, self.stage.records(1)))
             if message is not None:
-                intake.run(message.message)
+                self.run_now(intake, message)
             self.stage.advance(days=days)
         self.hand_in(intake, self.content(intake, self.stage.records(1)))
         self.look_well(intake)

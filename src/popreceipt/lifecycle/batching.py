@@ -53,9 +53,11 @@ class Batching(HandingIn):
         target=imports,
         when=lambda machine: len(machine.intakes) < MOST_JOBS,
         place=st.integers(0, len(PATTERNS) - 1),
+        times=st.integers(0, 2),
+        is_late=st.booleans(),
     )
-    def open_a_recurring_import(self, place: int) -> Import | None:
-        """Make an import with a recurrence beyond plain minutes, and hand in a first file."""
+    def open_a_recurring_import(self, place: int, times: int, is_late: bool) -> Import | None:
+        """Make an import with a recurrence beyond plain minutes, and perhaps follow it at once."""
         now = self.stage.now().replace(microsecond=0)
         settings = dict(PATTERNS[place])
         if "start" in settings:
@@ -71,7 +73,7 @@ class Batching(HandingIn):
         except NotAbleTo:
             return None
         self.opened_import(intake)
-        self.hand_in(intake, self.stage.file(1))
+        self.follow(intake, times, is_late)
         return intake
 
     @deed("change-activity", intake=imports, minutes=st.sampled_from((5, 1, 15, 60)))
@@ -91,10 +93,11 @@ class Batching(HandingIn):
         ADVANCE_TIME, target=messages, intake=imports, times=st.integers(1, 3), is_late=st.sampled_from((False, True))
     )
     def follow_the_recurrence(self, intake: Import, times: int, is_late: bool) -> HandedIn | None:
-        """Hand in a file and look at it just before and just after the next run, so many times; perhaps after the end.
+        """Hand in a file and look at it just before and after the next run, so many times; perhaps after the end."""
+        return self.follow(intake, times, is_late)
 
-        A look after a run is followed by one when the file should be done.
-        """
+    def follow(self, intake: Import, times: int, is_late: bool) -> HandedIn | None:
+        """The same, of any job. A look after a run is followed by one when the file should be done."""
         end = end_of(recurrence_of(intake) or {}, self.made[intake.id])
         if is_late and end is not None:
             self.stage.until_shortly_after(end)
@@ -130,7 +133,7 @@ class Batching(HandingIn):
     @deed("process", ADVANCE_TIME, intake=imports)
     def run(self, intake: Import) -> None:
         """Let the batch run now, and wait until it is done."""
-        intake.run(*(each.message for each in self.handed_in if each.intake is intake))
+        self.run_now(intake, *self.latest(intake))
 
     @deed(handed_in=messages)
     def ask_for(self, handed_in: HandedIn) -> None:
@@ -189,7 +192,7 @@ class Batching(HandingIn):
     )
     def fail_in_processing(self, intake: Import, kind: str) -> HandedIn | None:
         """Let a message fail after its processing, or stay in it for ever."""
-        intake.run(*(each.message for each in self.handed_in if each.intake is intake))
+        self.run_now(intake, *self.latest(intake))
         with self.stage.fault("processing", kind, activity=intake.id):
             handed_in = self.hand_in(intake, self.content(intake, self.stage.records(2)))
             intake.process()

@@ -8,9 +8,12 @@ from popreceipt.client import wire
 from popreceipt.client.packages import data_package, delimited
 from popreceipt.client.times import instant
 from popreceipt.lifecycle.driving import Driven, HandedIn, Search
-from popreceipt.stage import Import
+from popreceipt.stage import FINAL, Import
 
 PERIODS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
+
+MOST_ASKED_FOR = 4
+"""So many messages of a job are asked for, the latest ones."""
 
 WEEKLY = (timedelta(days=1), timedelta(days=3), timedelta(days=7))
 MONTHLY = (timedelta(days=30, hours=1), timedelta(days=31, hours=2))
@@ -68,6 +71,18 @@ class HandingIn(Driven):
         for at in self.runs_of(intake):
             self.expect_at(at, "the batch", lambda: self.look_at(made))
         return made
+
+    def run_now(self, intake: Import, *messages: HandedIn) -> None:
+        """Let the batch of a job run, or wait for it, and ask for messages until they are done, but not for long."""
+        intake.process()
+        for seconds in (5, 60):
+            self.stage.advance(seconds=seconds)
+            if all(intake.status(each.message) in FINAL for each in messages[-MOST_ASKED_FOR:]):
+                break
+
+    def latest(self, intake: Import) -> list[HandedIn]:
+        """The messages of a job, as far as they are asked for."""
+        return [each for each in self.handed_in if each.intake is intake][-MOST_ASKED_FOR:]
 
     def runs_of(self, intake: Import) -> Iterator[datetime]:
         """When the batch of a job may run from now on, as far as its settings tell; the next run last."""

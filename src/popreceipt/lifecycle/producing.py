@@ -84,7 +84,7 @@ class Producing(HandingIn):
     @deed(target=messages, intake=imports, options=st.sampled_from(PACKAGES), bad=st.integers(0, 1))
     def enqueue_a_package(self, intake: Import, options: Mapping[str, Any], bad: int) -> HandedIn | None:
         """Hand in a package of an unusual make."""
-        return self.hand_in(intake, data_package(self.stage.file(2, bad), **options), entity=None)
+        return self.hand_in(intake, data_package(self.stage.file(2, bad), **options))
 
     @deed("faults", target=messages, intake=imports, loss=losses)
     def lose_an_enqueue(self, intake: Import, loss: Mapping[str, Any]) -> HandedIn | None:
@@ -115,7 +115,7 @@ class Producing(HandingIn):
         for each in (records, changed):
             last = self.hand_in(intake, self.content(intake, each))
             if last is not None:
-                intake.run(last.message)
+                self.run_now(intake, last)
         if self.is_able("records"):
             intake.observe_records()
         return last
@@ -130,8 +130,8 @@ class Producing(HandingIn):
     @deed("process", ADVANCE_TIME, intake=imports)
     def run(self, intake: Import) -> None:
         """Let the batch run, wait until all is done, and ask."""
-        mine = [each for each in self.handed_in if each.intake is intake][-4:]
-        intake.run(*(each.message for each in mine))
+        mine = self.latest(intake)
+        self.run_now(intake, *mine)
         for each in mine:
             self.ask(each)
         if self.is_able("records"):

@@ -116,7 +116,7 @@ class Projecting(HandingIn):
         handed_in = self.hand_in(one.intake, one.write(good, bad))
         if handed_in is None:
             return
-        one.intake.run(handed_in.message)
+        self.run_now(one.intake, handed_in)
         for entity in one.entities:
             one.intake.observe_records(entity)
         self.ask(handed_in)

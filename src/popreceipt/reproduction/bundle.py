@@ -123,7 +123,7 @@ def write(
         NothingProved: the target cannot be reached.
     """
     place = Place(target, failure.seed if seed is None else seed, ca, control_key, patience_seconds)
-    steps, runs = _story(failure, place)
+    steps, runs = story_of(failure, place)
     made = Minimised(steps, 0, exhausted=False)
     if runs:
         made = minimise(
@@ -145,7 +145,7 @@ def observed(oracle: Oracle, played: Played) -> Observed | None:
     return oracle.observed(played.header, played.entries)
 
 
-def _story(failure: Failure, place: Place) -> tuple[Steps, bool]:
+def story_of(failure: Failure, place: Place) -> tuple[Steps, bool]:
     """The steps of a failure's tape, and whether they fail again: as they are, on their day and hour, or in a row."""
     with place.open() as target:
         known = known_of(target)

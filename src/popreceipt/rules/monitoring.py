@@ -40,7 +40,8 @@ def _monitored(journal: Readings) -> Iterator[tuple[Load, Recurrence]]:
     text="The load of a job's queue is sampled at its monitoring recurrence, and only where it has one.",
     source=article(JOB_SECTION),
     reading="A recurrence of fixed length that was not changed. One sample more than there were recurrences may stand "
-    "for its start, and of very many the oldest may be gone. On a clock that is not the harness's own, one may be missing.",
+    "for its start, and of very many the oldest may be gone. On a clock that is not the harness's own, one may be "
+    "missing.",
     level=MUST,
     statements=(21, 22),
     needs=(ADVANCE_TIME, CREATE_ACTIVITY, MONITORING),

@@ -162,7 +162,7 @@ def recurs_after_a_failure(journal: Readings) -> Iterator[Finding]:
         for message, late in _lonely(journal, messages):
             before, final = failed, message.final
             failed = message if final is not None and final.state in FAILED else failed
-            if before is None or message.in_order:
+            if before is None or message.in_order or message.disturbed:
                 continue
             recurrence, handed_in, taken = message.recurrence, message.enqueue.answered, message.taken
             witnesses = (before.enqueue, message.enqueue)

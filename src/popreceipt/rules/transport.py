@@ -276,7 +276,9 @@ class _Plain:
         besides = self._besides(call.path)
         if isinstance(call, Enqueue):
             entity = (call.entity or "").casefold()
-            return call.operation, besides, entity, call.length > 0, call.encoding, call.chunked
+            # A job of files may want an entity where one of packages does not.
+            kind = self._journal.settled(call.activity or "", "type", call)
+            return call.operation, besides, kind, entity, call.length > 0, call.encoding, call.chunked
         return call.operation, besides
 
     def _fresh(self, ack: Ack) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 ON_DISK = Path(__file__).with_name("on_disk.py")
-VERIFY = [sys.executable, "-m", "popreceipt", "verify"]
+VERIFY = [sys.executable, "-m", "popreceipt", "verify", "--suite", "conformance"]
 
 
 def verdicts(folder: Path, command: list[str]) -> dict[str, tuple[Any, Any]]:
@@ -42,7 +42,7 @@ def test_a_server_on_a_folder(tmp_path: Path, in_memory: dict[str, tuple[Any, An
 
 def test_an_emulator_of_this_process(tmp_path: Path, in_memory: dict[str, tuple[Any, Any]]) -> None:
     """Without a server each request is a transaction of its own."""
-    command = [sys.executable, str(ON_DISK), str(tmp_path / "data"), "verify"]
+    command = [sys.executable, str(ON_DISK), str(tmp_path / "data"), "verify", "--suite", "conformance"]
     assert verdicts(tmp_path / "out", command) == in_memory
 
 
@@ -50,6 +50,9 @@ def test_the_other_order_of_redelivery(tmp_path: Path) -> None:
     """The store keeps the queues' order itself, so the dialect that changes it is judged on both."""
     target = ["--target", "emulator:dialect=redelivery.order=original-place", "--chapter", "redelivery"]
     here = verdicts(tmp_path / "memory", [*VERIFY, *target])
-    there = verdicts(tmp_path / "out", [sys.executable, str(ON_DISK), str(tmp_path / "data"), "verify", *target])
+    there = verdicts(
+        tmp_path / "out",
+        [sys.executable, str(ON_DISK), str(tmp_path / "data"), "verify", "--suite", "conformance", *target],
+    )
     assert there == here
     assert there["redelivery.order"] == ("answered", "original-place")

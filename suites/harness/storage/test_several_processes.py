@@ -237,7 +237,10 @@ EACH_BY_ITSELF = (
 def verdicts(folder: Path, *options: str, command: Sequence[str] = POPRECEIPT) -> dict[str, tuple[Any, Any]]:
     """Outcome and answer of each rule."""
     run = subprocess.run(
-        [*command, "verify", "--out", str(folder), *options], capture_output=True, text=True, check=False
+        [*command, "verify", "--suite", "conformance", "--out", str(folder), *options],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     result = json.loads((folder / "verdicts.json").read_text())

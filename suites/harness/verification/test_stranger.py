@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 STRANGER = Path(__file__).with_name("stranger.py")
-VERIFY = [sys.executable, "-m", "popreceipt", "verify"]
+VERIFY = [sys.executable, "-m", "popreceipt", "verify", "--suite", "conformance"]
 
 CANNOT_SHOW = {
     "authorization.foreign-audience-refused": "its token endpoint issues none for another resource",
@@ -85,6 +85,21 @@ def test_a_right_server_is_found_right(tmp_path: Path) -> None:
     assert named(rules, "violated") == set(OTHERWISE)
     assert named(rules, "undecided") == set()
     assert not_shown(rules) == set(CANNOT_SHOW)
+
+
+def test_searches_convict_nobody_who_is_right(tmp_path: Path) -> None:
+    """Fuzzing, models and many callers at once find nothing documented that it breaks."""
+    with stranger() as base_url:
+        command = [sys.executable, "-m", "popreceipt", "verify", "--suite", "fuzz", "--suite", "lifecycle"]
+        run = subprocess.run(
+            [*command, "--target", base_url, "--out", str(tmp_path)], capture_output=True, text=True, check=False
+        )
+    result = json.loads((tmp_path / "verdicts.json").read_text())
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert result["complete"]
+    assert {each["check"] for each in result["failures"]} <= set(OTHERWISE)
+    assert result["suites"]["fuzz"]["cases"] > 0
+    assert set(result["suites"]) == {"fuzz", "histories", "lifecycle"}
 
 
 def test_its_own_choices_are_answers(tmp_path: Path) -> None:

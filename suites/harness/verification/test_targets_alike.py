@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 SERVE = [sys.executable, "-m", "popreceipt", "serve", "--port", "0"]
-VERIFY = [sys.executable, "-m", "popreceipt", "verify"]
+VERIFY = [sys.executable, "-m", "popreceipt", "verify", "--suite", "conformance"]
 
 
 @contextmanager
