@@ -227,9 +227,8 @@ class World:
             if held is not None:
                 self.note_download(held, reply)
         elif operation == vocabulary.ACK and reply.ok:
-            held = self.acknowledged_by(ask, activity)
-            if held is not None and held.delivery.correlation is not None:
-                self.held.pop(held.delivery.correlation, None)
+            # In whatever words it was acknowledged, and with whatever beside them: it is held no more.
+            self.held.pop(str(wire.member(_object(ask.body), vocabulary.CORRELATION_ID)), None)
         elif operation == vocabulary.EXECUTION_ID:
             execution = wire.execution(reply)
             if execution is not None:

@@ -170,11 +170,12 @@ def shortest(failure: Failure, place: Place) -> int | None:
     return counted(minimise(steps, fails, REPLAYS).steps) if failed_again else None
 
 
-def shown_by_the_plain_emulator(seed: int) -> frozenset[str]:
+def shown_by_the_plain_emulator(seed: int, limit: float) -> frozenset[str]:
     """The rules and checks that the same search finds on the plain emulator: nothing, as long as all is well."""
+    began = process_time()
     found: set[str] = set()
     for who, number in turns():
-        if number == len(ROUNDS):
+        if process_time() - began >= limit:
             break
         with open_target(EMULATOR_PREFIX, seed=seed) as opened:
             looked = look(opened, who, number, seed, frozenset())
@@ -243,7 +244,7 @@ def main(arguments: Sequence[str]) -> int:
     done: dict[str, Detection] = {}
     # Fresh processes: whoever measures may run threads of his own, which a fork would not survive.
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        usual = pool.submit(shown_by_the_plain_emulator, chosen.seed).result()
+        usual = pool.submit(shown_by_the_plain_emulator, chosen.seed, chosen.limit).result()
         runs = [pool.submit(detect, each, chosen.seed, chosen.limit, usual) for each in names]
         for run in as_completed(runs):
             each = run.result()

@@ -18,12 +18,10 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 PATTERNS: tuple[Mapping[str, Any], ...] = (
     {"every": 2, "unit": "hours"},
-    {"every": 1, "unit": "days"},
     {"every": 30, "unit": "minutes", "start": 3},
     {"every": 10, "unit": "minutes", "count": 2},
     {"every": 6, "unit": "hours", "until": 3},
     {"every": 1, "unit": "weeks", "weekdays": (2, 5)},
-    {"every": 1, "unit": "weeks", "weekdays": (1, 3)},
     {"every": 1, "unit": "months"},
 )
 """Recurrences beyond plain minutes: `start` in so many hours, `until` in so many days, `weekdays` from today on."""
@@ -58,6 +56,13 @@ class Batching(HandingIn):
     )
     def open_a_recurring_import(self, place: int, times: int, is_late: bool) -> Import | None:
         """Make an import with a recurrence beyond plain minutes, and perhaps follow it at once."""
+        intake = self.recurring_import(place)
+        if intake is not None:
+            self.follow(intake, times, is_late)
+        return intake
+
+    def recurring_import(self, place: int) -> Import | None:
+        """An import with one of the recurrences; None where the target's jobs know plain minutes only."""
         now = self.stage.now().replace(microsecond=0)
         settings = dict(PATTERNS[place])
         if "start" in settings:
@@ -72,9 +77,7 @@ class Batching(HandingIn):
             intake = self.stage.imports(processing_recurrence=self.stage.recurring(**settings))
         except NotAbleTo:
             return None
-        self.opened_import(intake)
-        self.follow(intake, times, is_late)
-        return intake
+        return self.opened_import(intake)
 
     @deed("change-activity", intake=imports, minutes=st.sampled_from((5, 1, 15, 60)))
     def change_the_recurrence(self, intake: Import, minutes: int) -> None:

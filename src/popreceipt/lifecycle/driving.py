@@ -100,7 +100,7 @@ spellings = st.sampled_from(
         Spelling(),
         Spelling(),
         Spelling(activity="braced"),
-        Spelling(activity="upper"),
+        Spelling(activity="upper", blank="+"),
         Spelling(language="en"),
         Spelling(blank="+"),
     )

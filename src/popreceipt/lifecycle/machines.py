@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, initialize, multiple
 
 from popreceipt.lifecycle.administering import Administering
-from popreceipt.lifecycle.batching import Batching
+from popreceipt.lifecycle.batching import PATTERNS, Batching
 from popreceipt.lifecycle.consuming import Consuming
 from popreceipt.lifecycle.driving import Driven, deed, exports, imports
 from popreceipt.lifecycle.producing import Producing
@@ -80,9 +80,19 @@ class Administrator(Administering):
 class Planner(Batching):
     """A planner of batch jobs: recurrences, jobs that die, monitoring."""
 
-    @initialize(target=imports, minutes=RECURRENCES, monitored=MONITORED, in_order=st.booleans())
-    def open(self, minutes: int, monitored: int | None, in_order: bool) -> Import:
-        """Make an import's job."""
+    @initialize(
+        target=imports,
+        minutes=RECURRENCES,
+        monitored=MONITORED,
+        in_order=st.booleans(),
+        place=st.integers(0, 2 * len(PATTERNS) - 1),
+    )
+    def open(self, minutes: int, monitored: int | None, in_order: bool, place: int) -> Import:
+        """Make an import's job, with a recurrence of plain minutes or another one."""
+        if place >= len(PATTERNS) and self.is_able("create-activity"):
+            recurring = self.recurring_import(place - len(PATTERNS))
+            if recurring is not None:
+                return recurring
         made = self.stage.imports(
             in_order=in_order, processing_recurrence_minutes=minutes, monitoring_recurrence_minutes=monitored
         )

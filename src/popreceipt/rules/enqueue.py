@@ -370,10 +370,11 @@ class _Fate:
         self.refused = enqueue.status in REFUSALS_OF_AN_ENTITY and enqueue.length > 0
         self.processed_at = min((each.at for each in seen if each.state == PROCESSED), default=None)
         expired = (known := journal.imports.by_id.get(enqueue.message or "")) is not None and known.expired
-        self.failed = not expired and any(each.state == PREPROCESSING_ERROR for each in seen)
+        disturbed = known is not None and known.disturbed
+        # What died in its processing and was put back after its file's days had passed fails for that.
+        self.failed = not expired and not disturbed and any(each.state == PREPROCESSING_ERROR for each in seen)
         final = any(each.state in FAILURES or each.state == PROCESSED for each in seen)
         working = [each.since for each in seen if each.state in (PROCESSING, PREPROCESSING)]
-        disturbed = known is not None and known.disturbed
         self.in_process_at = max(working) if working and not final and not disturbed else None
 
 
