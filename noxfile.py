@@ -128,13 +128,26 @@ def agreement(session: nox.Session) -> None:
 
 
 @nox.session
-def bench(session: nox.Session) -> None:
-    """Measure suites, judging, a virtual week, fuzzing beside `st run`, and the emulator beside peers.
+def prediction(session: nox.Session) -> None:
+    """Write specs/PREDICTION.md anew: what sizing predicts beside what the emulator does with the same arrivals."""
+    install(session, "-e", ".[sizing]")
+    session.run("python", "-m", "popreceipt.generate.prediction", *session.posargs)
 
-    One of them alone: `-- suites`, `-- throughput`, `-- peers`, each with its own arguments behind.
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure suites, judging, a virtual week, fuzzing beside `st run`, the emulator beside peers, load and sizing.
+
+    One of them alone: `-- suites`, `-- throughput`, `-- peers`, `-- load`, `-- sizing`, each with its own arguments.
     """
-    install(session, "-e", ".[suites,fast]")
-    modules = {"suites": "bench", "throughput": "throughput", "peers": "peers"}
+    install(session, "-e", ".[suites,fast,load,sizing]")
+    modules = {
+        "suites": "bench",
+        "throughput": "throughput",
+        "peers": "peers",
+        "load": "load_bench",
+        "sizing": "sizing_speed",
+    }
     chosen, *arguments = session.posargs or [""]
     for name, module in modules.items():
         if chosen in ("", name):

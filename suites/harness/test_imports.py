@@ -20,6 +20,8 @@ ABOVE = (
     {"fuzz", "lifecycle", "histories"},
     {"plugin"},
     {"verification"},
+    {"load"},
+    {"sizing"},
     {"generate"},
     {"cli"},
     {"__main__"},

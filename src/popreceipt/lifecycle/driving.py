@@ -162,6 +162,8 @@ class Search:
 
     def _forget(self) -> None:
         """Drop from memory what was judged and held, once it is much; the journal's file keeps it."""
+        if not self.target.can("create-activity"):
+            return  # There a story may have begun long ago.
         entries = self.target.journal.entries
         if self._since < 0:
             self._since = len(entries)
@@ -229,8 +231,13 @@ def left_out(machine: "type[Driven]", target: Target) -> dict[str, str]:
 
 
 def is_able(target: Target, ability: str) -> bool:
-    """Whether a target is able to do this, or can be made to."""
-    return target.restart is not None if ability == RESTART else target.can(ability)
+    """Whether a target is able to do this, or can be made to.
+
+    Time is let pass only where nobody has to wait for it: no step depends on the real time.
+    """
+    if ability == RESTART:
+        return target.restart is not None
+    return target.can(ability) and (ability != ADVANCE_TIME or target.times.kind == "manual")
 
 
 class Driven(RuleBasedStateMachine):

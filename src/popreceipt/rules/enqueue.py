@@ -376,6 +376,7 @@ class _Fate:
         final = any(each.state in FAILURES or each.state == PROCESSED for each in seen)
         working = [each.since for each in seen if each.state in (PROCESSING, PREPROCESSING)]
         self.in_process_at = max(working) if working and not final and not disturbed else None
+        self.in_process_since = min(working, default=None)
 
 
 class _Spellings:
@@ -468,11 +469,12 @@ def _with_plus(journal: Readings) -> Iterator[tuple[Enqueue, Enqueue | None]]:
             if twin is None:
                 continue
             done = _Fate(journal, twin).processed_at
-            stuck = fate.in_process_at
+            stuck, since = fate.in_process_at, fate.in_process_since
             if (
                 stuck is None
+                or since is None
                 or done is None
-                or stuck >= max(done, enqueue.answered) + LONG
+                or stuck >= max(done, since) + LONG
                 or (enqueue.answered <= twin.sent and stuck >= done)
             ):
                 yield enqueue, twin

@@ -174,11 +174,13 @@ class _Line:
         self._messages = messages
         self._sent = [each.enqueue.sent for each in messages]
         self._taken = sorted(each.taken.by for each in messages if each.taken is not None)
+        # What died in its processing is put back, and taken a second time.
+        self._again = [each.enqueue.sent for each in messages if each.disturbed]
         unfinished = 0
         self._unfinished = [0]
         for each in messages:
             final = each.final
-            unfinished += final is None or final.state != vocabulary.PROCESSED
+            unfinished += final is None or final.state != vocabulary.PROCESSED or each.disturbed
             self._unfinished.append(unfinished)
         in_process = [
             (sighting.by, message.enqueue.sent)
@@ -193,14 +195,14 @@ class _Line:
             self._eldest[place] = min(self._eldest[place], self._eldest[place + 1])
 
     def unfinished_before(self, place: int) -> bool:
-        """Whether a message before this one failed, if only in part, or was never seen at its end."""
+        """Whether a message before this one failed, if only in part or on purpose, or was never seen at its end."""
         return self._unfinished[place] > 0
 
     def others(self, message: Import, late: Sighting) -> int:
         """How many other messages runs may have taken instead, from the enqueue to this sighting."""
         sent = bisect_left(self._sent, late.by)
         taken = bisect_right(self._taken, message.enqueue.sent)
-        return max(0, sent - taken - 1)
+        return max(0, sent - taken - 1) + bisect_left(self._again, late.by)
 
     def busy(self, message: Import, late: Sighting) -> bool:
         """Whether a run that began before the message came may still have been going on at its recurrence."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from popreceipt.client.tape import Done, Sent
 from popreceipt.lifecycle import MACHINES, Effort, run
-from popreceipt.lifecycle.driving import STEPS, RuleViolated, violation_of
+from popreceipt.lifecycle.driving import STEPS, RuleViolated, is_able, violation_of
 from popreceipt.lifecycle.telling import told
 from popreceipt.rules import catalogue
 from popreceipt.rules.readings import Readings
@@ -49,6 +50,15 @@ def test_what_a_deed_lacks_is_told() -> None:
         assert not set(left_out) & set(deeds)
         assert deeds["dequeue"] > 0
         assert result.failures == []
+
+
+def test_no_step_waits_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the clock cannot be moved at will, time is not let pass at all, whatever the target lists."""
+    with open_target("emulator:") as target:
+        assert is_able(target, "advance-time")
+        monkeypatch.setattr(target, "times", SimpleNamespace(kind="scaled"))
+        assert not is_able(target, "advance-time")
+        assert is_able(target, "produce")
 
 
 def test_a_target_known_by_its_wire_alone_is_driven_too() -> None:

@@ -13,9 +13,10 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +38,7 @@ from popreceipt.generate.peers.goals import (
 from popreceipt.generate.peers.load import Unanswered
 from popreceipt.generate.peers.measuring import Case, Effort, Figures, measure
 from popreceipt.generate.peers.memory import Held, growth
-from popreceipt.generate.peers.servers import Candidate, emulator, peers, running
+from popreceipt.generate.peers.servers import Candidate, Running, emulator, peers, running
 
 FULL = Effort(rounds=5, seconds=1.0, stock=1000)
 QUICK = Effort(rounds=1, seconds=0.5, stock=500)
@@ -101,12 +102,18 @@ def _speed(effort: Effort, core: int, room: Path, cache: Path, told: Told) -> di
         emulator(DURABLE, "disk, synced", durable=True),
         *peers(cache),
     ]
-    with ExitStack() as stack:
-        servers = [
-            stack.enter_context(running(candidate, core, room / f"server-{number}"))
-            for number, candidate in enumerate(candidates)
-        ]
-        return measure(servers, effort, core, told)
+    rounds = count(1)
+
+    @contextmanager
+    def start() -> Iterator[Sequence[Running]]:
+        folder = room / f"round-{next(rounds)}"
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(running(candidate, core, folder / f"server-{number}"))
+                for number, candidate in enumerate(candidates)
+            ]
+
+    return measure(start, effort, core, told)
 
 
 def _memory(core: int, room: Path, told: Told) -> list[Held]:
@@ -152,6 +159,13 @@ class _Report:
         table = Table(*columns, "RSS MiB", "client's head-room", "foreign CPU", title=title, title_justify="left")
         rows = []
         for (name, kind, connections), each in sorted(figures.items(), key=lambda one: (one[0][1:], one[0][0])):
+            if each.silences:
+                self._console.print(
+                    f"{name} stopped answering in {each.silences} of {effort.rounds} rounds:"
+                    f" {kind}, {connections} connections"
+                )
+            if not each.rates:
+                continue
             row = {
                 "server": name,
                 "what": kind,
@@ -163,6 +177,7 @@ class _Report:
                 "resident_megabytes": each.megabytes,
                 "head_room": min(each.head_room),
                 "foreign_cpu": max(each.foreign),
+                "silences": each.silences,
             }
             rows.append(row)
             table.add_row(
@@ -179,7 +194,7 @@ class _Report:
         self._figures["speed"] = {"effort": asdict(effort), "cases": rows}
         self._console.print(table)
         self.goals += speed_goals(figures)
-        self.foreign = max(median(each.foreign) for each in figures.values())
+        self.foreign = max(median(each.foreign) for each in figures.values() if each.foreign)
 
     def memory(self, held: list[Held]) -> None:
         """What a process held after each tenth."""

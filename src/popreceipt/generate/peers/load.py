@@ -28,6 +28,10 @@ class Unanswered(Exception):
     """A server that stopped answering or sent what is no answer."""
 
 
+class Silent(Unanswered):
+    """A server that stopped answering."""
+
+
 @dataclass(slots=True)
 class Burst:
     """What a number of requests cost. Seconds, all of them; `latencies` has one entry a request."""
@@ -103,7 +107,7 @@ class Client:
             while script_of:
                 ready = poll.poll(_PATIENCE)
                 if not ready:
-                    raise Unanswered(f"No answer within {_PATIENCE:.0f} seconds.")
+                    raise Silent(f"No answer within {_PATIENCE:.0f} seconds.")
                 for number, _ in ready:
                     opened = self._sockets[number]
                     received = opened.recv(_READ)

@@ -6,12 +6,13 @@ The speed of a computer drifts within minutes, so only what was taken in turns m
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
 
 from popreceipt.generate.peers.dialogues import Work
-from popreceipt.generate.peers.load import Burst, Client, resident_megabytes
+from popreceipt.generate.peers.load import Burst, Client, Silent, resident_megabytes
 from popreceipt.generate.peers.servers import Running
 
 Kind = Literal["put", "take"]
@@ -39,7 +40,7 @@ class Effort:
 
 @dataclass(slots=True)
 class Figures:
-    """One case in all its rounds."""
+    """One case in all its rounds. `silences` counts those in which the server stopped answering."""
 
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Figures:
     head_room: list[float] = field(default_factory=list)
     foreign: list[float] = field(default_factory=list)
     megabytes: float = 0.0
+    silences: int = 0
 
     def add(self, messages: int, burst: Burst, megabytes: float) -> None:
         """Count a round in."""
@@ -59,8 +61,8 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Messages a second, the median of the rounds."""
-        return median(self.rates)
+        """Messages a second, the median of the rounds; 0 where it never came to the end of one."""
+        return median(self.rates) if self.rates else 0.0
 
     def percentile(self, share: float) -> float:
         """Seconds within which this share of the requests of all rounds was answered."""
@@ -68,23 +70,39 @@ class Figures:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def measure(servers: Sequence[Running], effort: Effort, core: int, told: Callable[[str], None]) -> dict[Case, Figures]:
-    """All cases, in rounds; `told` hears what is under way."""
+Open = Callable[[], AbstractContextManager[Sequence[Running]]]
+"""Starts every server anew."""
+
+
+def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None]) -> dict[Case, Figures]:
+    """All cases, in rounds; `told` hears what is under way.
+
+    Each round has fresh servers, so that none is measured by what earlier rounds left in it. One that stops answering
+    is left out for the rest of its round, and its figures tell how often that was.
+    """
     figures: dict[Case, Figures] = defaultdict(Figures)
     shuffle = random.Random(0)
-    for server in servers:
-        told(f"warming up {server.candidate.name}")
-        for kind in KINDS:
-            _measured(server, kind, 16, effort, core)
     for number in range(effort.rounds):
-        for kind, connections in _cases():
-            for server in shuffle.sample(list(servers), len(servers)):
-                told(
-                    f"round {number + 1} of {effort.rounds}: {kind}, {connections} connections, {server.candidate.name}"
-                )
-                messages, burst = _measured(server, kind, connections, effort, core)
-                case = (server.candidate.name, kind, connections)
-                figures[case].add(messages, burst, resident_megabytes(server.process))
+        with start() as servers:
+            for server in servers:
+                told(f"round {number + 1} of {effort.rounds}: warming up {server.candidate.name}")
+                for kind in KINDS:
+                    _measured(server, kind, 16, effort, core)
+            silent: set[str] = set()
+            for kind, connections in _cases():
+                for server in shuffle.sample(list(servers), len(servers)):
+                    name = server.candidate.name
+                    if name in silent:
+                        continue
+                    told(f"round {number + 1} of {effort.rounds}: {kind}, {connections} connections, {name}")
+                    case = (name, kind, connections)
+                    try:
+                        messages, burst = _measured(server, kind, connections, effort, core)
+                    except Silent:
+                        silent.add(name)
+                        figures[case].silences += 1
+                    else:
+                        figures[case].add(messages, burst, resident_megabytes(server.process))
     return dict(figures)
 
 
