@@ -62,6 +62,10 @@ class Target:
     """Lets the target die and come back with what it had stored; None where nobody here is able to do that."""
     permits_fuzzing: bool = True
     """Whether made-up requests may be sent: to a tenant only where its table says so."""
+    permits_load: bool = True
+    """Whether load may be put on it: on a tenant only where its table says so."""
+    identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Token endpoints and clients with their secrets, as the control plane or the configuration tells them."""
     _told: list[Entry] = field(default_factory=list)
     _scanned: int = 0
 
@@ -344,6 +348,7 @@ def _controlled(
         journal=journal,
         activities={str(each.get("name")): each for each in world.activities},
         control=control,
+        identity=identity,
     )
 
 
@@ -421,6 +426,8 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
         journal=journal,
         activities=activities,
         permits_fuzzing=tenant.get("fuzz", False) is True,
+        permits_load=tenant.get("load", False) is True,
+        identity=identity,
     )
 
 

@@ -175,6 +175,21 @@ def test_months(stage: Stage) -> None:
     intake.status(message)
 
 
+@shows("batch.overrun", needs=("create-activity",))
+def test_a_run_that_outlasts_its_recurrence(stage: Stage) -> None:
+    """Asks what becomes of a recurrence that finds files of the run before still in process."""
+    intake = stage.imports(in_order=True, processing_recurrence_minutes=2)
+    made = stage.now()
+    for _ in range(45):
+        intake.enqueue(stage.file(1))
+    stage.until_shortly_after(made + timedelta(minutes=2))
+    intake.enqueue(stage.file(1))
+    stage.until_shortly_after(made + timedelta(minutes=4))
+    intake.enqueue(stage.file(1))
+    stage.until_shortly_after(made + timedelta(minutes=9))
+    intake.observe_messages()
+
+
 @shows("batch.recurs-after-a-failure")
 def test_the_next_recurrence_after_a_failure(stage: Stage) -> None:
     """What failed does not keep the next run away."""

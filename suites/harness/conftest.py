@@ -1,13 +1,14 @@
-"""What tests of ourselves share: outside programs, which a machine may or may not have."""
+"""What tests of ourselves share: outside programs, which a machine may or may not have, a browser among them."""
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from platformdirs import user_cache_path
+from playwright.sync_api import Browser, sync_playwright
 
 from popreceipt.exceptions import UsageError
 from popreceipt.generate.peers import npm
@@ -31,6 +32,19 @@ def outside_program() -> OutsideProgram:
         _missing(f"{name} is not installed (Debian package {package})")
 
     return find
+
+
+@pytest.fixture(scope="module")
+def browser(outside_program: OutsideProgram) -> Iterator[Browser]:
+    """One browser a module: other modules may need an event loop of their own, which the driver's would be in."""
+    chromium = outside_program("chromium", "chromium")
+    arguments = ["--disable-background-networking", "--disable-component-update"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,14 @@ def serve(
         Path | None, typer.Option(help="Write activities, clients and their secrets to this file (JSON).")
     ] = None,
     no_control: Annotated[bool, typer.Option("--no-control", help="Only the wire: no control plane.")] = False,
+    control_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar="POPRECEIPT_CONTROL_KEY",
+            help="Key of the control plane off loopback, where several servers share one; else one is made up.",
+        ),
+    ] = None,
 ) -> None:
     """Run the emulator until interrupted.
 
@@ -133,7 +141,8 @@ def serve(
         chosen = with_dialect(dialect, chosen)
     known = load_entities(*entities) if entities else None
     world = _first_world(export_every, export_records)
-    control_key = None if no_control or is_loopback_host(host) else secrets.token_urlsafe(24)
+    guarded = not no_control and not is_loopback_host(host)
+    control_key = (control_key or secrets.token_urlsafe(24)) if guarded else None
     with contextlib.ExitStack() as closing:
         for file in (ready_file, world_file):
             if file is not None:

@@ -33,6 +33,10 @@ class Agenda:
         """When the moment of this kind and subject is."""
         return self._store.planned(kind, subject)
 
+    def planned_within(self, kind: str, owner: str) -> tuple[int, datetime | None]:
+        """How many moments of a kind there are with a subject `OWNER/…`, and when the earliest of them is."""
+        return self._store.planned_within(kind, owner)
+
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""
         self._store.cancel(kind, subject)

@@ -4,13 +4,17 @@ Enqueue and dequeue start nothing; only a run does ("Viewing the status of the b
 moment is planned only while there is something to do at it, so an idle week costs nothing. What is in process stands in
 the store, not here: another process may go on with it.
 
+A run that outlasts its recurrence goes on for as long as the agenda has a moment for one of its files: somebody is at
+work on it. What merely looks so (a message that is stuck, one whose batch job has died, a line behind a failed file)
+holds up nobody's next run. What becomes of a recurrence that finds a run going on is an open point.
+
 A batch job may die over a message, which then stays in process. The next run puts it back to Enqueued and processes it
 again, unless the framework is told to skip that ("Data import/export framework parameters", on recurring integration
 messages that are in process). Only what is known to be abandoned is put back, never what merely takes long.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -33,6 +37,7 @@ from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.dmf.staging import Part, failed, land, staged
 from popreceipt.emulator.dmf.xslt import Transformer
 from popreceipt.emulator.guids import Guids
+from popreceipt.emulator.instants import instant_in, written
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.parameters import parameters_of
 from popreceipt.emulator.profile import Profile
@@ -40,14 +45,20 @@ from popreceipt.emulator.store import Due, Store
 from popreceipt.vocabulary import ENQUEUED, POSTPROCESSING_FAILED, PREPROCESSING, PROCESSING
 
 TICK: Final = "processing-recurrence"
+READY: Final = "start-up-ends"
 PREPARED: Final = "pre-processing-ends"
 FINISHED: Final = "processing-ends"
 """The moments of batch. The subject is an activity, and for the last two also a message."""
 
+PAGE: Final = 500
+"""So many messages of a run are read at once."""
 
 OWN_FAULT: Final = "The emulator met a fault of its own over this file; it has told it where it runs."
 
 LONGEST_PROBLEM: Final = 1_000
+
+MOST_STAGED: Final = 100_000
+"""So many records of files that were read are remembered until they are written; others are read anew."""
 
 
 class Death(Enum):
@@ -55,6 +66,19 @@ class Death(Enum):
 
     BEFORE = "before"
     AFTER = "after"
+
+
+class _Counted:
+    """Messages, one after another, and how many there were."""
+
+    def __init__(self, messages: Iterator[Message]) -> None:
+        self._messages = messages
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Message]:
+        for message in self._messages:
+            self.count += 1
+            yield message
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -113,22 +137,24 @@ class Batch:
             strict=profile.packages_element_order == "strict",
         )
         self._staged: dict[str, tuple[datetime, list[Part]]] = {}
+        self._staged_records = 0
         agenda.on(TICK, self._tick)
+        agenda.on(READY, self._on_ready)
         agenda.on(PREPARED, self._on_prepared)
         agenda.on(FINISHED, self._on_finished)
 
     def clear(self) -> None:
         """Forget what is only here: files that were read and wait for their records to be written."""
         self._staged.clear()
+        self._staged_records = 0
 
     # Recurrences
 
     def plan(self, activity: Activity, now: datetime) -> None:
         """Plan the activity's next tick if there will be something to do. What arrives on a tick waits for the next."""
-        tick = None
-        if activity.processing_recurrence is not None and self._has_work(activity):
-            tick = activity.processing_recurrence.next_after(now, activity.anchor)
-        if tick is None:
+        recurrence = activity.processing_recurrence
+        tick = None if recurrence is None else recurrence.next_after(now, activity.anchor)
+        if tick is None or not self._has_work(activity):
             self._agenda.cancel(TICK, activity.id)
         elif self._agenda.planned(TICK, activity.id) != tick:
             self._agenda.at(tick, TICK, activity.id)
@@ -141,8 +167,9 @@ class Batch:
     def _has_work(self, activity: Activity) -> bool:
         return (
             activity.direction == EXPORT
-            or bool(self._store.waiting(activity.id, None))
+            or bool(self._store.waiting(activity.id, None, limit=1))
             or self._may_requeue(activity.id)
+            or (self._profile.batch_overrun == "at-once" and self._is_under_way(activity.id))
         )
 
     def _tick(self, identifier: str, now: datetime) -> None:
@@ -150,13 +177,53 @@ class Batch:
         if activity is None:
             return
         if activity.direction == IMPORT:
-            self._run(activity, self._store.waiting(activity.id, now), now)
+            if self._profile.batch_overrun != "joins" and self._is_under_way(identifier):
+                self._put_off(activity, now)
+                return
+            self._run(activity, now, before=now)
         else:
             fresh = self._fresh_records(activity)
             if fresh is None:
                 self.export(activity, now)
             else:
                 self.produce(activity, fresh, now)
+        self.plan(activity, now)
+
+    # Runs that outlast their recurrence
+
+    def _is_under_way(self, activity_id: str) -> bool:
+        """Whether a run goes on: it starts up, or somebody works on one of its files."""
+        return self._agenda.planned(READY, activity_id) is not None or bool(self._in_work(activity_id))
+
+    def _in_work(self, activity_id: str) -> int:
+        """How many files somebody works on. One that is stuck, or over which a batch job has died, is none of them."""
+        return sum(self._agenda.planned_within(kind, activity_id)[0] for kind in (PREPARED, FINISHED))
+
+    def _put_off(self, activity: Activity, now: datetime) -> None:
+        """Start no run at this recurrence: the run before goes on."""
+        ends = [self._agenda.planned(READY, activity.id)]
+        ends += [self._agenda.planned_within(kind, activity.id)[1] for kind in (PREPARED, FINISHED)]
+        if any(end is not None and end <= now for end in ends):
+            # Perhaps it ends at this very instant, and does not outlast anything then. That comes first.
+            self._agenda.at(now, TICK, activity.id)
+            return
+        if self._profile.batch_overrun == "at-once":
+            self._store.put_setting(_overdue(activity.id), written(now))
+        self.plan(activity, now)
+
+    def _catch_up(self, activity_id: str, now: datetime) -> None:
+        """Start the run that is overdue, once the one before it has ended."""
+        if self._profile.batch_overrun != "at-once":
+            return
+        due = instant_in(self._store.setting(_overdue(activity_id)) or "")
+        if due is None or self._is_under_way(activity_id):
+            return
+        self._store.put_setting(_overdue(activity_id), None)
+        activity = self._store.activity(activity_id)
+        # Where the recurrence became another meanwhile, or all began anew, nothing is overdue any more.
+        if activity is None or activity.processing_recurrence is None or due <= activity.anchor:
+            return
+        self._run(activity, now, before=now)
         self.plan(activity, now)
 
     # Imports
@@ -188,34 +255,92 @@ class Batch:
         return message
 
     def process(self, activity: Activity, now: datetime) -> int:
-        """Let the import's batch run now: how many messages the run took, good or bad."""
-        return self._run(activity, self._store.waiting(activity.id, None), now)
+        """Let the import's batch run now: how many messages the run took, good or bad.
 
-    def _run(self, activity: Activity, messages: Sequence[Message], now: datetime) -> int:
+        Somebody asks for it, so it takes what waits though another run goes on; its files are then part of that one.
+        """
+        taken = self._run(activity, now, before=None)
+        if self._profile.batch_overrun == "at-once":
+            self.plan(activity, now)
+        return taken
+
+    def _run(self, activity: Activity, now: datetime, *, before: datetime | None) -> int:
+        """Take what waits now, or what came before an instant: how many messages there were."""
+        starts_up = bool(self._profile.batch_startup) and not self._is_under_way(activity.id)
+        if starts_up:
+            self._agenda.at(now + self._profile.batch_startup, READY, activity.id)
         put_back = self._requeue(activity, now)
-        self._take(activity, messages, now)
-        return put_back + len(messages)
+        waiting = _Counted(self._waiting(activity.id, before))
+        self._take(activity, waiting, now)
+        found = put_back + waiting.count
+        if starts_up and not found:
+            self._agenda.cancel(READY, activity.id)
+        return found
+
+    def _waiting(self, activity_id: str, before: datetime | None) -> Iterator[Message]:
+        """What waits, a page at a time. Nothing comes meanwhile, and what was taken does not come again."""
+        last = 0
+        while page := self._store.waiting(activity_id, before, last, PAGE):
+            yield from page
+            last = page[-1].number
+
+    def _taken(self, activity_id: str) -> Iterator[Message]:
+        """What runs have taken, a page at a time, in the order of turns, which do not change meanwhile."""
+        last = 0
+        while page := self._store.taken(activity_id, last, PAGE):
+            yield from page
+            last = page[-1].turn or last + 1
+
+    def _is_starting_up(self, activity_id: str) -> bool:
+        """Whether the run has not come to its first file yet. One that joins another needs no start-up of its own."""
+        return bool(self._profile.batch_startup) and self._agenda.planned(READY, activity_id) is not None
+
+    def _has_line(self, activity: Activity) -> bool:
+        """Whether files that are taken now have to wait for their turn."""
+        return _in_order(activity) or bool(self._profile.batch_parallel) or self._is_starting_up(activity.id)
 
     def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
-        in_order = _in_order(activity)
+        has_line = self._has_line(activity)
         for message in messages:
             message = life.taken(message, self._store.next_number("turns"))
-            if in_order:
+            if has_line:
                 message = self._history.opened(message, batch_history.WAITING, now)
             self._store.put_message(message)
-            if not in_order:
+            if not has_line:
                 self._start(message.id, now)
         self._next_turn(activity.id, now)
 
+    def _on_ready(self, activity_id: str, now: datetime) -> None:
+        activity = self._store.activity(activity_id)
+        if activity is not None and not _in_order(activity) and not self._profile.batch_parallel:
+            while line := self._store.in_line(activity_id, PAGE):
+                for message in line:
+                    self._start(message.id, now)
+        self._next_turn(activity_id, now)
+        self._catch_up(activity_id, now)
+
     def _next_turn(self, activity_id: str, now: datetime) -> None:
-        """Start the next file where nothing is in process and nothing blocks the way.
+        """Start the next file where nothing is in process and nothing blocks the way, or so many as may go together.
 
         Turns are given in order, so what is in process stands first. A file that was taken in order keeps its turn,
         though the setting be changed.
         """
+        if self._is_starting_up(activity_id):
+            return
+        if self._profile.batch_parallel:
+            activity = self._store.activity(activity_id)
+            if activity is not None and not _in_order(activity):
+                self._fill_up(activity_id, now)
+                return
         first = self._store.first_taken(activity_id)
         if first is not None and not self._is_busy((first,)) and not self._is_blocked(activity_id):
             self._start(first.id, now)
+
+    def _fill_up(self, activity_id: str, now: datetime) -> None:
+        """Start as many files as may be in process beside those that are."""
+        free = self._profile.batch_parallel - self._in_work(activity_id)
+        for message in self._store.in_line(activity_id, free) if free > 0 else ():
+            self._start(message.id, now)
 
     def _is_busy(self, turns: Iterable[Message]) -> bool:
         return any(message.status != ENQUEUED for message in turns)
@@ -235,6 +360,7 @@ class Batch:
     def _on_prepared(self, subject: str, now: datetime) -> None:
         activity_id, identifier = subject.split("/")
         self._preprocessed(activity_id, identifier, now)
+        self._catch_up(activity_id, now)
 
     def _preprocessed(self, activity_id: str, identifier: str, now: datetime) -> None:
         message, activity = self._store.message(identifier), self._store.activity(activity_id)
@@ -247,22 +373,35 @@ class Batch:
         except Unreadable as problem:
             if isinstance(problem, UnknownEntity) and self._sticks(message):
                 self._begin(activity, activity.company, message, (), now)
+                self._make_room(activity_id, now)
                 return
             self._store.put_message(life.refused(message, now, _short(str(problem))))
             self._end(activity_id, identifier, now)
             return
         self._begin(activity, company, message, parts, now)
         if self._gets_stuck(message):
+            self._make_room(activity_id, now)
             return
         finished = now + self._profile.processing
+        if self._profile.processing_record:
+            finished += self._profile.processing_record * sum(part.reading.total for part in parts)
         self._remember(identifier, finished, parts, now)
         self._agenda.at(finished, FINISHED, f"{activity_id}/{identifier}")
 
     def _remember(self, identifier: str, finished: datetime, parts: list[Part], now: datetime) -> None:
         """Keep what was read until the processing ends. What should have ended by now, another process has ended."""
         while self._staged and self._staged[first := next(iter(self._staged))][0] < now:
-            del self._staged[first]
-        self._staged[identifier] = finished, parts
+            self._forget(first)
+        records = sum(len(part.reading.good) for part in parts)
+        if self._staged_records + records <= MOST_STAGED:
+            self._staged[identifier] = finished, parts
+            self._staged_records += records
+
+    def _forget(self, identifier: str) -> list[Part] | None:
+        """Let go of what was read of a file, if it is still here: what that was."""
+        _, parts = self._staged.pop(identifier, (None, None))
+        self._staged_records -= sum(len(part.reading.good) for part in parts or ())
+        return parts
 
     def _examine(self, activity: Activity, message: Message) -> list[Part]:
         """What a message's file holds, as the activity's data project expects it."""
@@ -307,9 +446,18 @@ class Batch:
         self._store.put_message(life.processing(message, execution.id))
         return execution
 
+    def _make_room(self, activity_id: str, now: datetime) -> None:
+        """Nobody works on a file any more that is still in process: another may come beside it."""
+        if self._profile.batch_parallel:
+            self._next_turn(activity_id, now)
+
     def _on_finished(self, subject: str, now: datetime) -> None:
         activity_id, identifier = subject.split("/")
-        _, parts = self._staged.pop(identifier, (now, None))
+        self._finished(activity_id, identifier, now)
+        self._catch_up(activity_id, now)
+
+    def _finished(self, activity_id: str, identifier: str, now: datetime) -> None:
+        parts = self._forget(identifier)
         message, activity = self._store.message(identifier), self._store.activity(activity_id)
         execution = None if message is None else self._store.execution(message.execution or "")
         if message is None or activity is None or execution is None:
@@ -376,8 +524,12 @@ class Batch:
         if due.kind not in {PREPARED, FINISHED}:
             return
         activity_id, identifier = due.subject.split("/")
+        self._fail(activity_id, identifier, due)
+        self._catch_up(activity_id, due.at)
+
+    def _fail(self, activity_id: str, identifier: str, due: Due) -> None:
         message = self._store.message(identifier)
-        self._staged.pop(identifier, None)
+        self._forget(identifier)
         if message is not None and message.status == PREPROCESSING:
             self._store.put_message(life.refused(message, due.at, OWN_FAULT))
         elif message is not None and message.status == PROCESSING:
@@ -400,6 +552,7 @@ class Batch:
         self._store.put_message(life.abandoned(self._history.ended(message, batch_history.ERROR, now)))
         self._store.put_setting(_abandoned(activity.id), "yes")
         self.plan(activity, now)
+        self._make_room(activity.id, now)
 
     def _may_requeue(self, activity_id: str) -> bool:
         """Whether a run may find messages to put back. Who is told to skip them leaves them for ever."""
@@ -411,13 +564,17 @@ class Batch:
         """Put back what batch jobs that died have left in process, and start it; in order it is its turn still."""
         if not self._may_requeue(activity.id):
             return 0
-        found = [message for message in self._store.taken(activity.id) if message.abandoned]
-        for message in found:
+        has_line = self._has_line(activity)
+        found = 0
+        for message in self._taken(activity.id):
+            if not message.abandoned:
+                continue
+            found += 1
             self._store.put_message(life.requeued(message))
-            if not _in_order(activity):
+            if not has_line:
                 self._start(message.id, now)
         self._store.put_setting(_abandoned(activity.id), None)
-        return len(found)
+        return found
 
     # Exports
 
@@ -501,6 +658,11 @@ def _in_order(activity: Activity) -> bool:
 def _blocked(activity_id: str) -> str:
     """The setting that names the failed file which blocks an activity."""
     return f"blocked/{activity_id}"
+
+
+def _overdue(activity_id: str) -> str:
+    """The setting that says when an activity's run was due that had to wait for the one before."""
+    return f"overdue/{activity_id}"
 
 
 def _abandoned(activity_id: str) -> str:

@@ -4,6 +4,7 @@ The records change as the jobs go on; a row shows what was fetched last ("Viewin
 recurring data job"). Nothing but that column depends on a record, so that a deleted history changes nothing else.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +22,9 @@ WAITING: Final = "Waiting"
 EXECUTING: Final = "Executing"
 FINISHED: Final = "Finished"
 ERROR: Final = "Error"
+
+PAGE: Final = 2_000
+"""So many rows are read at once."""
 
 FETCHED: Final = "batch-status-fetched"
 """The moment at which the status that was asked for has come. The subject is an activity."""
@@ -76,8 +80,15 @@ class BatchHistory:
     def _fetched(self, activity: str, _: datetime) -> None:
         if self._store.activity(activity) is None:
             return
-        newest = {run.id: run.status for run in self._store.runs_of(activity)}
-        for row in self._store.messages_of(activity):
+        last = 0
+        while page := self._store.messages_of(activity, last, PAGE):
+            self._show_newest(page)
+            last = page[-1].number
+
+    def _show_newest(self, rows: Sequence[Message]) -> None:
+        known = [row.batch_run for row in rows if row.batch_run is not None]
+        newest = {run.id: run.status for run in self._store.runs(known)}
+        for row in rows:
             status = newest.get(row.batch_run or "")
             if row.batch_status == status:
                 continue

@@ -58,6 +58,12 @@ class Profile:
     """Virtual time that it then spends in Processing."""
     xslt_limit: timedelta = timedelta(seconds=10)
     """Real time that the style sheets of one file may take. The emulator stands still for so long."""
+    processing_record: timedelta = timedelta(0)
+    """Virtual time more for each record of its file, good or bad."""
+    batch_startup: timedelta = timedelta(0)
+    """Virtual time from the start of a run to its first file. A run that finds nothing takes none."""
+    batch_parallel: int = 0
+    """How many files of a job are in process at once where they do not go in order; 0 for any number."""
     batch_fetch: timedelta = timedelta(seconds=1)
     """Virtual time until the batch job's status that was asked for is in Manage messages."""
     on_premises: bool = False
@@ -205,6 +211,12 @@ class Profile:
         "batch.status-before-fetch", "blank newest", "the batch job's status that nobody has fetched yet"
     )
 
+    batch_overrun: str = _open(
+        "batch.overrun",
+        "next-tick at-once joins",
+        "a recurrence at which files of the run before are still in process",
+    )
+
     # Refusals.
     authorization_job_gate: str = _open("authorization.job-gate", "401 403", "an application not on the job's policy")
     authorization_service_gate: str = _open(
@@ -225,6 +237,8 @@ class Profile:
             value = getattr(self, point.field)
             if value not in point.values:
                 raise UsageError(f"{point.name} cannot be {value!r}: it is one of {', '.join(point.values)}.")
+        if self.batch_parallel < 0:
+            raise UsageError(f"{self.batch_parallel} files cannot be in process at once; 0 stands for any number.")
 
 
 POINTS: Mapping[str, Point] = {
@@ -251,6 +265,8 @@ _PERIODS = {
     "token_lifetime_seconds": "token_lifetime",
     "preprocessing_seconds": "preprocessing",
     "processing_seconds": "processing",
+    "processing_record_seconds": "processing_record",
+    "batch_startup_seconds": "batch_startup",
     "batch_fetch_seconds": "batch_fetch",
     "xslt_limit_seconds": "xslt_limit",
 }
@@ -277,8 +293,9 @@ def load_profile(name_or_file: str) -> Profile:
 
     The file's table `[points]` has open points by name, its table `[parameters]` periods in seconds (`lease_seconds`,
     `retention_seconds`, `token_lifetime_seconds`, `preprocessing_seconds`, `processing_seconds`,
-    `batch_fetch_seconds`, `xslt_limit_seconds`), `body_limit` in bytes, and `on_premises` and `platform_update_12`;
-    `base` at the top names the profile it starts from.
+    `processing_record_seconds`, `batch_startup_seconds`, `batch_fetch_seconds`, `xslt_limit_seconds`), `batch_parallel`
+    as a number of files, `body_limit` in bytes, and `on_premises` and `platform_update_12`; `base` at the top names the
+    profile it starts from.
 
     Raises:
         UsageError: no such profile, or the file cannot be read or says something unknown.
@@ -328,6 +345,8 @@ def _parameter(name: str, value: object, path: Path) -> tuple[str, Any]:
     if name in _PERIODS and isinstance(value, (int, float)) and number and 0 <= value < 1e9:
         return _PERIODS[name], timedelta(seconds=value)
     if name == "body_limit" and isinstance(value, int) and number and value > 0:
+        return name, value
+    if name == "batch_parallel" and isinstance(value, int) and number and value >= 0:
         return name, value
     if name in {"on_premises", "platform_update_12"} and isinstance(value, bool):
         return name, value

@@ -1,9 +1,9 @@
-"""Writes specs/messages.png and specs/load.png, the pictures of the pages in the README, with a real browser.
+"""Writes specs/messages.png, specs/load.png and specs/sizing.png, the README's pictures, with a real browser.
 
     python -m popreceipt.generate.screenshots
 
 An emulator on a manual clock lives through a morning of imports: a shop sends files, some of them wrong, and the batch
-takes them every quarter of an hour.
+takes them every quarter of an hour. The third picture is the report of a plan that comes along.
 """
 
 import os
@@ -22,6 +22,9 @@ from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.pages import Pages
 from popreceipt.emulator.server import HttpServer
 from popreceipt.exceptions import UsageError
+from popreceipt.sizing.answer import size
+from popreceipt.sizing.plan import read_plan
+from popreceipt.sizing.report import as_page
 
 BEGIN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 HOURS = 6
@@ -103,8 +106,17 @@ def shoot(folder: Path) -> list[Path]:
         dark.goto(f"{address}/load")
         dark.wait_for_function("Chart.getChart(document.querySelector('canvas'))")
         written = [_picture(light, folder / "messages.png"), _picture(dark, folder / "load.png")]
+        sizing = browser.new_page(viewport={"width": 1280, "height": 1220})
+        sizing.set_content(_sizing())
+        written.append(_picture(sizing, folder / "sizing.png"))
         browser.close()
     return written
+
+
+def _sizing() -> str:
+    plan = resources.fixtures() / "plans" / "shop-day.toml"
+    command = f"popreceipt size {plan.name} --html sizing.html"
+    return as_page(size(read_plan(plan)), name=plan.name, text=plan.read_text(encoding="utf-8"), command=command)
 
 
 def _picture(page: Page, path: Path) -> Path:

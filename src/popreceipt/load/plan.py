@@ -129,3 +129,6 @@ class Errand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: LoadPlan
     site: Site
     folder: str
+    worker: int = 0
+    workers: int = 1
+    start: float = 0.0

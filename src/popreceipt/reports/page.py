@@ -73,34 +73,37 @@ def document(title: str, *parts: Markup, verdict: Markup, description: str) -> s
         verdict: what the reader came for; see `verdict`.
         description: one plain sentence for whoever lists the page elsewhere.
     """
-    return "<!doctype html>\n" + Markup(
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="referrer" content="no-referrer">\n<meta name="description" content="{description}">\n'
-        '<meta name="generator" content="popreceipt {version}">\n<title>{title}</title>\n'
-        "<style>\n{style}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#report">Skip to the report</a>\n'
-        "<header>\n<h1>{title}</h1>\n{verdict}\n</header>\n"
-        '<main id="report" tabindex="-1">\n{parts}\n</main>\n'
-        "<footer>\n<p>Made by popreceipt {version}. This page stands alone: nothing is loaded, nothing is sent.</p>\n"
-        "</footer>\n</body>\n</html>\n"
-    ).format(
-        policy=POLICY,
-        description=description,
-        version=__version__,
-        title=title,
-        style=_style(),
-        verdict=verdict,
-        parts=Markup("\n").join(parts),
+    return str(
+        Markup(
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            '<meta name="referrer" content="no-referrer">\n<meta name="description" content="{description}">\n'
+            '<meta name="generator" content="popreceipt {version}">\n<title>{title}</title>\n'
+            "<style>\n{style}</style>\n</head>\n<body>\n"
+            '<a class="skip" href="#report">Skip to the report</a>\n'
+            "<header>\n<h1>{title}</h1>\n{verdict}\n</header>\n"
+            '<main id="report" tabindex="-1">\n{parts}\n</main>\n'
+            "<footer>\n<p>Made by popreceipt {version}. This page stands alone: nothing is loaded, "
+            "nothing is sent.</p>\n</footer>\n</body>\n</html>\n"
+        ).format(
+            policy=POLICY,
+            description=description,
+            version=__version__,
+            title=title,
+            style=_style(),
+            verdict=verdict,
+            parts=Markup("\n").join(parts),
+        )
     )
 
 
 def verdict(word: str, sentence: str, *more: str, tone: Tone) -> Markup:
-    """The answer at the top: a word that tells how it went, one sentence that can be acted on, and what to know of it."""
+    """The answer at the top: a word that tells how it went, a sentence that can be acted on, and what to know of it."""
     return Markup(
         '<div class="verdict tone-{tone}" role="group" aria-label="Answer">\n'
-        '<p class="word"><span aria-hidden="true">{sign}</span> {word}</p>\n<p class="sentence">{sentence}</p>\n{more}</div>'
+        '<p class="word"><span aria-hidden="true">{sign}</span> {word}</p>\n'
+        '<p class="sentence">{sentence}</p>\n{more}</div>'
     ).format(
         tone=tone.value,
         sign=SIGNS[tone],
@@ -113,7 +116,8 @@ def verdict(word: str, sentence: str, *more: str, tone: Tone) -> Markup:
 def section(key: str, heading: str, *parts: Markup) -> Markup:
     """A part of the page with a heading; `key` is its address (`#key`)."""
     return Markup(
-        '<section id="{key}" aria-labelledby="{key}-heading">\n<h2 id="{key}-heading">{heading}</h2>\n{parts}\n</section>'
+        '<section id="{key}" aria-labelledby="{key}-heading">\n<h2 id="{key}-heading">{heading}</h2>\n'
+        "{parts}\n</section>"
     ).format(key=key, heading=heading, parts=Markup("\n").join(parts))
 
 
@@ -124,7 +128,7 @@ def heading(words: str) -> Markup:
 
 def paragraph(words: str | Markup, *, quiet: bool = False) -> Markup:
     """A paragraph."""
-    return Markup('<p class="quiet">{}</p>' if quiet else "<p>{}</p>").format(words)
+    return Markup("<p{}>{}</p>").format(Markup(' class="quiet"') if quiet else "", words)
 
 
 def bullets(items: Iterable[str | Markup]) -> Markup:
@@ -166,7 +170,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Row]) -> Marku
     head = Markup().join(Markup('<th scope="col"{}>{}</th>').format(_kind(each), each.heading) for each in columns)
     body = Markup("\n").join(_row(row, columns) for row in rows)
     return Markup(
-        '<div class="scroll" role="region" aria-label="{caption}" tabindex="0">\n<table>\n<caption>{caption}</caption>\n'
+        '<div class="scroll" role="region" aria-label="{caption}" tabindex="0">\n<table>\n'
+        "<caption>{caption}</caption>\n"
         "<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     ).format(caption=caption, head=head, body=body)
 
@@ -181,7 +186,8 @@ def said(words: str, tone: Tone) -> Markup:
 def figure(title: str, drawing: Markup, caption: str) -> Markup:
     """A plot (an inline SVG that tells its own name) with its title and what it shows."""
     return Markup(
-        '<figure>\n<h3>{title}</h3>\n<div class="scroll" role="region" aria-label="{title}" tabindex="0">\n{drawing}\n</div>\n'
+        "<figure>\n<h3>{title}</h3>\n"
+        '<div class="scroll" role="region" aria-label="{title}" tabindex="0">\n{drawing}\n</div>\n'
         "<figcaption>{caption}</figcaption>\n</figure>"
     ).format(title=title, drawing=drawing, caption=caption)
 

@@ -27,7 +27,7 @@ CHAPTERS = (
 )
 """Chapters in the order of a report. Each has a module."""
 
-_FURTHER_MODULES = {"processing": ("mapping", "filters"), "batch": ("recurrence", "monitoring")}
+_FURTHER_MODULES = {"processing": ("mapping", "filters"), "batch": ("recurrence", "overrun", "monitoring")}
 """Chapters that are too large for one module: what stands beside the one that has the chapter's name."""
 
 

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from heapq import heappop, heappush
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -53,6 +55,7 @@ SHOWN_PRECISION: Final = timedelta(seconds=1)
 """Instants in Manage messages may be cut or rounded to whole seconds."""
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -160,6 +163,25 @@ class Recurrence:
         steps = max(1, _ceiling(instant - last, self.period))
         return min(on_purpose, self.until, first + steps * self.period)
 
+    def may_be_outlasted(self, since: datetime, by: datetime) -> bool:
+        """Whether a run that took what came at an instant may have gone on when, by another, the next was due.
+
+        A run on purpose begins at any time, one of a recurrence at least an occurrence before the one that it outlasts.
+        """
+        if self.pattern is not None:
+            # Days and months are no shorter than a day. What comes at an occurrence waits for another.
+            apart = timedelta(0) if self._runs else self.pattern.step or timedelta(days=1)
+            following = since + apart + timedelta(microseconds=1)
+            return following <= by and self.pattern.may_occur(self.origin, following, by)
+        if self.period is None:
+            return not self.told
+        if self.origin is None:
+            return True
+        first, last = self.origin
+        due = (by - first) // self.period
+        begun_at = due if self._runs else due - 1
+        return begun_at >= 1 and since < last + begun_at * self.period
+
     def ticks_between(self, start: datetime, end: datetime) -> int:
         """How many ticks certainly lie after `start` and before `end`."""
         if self.period is None or self.origin is None:
@@ -179,7 +201,8 @@ class Import:
 
     `file` is what a right service reads in it, None where anything about it, or about its processing, is open.
     `disturbed` says that its processing may have been made to fail on purpose, `expired` that the batch may have come
-    to it only when its file was no longer kept; `sound` that there was a file to read, whatever became of it.
+    to it only when its file was no longer kept; `sound` that there was a file to read, whatever became of it. `late`
+    says that a run which was due before it came may have come after it: the one before may have outlasted its slot.
     `asked` is what GetMessageStatus said, `jobs` what jobstatus said, `rows` what Manage messages showed. `seen` joins
     the first and the last in order of time: jobstatus is not documented, so nothing but its own rules rests on it.
     """
@@ -194,6 +217,7 @@ class Import:
         "in_line",
         "in_order",
         "jobs",
+        "late",
         "recurrence",
         "rows",
         "seen",
@@ -220,6 +244,7 @@ class Import:
         self.sound = file is not None
         self.disturbed = False
         self.expired = False
+        self.late = False
         self.in_order = bool(settings.get("in_order")) and settings.get("type") == "file"
         self.asked: Sequence[Sighting] = ()
         self.jobs: Sequence[Sighting] = ()
@@ -237,6 +262,20 @@ class Import:
         return next((each for each in self.seen if each.state in FINAL), None)
 
     @property
+    def waits_until(self) -> datetime:
+        """Until when it certainly waited for a run: it was seen so, and can only once be taken."""
+        waiting = (each for each in reversed(self.seen) if each.state == vocabulary.ENQUEUED)
+        last = None if self.disturbed else next(waiting, None)
+        return max(self.enqueue.sent, last.since) if last is not None else self.enqueue.sent
+
+    @property
+    def over_by(self) -> datetime:
+        """When it certainly was at its end; the last of all times where nobody saw that."""
+        shown = [each.completed + SHOWN_PRECISION for each in self.rows if each.completed and each.state in FINAL]
+        final = self.final
+        return min([*shown, *((final.by,) if final is not None else ())], default=_NEVER)
+
+    @property
     def told(self) -> Sighting | None:
         """The end as GetMessageStatus told it first, or else as it was seen anywhere."""
         return next((each for each in self.asked if each.state in FINAL), None) or self.final
@@ -252,7 +291,11 @@ class Import:
 
     def may_be_taken(self, by: Moment) -> bool:
         """Whether the batch may have run since the enqueue was sent and before `by` was over."""
-        return self.recurrence.may_have_run(self.at(self.enqueue), by)
+        return self.late or self.recurrence.may_have_run(self.at(self.enqueue), by)
+
+    def first_run(self) -> datetime:
+        """The earliest instant at which a run may have taken it."""
+        return self.enqueue.sent if self.late else self.recurrence.first_after(self.enqueue.sent)
 
     def ended_before(self, moment: Moment) -> Sighting | None:
         """The end, where it was seen before that."""
@@ -293,6 +336,8 @@ class Imports:
         for made in self.by_id.values() if journal.disturbances else ():
             if self._was_disturbed(made):
                 made.disturbed, made.file = True, None
+        for messages in self.of_activity.values():
+            _see_late_runs(messages)
 
     def __iter__(self) -> Iterator[Import]:
         return iter(self.by_id.values())
@@ -417,6 +462,32 @@ class Imports:
                 made.jobs = [each for each in made.jobs if each.by <= end]
                 made.rows = [each for each in made.rows if each.by <= end]
                 made.seen = [each for each in made.seen if each.by <= end]
+
+
+def _see_late_runs(messages: Sequence[Import]) -> None:
+    """Tell the imports of a job that may have come while a run went on at which the next one was due already."""
+    begun: list[tuple[datetime, datetime]] = []
+    for message in messages:
+        came = message.enqueue
+        while begun and begun[0][1] < came.sent:
+            heappop(begun)
+        # Of those that may still be in process that one has outlasted a slot, if any has, which may have begun first.
+        message.late = bool(begun) and message.recurrence.may_be_outlasted(begun[0][0], came.answered)
+        heappush(begun, (message.waits_until, message.over_by))
+
+
+class Ends:
+    """Until when imports of a job may have been in process that had been begun by some instant."""
+
+    def __init__(self, messages: Sequence[Import]) -> None:
+        spans = sorted((each.waits_until, each.over_by) for each in messages)
+        self._waited = [waited for waited, _ in spans]
+        self._latest = list(accumulate((end for _, end in spans), max))
+
+    def latest(self, instant: datetime) -> datetime:
+        """The latest end of those that may have been begun before an instant; the first of all times if none may."""
+        begun = bisect_left(self._waited, instant)
+        return self._latest[begun - 1] if begun else _FIRST
 
 
 class _History:

@@ -108,7 +108,7 @@ def _waits(messages: Sequence[Import]) -> Iterable[_Stay]:
         yield _Stay(
             sent,
             came,
-            max(came, message.recurrence.first_after(sent)),
+            max(came, message.first_run()),
             taken.by if taken is not None else NEVER,
             final.by if final is not None else NEVER,
         )

@@ -31,6 +31,7 @@ from popreceipt.rules.formats import DELIMITED, EXCEL, FORMATS, kind_of, rows_of
 from popreceipt.rules.imports import (
     COMPLETED,
     SHOWN_PRECISION,
+    Ends,
     Import,
     Moment,
     Sighting,
@@ -128,8 +129,9 @@ def _too_early(message: Import) -> Finding | None:
     text="At the job's processing recurrence the batch takes what waits.",
     source=article(JOB_SECTION),
     reading="How much one run takes is open: at least one message, so a message counts as left only after as many "
-    "recurrences as there may be messages before it. One run may be over before the next is due or not. On a clock "
-    "that is not the harness's own, one recurrence more is granted.",
+    "recurrences as there may be messages before it. One run may be over before the next is due or not: a recurrence "
+    "at which files of another may have been in process proves nothing. What begins between two recurrences was taken "
+    "by the first of them. On a clock that is not the harness's own, one recurrence more is granted.",
     level=MUST,
     statements=(20, 60),
     needs=(ADVANCE_TIME, CREATE_ACTIVITY),
@@ -151,9 +153,11 @@ def runs_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
                 None,
             )
             missed = 0 if late is None else recurrence.ticks_between(handed_in, late.since)
+            if late is not None and missed and _begun_without_another(message, late):
+                missed -= 1
             if late is not None and missed:
                 others = line.others(message, late) + journal.imports.lost(message.activity, late.by)
-                if missed > grace + others and not line.busy(message, late):
+                if missed - line.hindered(message, late) > grace + others:
                     yield violated(f"still Enqueued {missed} recurrences later", *_calls(message, late))
                 else:
                     yield undecided(f"Enqueued after a recurrence, with {others} others", *_calls(message, late))
@@ -167,11 +171,16 @@ def runs_at_the_recurrence(journal: Readings) -> Iterator[Finding]:
                 yield held("taken", *_calls(message, taken))
 
 
+def _begun_without_another(message: Import, late: Sighting) -> bool:
+    """Whether a message was taken between the same two recurrences as it was last seen to wait: a run starts slowly."""
+    begun = next((each for each in message.seen if late.precedes(each)), None)
+    return begun is not None and not message.late and not message.recurrence.may_have_run(late, begun)
+
+
 class _Line:
     """The imports of one recurring data job in the order in which they were sent."""
 
     def __init__(self, messages: Sequence[Import]) -> None:
-        self._messages = messages
         self._sent = [each.enqueue.sent for each in messages]
         self._taken = sorted(each.taken.by for each in messages if each.taken is not None)
         # What died in its processing is put back, and taken a second time.
@@ -182,17 +191,7 @@ class _Line:
             final = each.final
             unfinished += final is None or final.state != vocabulary.PROCESSED or each.disturbed
             self._unfinished.append(unfinished)
-        in_process = [
-            (sighting.by, message.enqueue.sent)
-            for message in messages
-            for sighting in message.seen
-            if sighting.state in (vocabulary.PREPROCESSING, vocabulary.PROCESSING)
-        ]
-        in_process.sort()
-        self._in_process = [by for by, _ in in_process]
-        self._eldest = [sent for _, sent in in_process]
-        for place in range(len(in_process) - 2, -1, -1):
-            self._eldest[place] = min(self._eldest[place], self._eldest[place + 1])
+        self._ends = Ends(messages)
 
     def unfinished_before(self, place: int) -> bool:
         """Whether a message before this one failed, if only in part or on purpose, or was never seen at its end."""
@@ -204,14 +203,13 @@ class _Line:
         taken = bisect_right(self._taken, message.enqueue.sent)
         return max(0, sent - taken - 1) + bisect_left(self._again, late.by)
 
-    def busy(self, message: Import, late: Sighting) -> bool:
-        """Whether a run that began before the message came may still have been going on at its recurrence."""
-        place = bisect_left(self._in_process, message.enqueue.sent)
-        return (
-            place < len(self._in_process)
-            and self._in_process[place] <= late.by
-            and self._eldest[place] < message.enqueue.sent
-        )
+    def hindered(self, message: Import, late: Sighting) -> int:
+        """How many recurrences, from the enqueue to this sighting, may have found the files of another run in process.
+
+        The message itself had not been begun by then.
+        """
+        handed_in, over = message.enqueue.answered, self._ends.latest(late.since)
+        return message.recurrence.ticks_between(handed_in, min(over, late.since)) if over > handed_in else 0
 
 
 @rule(
@@ -232,7 +230,7 @@ def at_the_tick(journal: Readings) -> Iterator[Finding]:
         if message.file is None or recurrence.origin is None or recurrence.period is None or not recurrence.exact:
             continue
         since_origin = instant - recurrence.origin[0]
-        if instant != message.enqueue.answered or not since_origin or since_origin % recurrence.period:
+        if instant != message.enqueue.answered or not since_origin or since_origin % recurrence.period or message.late:
             continue
         for sighting in message.seen:
             if sighting.by >= instant + recurrence.period or recurrence.ran_on_purpose(

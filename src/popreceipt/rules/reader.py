@@ -470,7 +470,7 @@ class Reader:
 
     def _messages(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
-        rows = {vocabulary.bare_guid(str(row.get("MessageId", ""))): row for row in seen.facts.get("rows", ())}
+        rows = {vocabulary.bare_guid(str(row.get("MessageId", ""))): row for row in _many(seen.facts.get("rows"))}
         self.rows[activity].append(Rows(activity, _since(seen), seen.at, rows, self._place))
 
     def _records(self, seen: Observation) -> None:
@@ -547,7 +547,7 @@ class Reader:
 
     def _load(self, seen: Observation) -> None:
         activity = vocabulary.bare_guid(str(seen.facts.get("activity", "")))
-        told = (_sample(each) for each in seen.facts.get("samples", ()) if isinstance(each, dict))
+        told = (_sample(each) for each in _many(seen.facts.get("samples")) if isinstance(each, dict))
         samples = tuple(each for each in told if each is not None)
         self.loads[activity].append(Load(activity, _since(seen), seen.at, samples, self._place))
 
@@ -627,6 +627,11 @@ def _member(value: Mapping[str, Any], name: str) -> Any:
         if isinstance(key, str) and key.lower() == lower:
             return each
     return None
+
+
+def _many(value: Any) -> Iterable[Any]:
+    """A list that was observed; a very long one stands in the memory of a service as it was written."""
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value or ()
 
 
 def _text(value: object) -> str | None:

@@ -22,7 +22,7 @@ def _withheld(journal: Readings, without: Callable[[Pattern], Pattern]) -> Itera
     """Imports that no run may have taken for one reason alone: a part of the pattern `without` which it might have."""
     for message in journal.imports:
         pattern, origin = message.recurrence.pattern, message.recurrence.origin
-        if pattern is None or (loose := without(pattern)) == pattern:
+        if pattern is None or message.late or (loose := without(pattern)) == pattern:
             continue
         waited = False
         for sighting in message.seen:

@@ -473,7 +473,8 @@ def _expected(message: Import, job: Sighting, places: Sequence[tuple[datetime, f
     later = message.asked[place] if place < len(places) else None
     earlier = earlier if earlier is not None and earlier.precedes(job) else None
     later = later if later is not None and job.precedes(later) else None
-    if later is not None and later.state == vocabulary.ENQUEUED:
+    # What died in its processing is put back, and then Enqueued a second time.
+    if later is not None and later.state == vocabulary.ENQUEUED and not message.disturbed:
         return later
     if earlier is None:
         return None

@@ -1,7 +1,7 @@
 """What is to be sized: arrivals, service times, the batch job, the objective; read from a TOML file.
 
-Durations carry their unit in their names; rates are messages an hour. It knows what a plan may say and refuses what
-is impossible or contradictory; it draws nothing and simulates nothing.
+Durations carry their unit in their names; rates are messages an hour. It knows what a plan may say; it draws nothing
+and simulates nothing.
 """
 
 from datetime import timedelta
@@ -15,6 +15,10 @@ CANDIDATES: Final = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 
 LEASE: Final = timedelta(minutes=30)
 """After which an unacknowledged message is offered again ("Recurring integrations", "API for acknowledgment")."""
+
+
+LONGEST_DAYS: Final = 3660
+"""Days that may be simulated, and that a trace may cover: ten years."""
 
 
 class Arrivals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +55,24 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p95: float | None = None
     measured: str | None = None
     messages: str | None = None
+
+
+class ManageMessages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How tables of Manage messages that were exported as CSV are to be read; they mostly tell by themselves.
+
+    Args:
+        dates: whether 1/2/2026 is in January (month-first) or in February (day-first), where a table does not tell.
+        zone: of the times that name none, as in Europe/Copenhagen.
+        enqueued: the column's heading, where it has one that is not known.
+        started: the same, of the processing's start.
+        completed: the same, of its end.
+    """
+
+    dates: Literal["month-first", "day-first"] | None = None
+    zone: str = "UTC"
+    enqueued: str | None = None
+    started: str | None = None
+    completed: str | None = None
 
 
 class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,14 +137,23 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much is simulated: so many days, begun anew with so many seeds, from which the intervals come."""
+    """How much is simulated: so many days, begun anew with so many seeds, from which the intervals come.
+
+    A trace and the like is never lengthened: where `days` is not written it is as long as the record, and where it is
+    the record is cut after so many.
+    """
 
     days: float = 30.0
     seed: int = 1
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole plan. `folder` is where its files are looked for; it is not written in the file."""
+    """A whole plan. What follows is not written in the file.
+
+    Args:
+        folder: where the plan's files are looked for.
+        warnings: sentences about what was found odd while reading, and how it was taken.
+    """
 
     arrivals: Arrivals
     service: Service
@@ -131,14 +162,23 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recurrence: Recurrence = Recurrence()
     export: Export | None = None
     run: Run = Run()
+    manage_messages: ManageMessages = ManageMessages()
     folder: Path = Path()
+    warnings: tuple[str, ...] = ()
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, *, days: float | None = None, seed: int | None = None) -> Plan:
     """The plan in a TOML file.
+
+    Where `parallel` is above 1 and `in_order` is not written, files are not processed in order. Candidates are put in
+    order, each of them once. Days and seed take the place of those in the file. A record that arrivals are played from
+    is read already, for its length and its faults.
 
     Raises:
         UsageError: the file cannot be read, or says something impossible or contradictory; the sentence names the
             member, what was found and what is wanted.
     """
-    raise NotImplementedError(path)
+    # Here, since whoever reads a plan imports what a plan is.
+    from popreceipt.sizing.reading import read
+
+    return read(path, days=days, seed=seed)

@@ -456,6 +456,19 @@ def _(one: Environment) -> Any:
     return shown
 
 
+@shows("batch.overrun")
+def _(one: Environment) -> Any:
+    job = one.create("import", in_order=True, processing_recurrence_minutes=1)
+    sent = [one.send(job, f"A{number}") for number in range(25)]
+    one.advance(seconds=60)
+    sent.append(one.send(job, "B"))
+    one.advance(seconds=65)
+    sent.append(one.send(job, "C"))
+    one.advance(minutes=5)
+    began = {row["MessageId"]: row["ProcessingStartedDateTime"] for row in one.messages(job)}
+    return [began[one][11:19] for one in sent[24:]]
+
+
 @shows("authorization.job-gate")
 def _(one: Environment) -> Any:
     return upload(one, role="unlisted").status

@@ -4,12 +4,11 @@ Whatever a page asks of another host is aborted and remembered; a test that make
 an error in the browser's console.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
 from popreceipt.clock import ManualClock
 from popreceipt.emulator.activity import Activity
@@ -20,19 +19,6 @@ from popreceipt.emulator.server import HttpServer
 from popreceipt.journal import Observation
 
 WIDE = {"width": 1440, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser(outside_program: Callable[..., str]) -> Iterator[Browser]:
-    """One browser a module: other modules may need an event loop of their own, which the driver's would be in."""
-    chromium = outside_program("chromium", "chromium")
-    arguments = ["--disable-background-networking", "--disable-component-update"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
 
 
 class Site:

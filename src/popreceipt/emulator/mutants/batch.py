@@ -254,16 +254,18 @@ class _DequeuesToCount(OwnMonitoring):
 
 
 class _HidesEmptyExports(StoreAround):
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """The messages without the exports that uploaded nothing."""
-        return [each for each in super().messages_of(activity) if each.uploaded or each.visible_from is None]
+        return [
+            each for each in super().messages_of(activity, after, limit) if each.uploaded or each.visible_from is None
+        ]
 
 
 class _HidesWhatIsOld(StoreAround):
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """The messages of the last five days."""
         oldest = self.emulator.clock.now() - timedelta(days=5)
-        return [each for each in super().messages_of(activity) if each.enqueued >= oldest]
+        return [each for each in super().messages_of(activity, after, limit) if each.enqueued >= oldest]
 
 
 AFTER_FETCH = "batch.status-after-fetch"

@@ -26,9 +26,9 @@ class _LeavesTheQueue(StoreAround):
         """Show it no more."""
         self._hidden.add(identifier)
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """The messages that are shown."""
-        return [each for each in super().messages_of(activity) if each.id not in self._hidden]
+        return [each for each in super().messages_of(activity, after, limit) if each.id not in self._hidden]
 
 
 class _TakesTheNextToo(StoreAround):

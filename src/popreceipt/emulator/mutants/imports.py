@@ -176,7 +176,8 @@ class _EachRunForItself(OwnBatch):
     """A run waits for its own files, not for those of the run before."""
 
     def _take(self, activity: Activity, messages: Iterable[Message], now: datetime) -> None:
-        first, rest = list(messages)[:1], list(messages)[1:]
+        every = list(messages)
+        first, rest = every[:1], every[1:]
         super()._take(msgspec.structs.replace(activity, in_order=False), first, now)
         super()._take(activity, rest, now)
 

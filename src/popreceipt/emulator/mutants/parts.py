@@ -295,25 +295,31 @@ class StoreAround:
         """The message of this ID."""
         return self.store.message(identifier)
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """An activity's messages."""
-        return self.store.messages_of(activity)
+        return self.store.messages_of(activity, after, limit)
 
     def find(self, query: Query) -> tuple[Sequence[Message], int]:
         """A page of messages."""
         return self.store.find(query)
 
-    def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
+    def waiting(
+        self, activity: str, before: datetime | None, after: int = 0, limit: int | None = None
+    ) -> Sequence[Message]:
         """Imports that no run has taken."""
-        return self.store.waiting(activity, before)
+        return self.store.waiting(activity, before, after, limit)
 
-    def taken(self, activity: str) -> Sequence[Message]:
+    def taken(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """Imports that a run has taken and that are not final."""
-        return self.store.taken(activity)
+        return self.store.taken(activity, after, limit)
 
     def first_taken(self, activity: str) -> Message | None:
         """The first of these."""
         return self.store.first_taken(activity)
+
+    def in_line(self, activity: str, limit: int) -> Sequence[Message]:
+        """Those of them whose turn will come."""
+        return self.store.in_line(activity, limit)
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue is."""
@@ -387,6 +393,10 @@ class StoreAround:
         """The batch history record of this ID."""
         return self.store.run(identifier)
 
+    def runs(self, identifiers: Sequence[str]) -> Sequence[BatchRun]:
+        """Batch history records."""
+        return self.store.runs(identifiers)
+
     def runs_of(self, activity: str) -> Sequence[BatchRun]:
         """An activity's batch history."""
         return self.store.runs_of(activity)
@@ -399,9 +409,9 @@ class StoreAround:
         """Add what a monitoring recurrence saw."""
         self.store.put_sample(sample)
 
-    def samples_of(self, activity: str) -> Sequence[Sample]:
+    def samples_of(self, activity: str, offset: int = 0, limit: int | None = None) -> Sequence[Sample]:
         """What a monitoring recurrence saw."""
-        return self.store.samples_of(activity)
+        return self.store.samples_of(activity, offset, limit)
 
     def plan(self, at: datetime, kind: str, subject: str) -> None:
         """Plan a moment."""
@@ -410,6 +420,10 @@ class StoreAround:
     def planned(self, kind: str, subject: str) -> datetime | None:
         """When a moment is."""
         return self.store.planned(kind, subject)
+
+    def planned_within(self, kind: str, owner: str) -> tuple[int, datetime | None]:
+        """How many moments there are of an owner's, and when the earliest of them is."""
+        return self.store.planned_within(kind, owner)
 
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""

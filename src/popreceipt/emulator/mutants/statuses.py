@@ -43,9 +43,9 @@ class Telling(StoreAround):
             return found
         return self.told(found)
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """The messages, as they are told."""
-        return [self.told(each) for each in super().messages_of(activity)]
+        return [self.told(each) for each in super().messages_of(activity, after, limit)]
 
     def told(self, message: Message) -> Message:
         """A message as it is told."""

@@ -95,9 +95,9 @@ class _SaysThereIsAFile(OwnDeliveries):
 class Rows(StoreAround):
     """Shows other rows in Manage messages."""
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """The rows as they are shown."""
-        return [self.row(each) for each in super().messages_of(activity)]
+        return [self.row(each) for each in super().messages_of(activity, after, limit)]
 
     def row(self, message: Message) -> Message:
         """A row as it is shown."""

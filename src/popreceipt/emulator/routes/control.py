@@ -4,9 +4,10 @@ It is described in `specs/control.openapi.yaml`. Calls from this computer need n
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, Final
 
 import msgspec
@@ -17,8 +18,8 @@ from popreceipt.emulator.activity import EXPORT, IMPORT, Activity
 from popreceipt.emulator.bodies import NotJson, read_object
 from popreceipt.emulator.dmf.synthetic import NotEnough
 from popreceipt.emulator.guids import read_guid
-from popreceipt.emulator.http import Response
-from popreceipt.emulator.instants import written
+from popreceipt.emulator.http import JSON, Response
+from popreceipt.emulator.instants import instant_in, written
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.parameters import Parameters, parameters_of
 from popreceipt.emulator.profile import Profile
@@ -47,6 +48,12 @@ ABILITIES: Final = (
     "journal",
 )
 
+
+ROWS: Final = 2_000
+"""So many rows of a list are read and written at once."""
+
+MOST_ROWS: Final = 1_000_000
+"""So many rows may be asked for at once."""
 
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 """Where a clock stops: the calendar ends with the year 9999, and recurrences and expiries look ahead."""
@@ -180,9 +187,26 @@ def _process(call: Call, path: tuple[str, ...]) -> Response:
 
 def _messages(call: Call, path: tuple[str, ...]) -> Response:
     activity = _activity(call, path)
-    rows = [_row(message, call.emulator.profile) for message in call.emulator.store.messages_of(activity.id)]
-    call.emulator.observe("messages", activity, rows=rows)
-    return Response.of_json(200, rows)
+    store, profile = call.emulator.store, call.emulator.profile
+    page = _Page.asked_for(call)
+    after = page.after and _number_of(call, activity, page.after)
+
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        last, left = after or 0, page.limit
+        while found := store.messages_of(activity.id, last, ROWS if left is None else min(ROWS, left)):
+            yield [_row(message, profile) for message in found]
+            last = found[-1].number
+            left = None if left is None else left - len(found)
+
+    return _listed(call, activity, ("messages", "rows"), pages(), page)
+
+
+def _number_of(call: Call, activity: Activity, text: str) -> int:
+    """The number of the message after which a page begins."""
+    message = call.emulator.store.message(read_guid(text) or "")
+    if message is None or message.activity != activity.id:
+        raise Refusal(404, f"The activity {activity.id} has no message {text[:80]!r} after which others could come.")
+    return message.number
 
 
 def _records(call: Call, path: tuple[str, ...]) -> Response:
@@ -225,9 +249,61 @@ def _batch(call: Call, path: tuple[str, ...]) -> Response:
 
 def _load(call: Call, path: tuple[str, ...]) -> Response:
     activity = _activity(call, path)
-    samples = [monitoring.as_json(sample) for sample in call.emulator.store.samples_of(activity.id)]
-    call.emulator.observe("load", activity, samples=samples)
-    return Response.of_json(200, samples)
+    store = call.emulator.store
+    page = _Page.asked_for(call)
+    after = page.after and instant_in(page.after)
+    if page.after and not after:
+        raise Refusal(400, f"after is the instant of a sample, not {page.after[:80]!r}.")
+
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        offset, left = 0, page.limit
+        while (left is None or left > 0) and (found := store.samples_of(activity.id, offset, ROWS)):
+            shown = [monitoring.as_json(sample) for sample in found if not after or sample.at > after]
+            yield shown[:left]
+            offset += len(found)
+            left = None if left is None else left - len(shown)
+
+    return _listed(call, activity, ("load", "samples"), pages(), page)
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """Which part of a list is wanted: what comes after something, and so much at most."""
+
+    after: str | None
+    limit: int | None
+
+    @classmethod
+    def asked_for(cls, call: Call) -> "_Page":
+        """The part that a query names; all of it where it names none."""
+        asked = call.request.parameters()
+        limit = asked.get("limit")
+        if limit is None:
+            return cls(asked.get("after"), None)
+        if not (limit.isascii() and limit.isdecimal() and 0 < int(limit[:20]) <= MOST_ROWS):
+            raise Refusal(400, f"limit is a whole number from 1 to {MOST_ROWS}, not {limit[:80]!r}.")
+        return cls(asked.get("after"), int(limit))
+
+
+def _listed(
+    call: Call, activity: Activity, named: tuple[str, str], pages: Iterable[list[dict[str, Any]]], page: _Page
+) -> Response:
+    """A list that is read and written a page at a time, and noted where it was whole."""
+    kind, member = named
+    first: list[dict[str, Any]] = []
+    count = 0
+    written_out = BytesIO()
+    for rows in pages:
+        if rows:
+            first = first if count else rows
+            count += len(rows)
+            written_out.write(b"[" if first is rows else b",")
+            written_out.write(msgspec.json.encode(rows)[1:-1])
+    written_out.write(b"]" if count else b"[]")
+    body = written_out.getvalue()
+    if page.after is None and (page.limit is None or count < page.limit):
+        # The journal takes a long list as it is written: as values it would be many times as large.
+        call.emulator.observe(kind, activity, **{member: first if count == len(first) else msgspec.Raw(body)})
+    return Response(200, (("content-type", JSON),), body)
 
 
 def _parameters(call: Call, _: tuple[str, ...]) -> Response:

@@ -188,23 +188,31 @@ class Store(Protocol):
     def message(self, identifier: str) -> Message | None:
         """The message of this ID. Within a unit of work nobody else changes it from then on."""
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
-        """An activity's messages, oldest first."""
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
+        """An activity's messages, oldest first: those of greater numbers than `after`, so many at most."""
 
     def find(self, query: Query) -> tuple[Sequence[Message], int]:
         """A page of messages, and how many there are in all. It reads the page, not everything."""
 
-    def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
-        """Imports that no run has taken, oldest first; only those enqueued before an instant where one is given."""
+    def waiting(
+        self, activity: str, before: datetime | None, after: int = 0, limit: int | None = None
+    ) -> Sequence[Message]:
+        """Imports that no run has taken, oldest first; only those enqueued before an instant where one is given.
 
-    def taken(self, activity: str) -> Sequence[Message]:
+        Those of greater numbers than `after`, so many at most.
+        """
+
+    def taken(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """Imports that a run has taken and that are not final: those in process and those whose turn will come.
 
-        In the order of their turns.
+        In the order of their turns: those of later ones than `after`, so many at most.
         """
 
     def first_taken(self, activity: str) -> Message | None:
         """The first of those that `taken` lists. It reads one, however many there are."""
+
+    def in_line(self, activity: str, limit: int) -> Sequence[Message]:
+        """Those that `taken` lists and whose turn will come, in the order of their turns: so many at most."""
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is. It counts, it does not read messages."""
@@ -266,6 +274,9 @@ class Store(Protocol):
     def run(self, identifier: str) -> BatchRun | None:
         """The batch history record of this ID."""
 
+    def runs(self, identifiers: Sequence[str]) -> Sequence[BatchRun]:
+        """The batch history records of these IDs, as far as there are any, in whatever order."""
+
     def runs_of(self, activity: str) -> Sequence[BatchRun]:
         """An activity's batch history, oldest first."""
 
@@ -275,8 +286,8 @@ class Store(Protocol):
     def put_sample(self, sample: Sample) -> None:
         """Add what a monitoring recurrence saw; of an activity the newest `MOST_SAMPLES` are kept."""
 
-    def samples_of(self, activity: str) -> Sequence[Sample]:
-        """What an activity's monitoring recurrence saw, oldest first."""
+    def samples_of(self, activity: str, offset: int = 0, limit: int | None = None) -> Sequence[Sample]:
+        """What an activity's monitoring recurrence saw, oldest first: from so many on, and so many at most."""
 
     # Moments
 
@@ -285,6 +296,9 @@ class Store(Protocol):
 
     def planned(self, kind: str, subject: str) -> datetime | None:
         """When the moment of this kind and subject is."""
+
+    def planned_within(self, kind: str, owner: str) -> tuple[int, datetime | None]:
+        """How many moments of a kind there are with a subject `OWNER/…`, and when the earliest of them is."""
 
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""

@@ -25,6 +25,7 @@ from popreceipt.emulator.message import FINAL, Message
 from popreceipt.emulator.queue import LeaseQueue
 from popreceipt.emulator.store import MOST_SAMPLES, BatchRun, Delivery, Due, Load, NotKept, Query, Record, Sample
 from popreceipt.emulator.store.cold import ColdStore
+from popreceipt.emulator.store.ranking import Ranking
 from popreceipt.vocabulary import ENQUEUED
 
 QueuePolicy = Callable[[], LeaseQueue]
@@ -37,6 +38,9 @@ MOST_DONE: Final = 4_096
 
 MOST_CONTENT: Final = 64 * 1024 * 1024
 """Bytes of files in memory, beside the newest file."""
+
+PAGE: Final = 500
+"""So many messages are read at once of those that wait."""
 
 SLICE: Final = 32
 """So many things move at once: little enough that no request has to wait long for it."""
@@ -53,9 +57,9 @@ class _Desk:
     def __init__(self, queue: LeaseQueue) -> None:
         self.messages: dict[str, None] = {}
         self.queue = queue
-        self.waiting: dict[str, None] = {}
-        self.taken: dict[str, int] = {}
-        self.turns: list[tuple[int, str]] = []
+        self.waiting = Ranking()
+        self.taken = Ranking()
+        self.in_line = Ranking()
         self.runs: dict[str, None] = {}
         self.samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
 
@@ -111,6 +115,7 @@ class MemoryStore:
         self._runs: dict[str, BatchRun] = {}
         self._moments: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._due: list[tuple[datetime, int, str, str]] = []
+        self._within: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)
         self._planned = 0
         self._cold: ColdStore | None = None
 
@@ -201,17 +206,20 @@ class MemoryStore:
             else:
                 desk.queue.withdraw(message.id)
             return
-        desk.waiting.pop(message.id, None)
         if message.turn is None or message.status in FINAL:
-            desk.taken.pop(message.id, None)
+            desk.taken.remove(message.id)
+            desk.in_line.remove(message.id)
             if message.status == ENQUEUED:
-                desk.waiting[message.id] = None
-        elif desk.taken.get(message.id) != message.turn:
-            desk.taken[message.id] = message.turn
-            heapq.heappush(desk.turns, (message.turn, message.id))
-            if len(desk.turns) > 2 * len(desk.taken) + SLICE:
-                desk.turns = [(turn, one) for one, turn in desk.taken.items()]
-                heapq.heapify(desk.turns)
+                desk.waiting.put(message.id, message.number)
+            else:
+                desk.waiting.remove(message.id)
+            return
+        desk.waiting.remove(message.id)
+        desk.taken.put(message.id, message.turn)
+        if message.status == ENQUEUED:
+            desk.in_line.put(message.id, message.turn)
+        else:
+            desk.in_line.remove(message.id)
 
     def message(self, identifier: str) -> Message | None:
         """The message of this ID."""
@@ -225,12 +233,25 @@ class MemoryStore:
             raise LookupError(f"There is no message {identifier}, and yet it stands in a queue.")
         return found
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
-        """An activity's messages, oldest first."""
-        found = [self._messages[one] for one in self._desks[activity].messages]
-        if self._cold is not None:
-            found += self._cold.messages_of(activity)
-        return sorted(found, key=attrgetter("number"))
+    def _all_standing(self, identifiers: Sequence[str]) -> list[Message]:
+        """Such messages, in the same order; those in the file are read together."""
+        cold = [] if self._cold is None else [one for one in identifiers if one not in self._messages]
+        if not cold or self._cold is None:
+            return [self._messages[one] for one in identifiers]
+        others = {message.id: message for message in self._cold.messages(cold)}
+        return [self._messages.get(one) or others[one] for one in identifiers]
+
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
+        """An activity's messages, oldest first: those of greater numbers than `after`, so many at most."""
+        found = [] if self._cold is None else list(self._cold.messages_of(activity, after, limit))
+        # Where the file has enough for a page, only what comes in between is wanted of what is in memory.
+        last = found[-1].number if found and len(found) == limit else None
+        for identifier in self._desks[activity].messages:
+            message = self._messages[identifier]
+            if message.number > after and (last is None or message.number < last):
+                found.append(message)
+        found.sort(key=attrgetter("number"))
+        return found[:limit]
 
     def find(self, query: Query) -> tuple[Sequence[Message], int]:
         """A page of messages, and how many there are in all.
@@ -258,34 +279,32 @@ class MemoryStore:
         start = query.offset - left_out
         return found[start : None if query.limit is None else start + query.limit], total
 
-    def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
+    def waiting(
+        self, activity: str, before: datetime | None, after: int = 0, limit: int | None = None
+    ) -> Sequence[Message]:
         """Imports that no run has taken, oldest first."""
-        found = [
-            message
-            for one in self._desks[activity].waiting
-            if (message := self._messages.get(one)) is not None and (before is None or message.enqueued < before)
-        ]
-        if self._cold is not None:
-            found += self._cold.waiting(activity, before)
-        return sorted(found, key=attrgetter("number"))
+        found: list[Message] = []
+        while limit is None or len(found) < limit:
+            page = self._desks[activity].waiting.page(after, PAGE if limit is None else limit - len(found))
+            if not page:
+                break
+            messages = self._all_standing(page)
+            found += [message for message in messages if before is None or message.enqueued < before]
+            after = messages[-1].number
+        return found
 
-    def taken(self, activity: str) -> Sequence[Message]:
+    def taken(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """Imports that a run has taken and that are not final, in the order of their turns."""
-        turns = self._desks[activity].taken
-        found = [message for one in turns if (message := self._messages.get(one)) is not None]
-        if self._cold is not None:
-            found += self._cold.taken(activity)
-        return sorted(found, key=attrgetter("turn"))
+        return self._all_standing(self._desks[activity].taken.page(after, limit))
 
     def first_taken(self, activity: str) -> Message | None:
         """The first of those that `taken` lists."""
-        desk = self._desks[activity]
-        while desk.turns:
-            turn, identifier = desk.turns[0]
-            if desk.taken.get(identifier) == turn:
-                return self._standing(identifier)
-            heapq.heappop(desk.turns)  # Final, deleted, or of another turn by now.
-        return None
+        first = self._desks[activity].taken.first()
+        return None if first is None else self._standing(first)
+
+    def in_line(self, activity: str, limit: int) -> Sequence[Message]:
+        """Those that `taken` lists and whose turn will come, in the order of their turns."""
+        return self._all_standing(self._desks[activity].in_line.page(0, limit))
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is."""
@@ -344,8 +363,9 @@ class MemoryStore:
         if self._messages.pop(identifier, None) is not None:
             del desk.messages[identifier]
         self._done.pop(identifier, None)
-        desk.waiting.pop(identifier, None)
-        desk.taken.pop(identifier, None)
+        desk.waiting.remove(identifier)
+        desk.taken.remove(identifier)
+        desk.in_line.remove(identifier)
         desk.queue.withdraw(identifier)
         for correlation in self._delivered.pop(identifier, ()):
             del self._deliveries[correlation]
@@ -473,6 +493,13 @@ class MemoryStore:
         found = self._runs.get(identifier)
         return self._cold.run(identifier) if found is None and self._cold is not None else found
 
+    def runs(self, identifiers: Sequence[str]) -> Sequence[BatchRun]:
+        """The batch history records of these IDs, as far as there are any, in whatever order."""
+        found = [run for one in identifiers if (run := self._runs.get(one)) is not None]
+        if self._cold is not None and len(found) < len(identifiers):
+            found += self._cold.runs([one for one in identifiers if one not in self._runs])
+        return found
+
     def runs_of(self, activity: str) -> Sequence[BatchRun]:
         """An activity's batch history, oldest first."""
         newest = self._desks[activity].runs
@@ -494,9 +521,9 @@ class MemoryStore:
         """Add what a monitoring recurrence saw."""
         self._desks[sample.activity].samples.append(sample)
 
-    def samples_of(self, activity: str) -> Sequence[Sample]:
-        """What an activity's monitoring recurrence saw, oldest first."""
-        return list(self._desks[activity].samples)
+    def samples_of(self, activity: str, offset: int = 0, limit: int | None = None) -> Sequence[Sample]:
+        """What an activity's monitoring recurrence saw, oldest first: from so many on, and so many at most."""
+        return list(islice(self._desks[activity].samples, offset, None if limit is None else offset + limit))
 
     # Moments
 
@@ -504,6 +531,9 @@ class MemoryStore:
         """Plan a moment, instead of the one of this kind and subject if there is one."""
         self._planned += 1
         self._moments[kind, subject] = (at, self._planned)
+        owner, belongs, _ = subject.partition("/")
+        if belongs:
+            self._within[kind, owner][subject] = at
         heapq.heappush(self._due, (at, self._planned, kind, subject))
         if len(self._due) > 2 * len(self._moments) + SLICE:
             self._due = [(when, number, *named) for named, (when, number) in self._moments.items()]
@@ -514,9 +544,23 @@ class MemoryStore:
         planned = self._moments.get((kind, subject))
         return None if planned is None else planned[0]
 
+    def planned_within(self, kind: str, owner: str) -> tuple[int, datetime | None]:
+        """How many moments of a kind there are with a subject `OWNER/…`, and when the earliest of them is."""
+        instants = self._within.get((kind, owner), {}).values()
+        return len(instants), min(instants, default=None)
+
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""
-        self._moments.pop((kind, subject), None)
+        if self._moments.pop((kind, subject), None) is not None:
+            self._no_longer_within(kind, subject)
+
+    def _no_longer_within(self, kind: str, subject: str) -> None:
+        owner, belongs, _ = subject.partition("/")
+        if belongs:
+            others = self._within[kind, owner]
+            del others[subject]
+            if not others:
+                del self._within[kind, owner]
 
     def next_due(self) -> datetime | None:
         """The earliest moment planned."""
@@ -534,6 +578,7 @@ class MemoryStore:
             return None
         at, number, kind, subject = heapq.heappop(self._due)
         del self._moments[kind, subject]
+        self._no_longer_within(kind, subject)
         return Due(at, number, kind, subject)
 
     # To the file, a slice at a time

@@ -268,9 +268,14 @@ class SqlStore(ABC):
         found = self._rows(f"SELECT content FROM messages WHERE id = ?{self.lock}", identifier)  # noqa: S608 - our word
         return kept.read_message(found[0][0]) if found else None
 
-    def messages_of(self, activity: str) -> Sequence[Message]:
-        """An activity's messages, oldest first."""
-        return self._messages("SELECT content FROM messages WHERE activity = ? ORDER BY number", activity)
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
+        """An activity's messages, oldest first: those of greater numbers than `after`, so many at most."""
+        return self._messages(
+            "SELECT content FROM messages WHERE activity = ? AND number > ? ORDER BY number LIMIT ?",
+            activity,
+            after,
+            _most(limit),
+        )
 
     def find(self, query: Query) -> tuple[Sequence[Message], int]:
         """A page of messages, and how many there are in all.
@@ -302,24 +307,30 @@ class SqlStore(ABC):
     def _messages(self, statement: str, *values: Any) -> list[Message]:
         return [kept.read_message(content) for (content,) in self._rows(statement, *values)]
 
-    def waiting(self, activity: str, before: datetime | None) -> Sequence[Message]:
+    def waiting(
+        self, activity: str, before: datetime | None, after: int = 0, limit: int | None = None
+    ) -> Sequence[Message]:
         """Imports that no run has taken, oldest first; only those enqueued before an instant where one is given."""
         until = "" if before is None else " AND enqueued < ?"
         values = () if before is None else (kept.micros(before),)
         return self._messages(
-            f"SELECT content FROM messages WHERE activity = ? AND room = ?{until} ORDER BY rank",  # noqa: S608 - our words
+            f"SELECT content FROM messages WHERE activity = ? AND room = ? AND rank > ?{until} ORDER BY rank LIMIT ?",  # noqa: S608 - our words
             activity,
             kept.WAITING,
+            after,
             *values,
+            _most(limit),
         )
 
-    def taken(self, activity: str) -> Sequence[Message]:
+    def taken(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """Imports that a run has taken and that are not final, in the order of their turns."""
         return self._messages(
-            "SELECT content FROM messages WHERE activity = ? AND room IN (?, ?) ORDER BY rank",
+            "SELECT content FROM messages WHERE activity = ? AND room IN (?, ?) AND rank > ? ORDER BY rank LIMIT ?",
             activity,
             kept.TURN,
             kept.IN_PROCESS,
+            after,
+            _most(limit),
         )
 
     def first_taken(self, activity: str) -> Message | None:
@@ -331,6 +342,15 @@ class SqlStore(ABC):
             kept.IN_PROCESS,
         )
         return found[0] if found else None
+
+    def in_line(self, activity: str, limit: int) -> Sequence[Message]:
+        """Those that `taken` lists and whose turn will come, in the order of their turns: so many at most."""
+        return self._messages(
+            "SELECT content FROM messages WHERE activity = ? AND room = ? ORDER BY rank LIMIT ?",
+            activity,
+            kept.TURN,
+            limit,
+        )
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is: counted in the index of those who wait."""
@@ -528,6 +548,16 @@ class SqlStore(ABC):
         found = self._rows("SELECT content FROM runs WHERE id = ?", identifier)
         return kept.read_run(found[0][0]) if found else None
 
+    def runs(self, identifiers: Sequence[str]) -> Sequence[BatchRun]:
+        """The batch history records of these IDs, as far as there are any, in whatever order."""
+        found: list[BatchRun] = []
+        for start in range(0, len(identifiers), PAGE):
+            page = identifiers[start : start + PAGE]
+            marks = ", ".join("?" * len(page))
+            rows = self._rows(f"SELECT content FROM runs WHERE id IN ({marks})", *page)  # noqa: S608 - marks alone
+            found += [kept.read_run(content) for (content,) in rows]
+        return found
+
     def runs_of(self, activity: str) -> Sequence[BatchRun]:
         """An activity's batch history, oldest first."""
         found = self._rows("SELECT content FROM runs WHERE activity = ? ORDER BY position", activity)
@@ -548,9 +578,14 @@ class SqlStore(ABC):
             MOST_SAMPLES,
         )
 
-    def samples_of(self, activity: str) -> Sequence[Sample]:
-        """What an activity's monitoring recurrence saw, oldest first."""
-        found = self._rows("SELECT content FROM samples WHERE activity = ? ORDER BY position", activity)
+    def samples_of(self, activity: str, offset: int = 0, limit: int | None = None) -> Sequence[Sample]:
+        """What an activity's monitoring recurrence saw, oldest first: from so many on, and so many at most."""
+        found = self._rows(
+            "SELECT content FROM samples WHERE activity = ? ORDER BY position LIMIT ? OFFSET ?",
+            activity,
+            _most(limit),
+            offset,
+        )
         return [kept.read_sample(content) for (content,) in found]
 
     # Moments
@@ -570,6 +605,16 @@ class SqlStore(ABC):
         """When the moment of this kind and subject is."""
         found = self._rows("SELECT at FROM moments WHERE kind = ? AND subject = ?", kind, subject)
         return kept.instant(found[0][0]) if found else None
+
+    def planned_within(self, kind: str, owner: str) -> tuple[int, datetime | None]:
+        """How many moments of a kind there are with a subject `OWNER/…`, and when the earliest of them is."""
+        count, earliest = self._rows(
+            "SELECT count(*), min(at) FROM moments WHERE kind = ? AND subject > ? AND subject < ?",
+            kind,
+            f"{owner}/",
+            f"{owner}0",  # The next character in the order of code points.
+        )[0]
+        return count, None if earliest is None else kept.instant(earliest)
 
     def cancel(self, kind: str, subject: str) -> None:
         """Plan no such moment any more."""
@@ -591,6 +636,14 @@ class SqlStore(ABC):
         at, number, kind, subject = found[0]
         self._change("DELETE FROM moments WHERE kind = ? AND subject = ?", kind, subject)
         return Due(kept.instant(at), number, kind, subject)
+
+
+def _most(limit: int | None) -> int:
+    """A LIMIT that both databases understand, where there may be none."""
+    return _UNLIMITED if limit is None else limit
+
+
+_UNLIMITED: Final = 2**62
 
 
 def _restrictions(query: Query, contains: str) -> tuple[str, list[Any]]:

@@ -1,0 +1,156 @@
+"""Which of the recurrences to set: the longest that meets the objective, for sure and for good.
+
+For sure is by the upper ends of the confidence intervals. For good is when it finds its way back after an hour of
+standstill: above half load a run that outlasts its recurrence can make the next ones do so too. Where they do, it has
+to bear a tenth more arrivals besides. It simulates nothing in full; that is done when it is asked.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from popreceipt.sizing.bounds import bounds_of
+from popreceipt.sizing.margin import OVERRUNS
+from popreceipt.sizing.plan import Plan
+from popreceipt.sizing.result import Candidate, Estimate
+from popreceipt.sizing.statistics import Replication, summarise
+from popreceipt.sizing.trials import Trials, limits, surely_kept
+
+THREADS: Final = (2, 3, 4, 6, 8, 12, 16)
+"""Files at once that are tried as a remedy: a batch server has no more than 16 threads ("Batch capacity")."""
+
+SHORTER: Final = (10.0, 5.0, 2.0, 1.0)
+"""Minutes of recurrences that are tried as a remedy where they were not among the candidates."""
+
+MORE: Final = 1.1
+"""Factor of the arrivals that a recurrence has to bear when runs outlast it."""
+
+FASTER: Final = (0.9, 0.75, 0.5, 0.33, 0.25, 0.1)
+"""Parts of the service times that are tried as a remedy."""
+
+
+def candidate(plan: Plan, minutes: float, replications: Sequence[Replication], trials: Trials) -> Candidate:
+    """A processing recurrence with all its figures.
+
+    Args:
+        plan: that it is for.
+        minutes: the recurrence.
+        replications: of it, in full.
+        trials: of the plan.
+    """
+    summary = summarise(replications)
+    bounds = bounds_of(plan, minutes)
+    meets = bounds.stable and surely_kept(plan.objective, summary.wait_minutes)
+    heals = meets and trials.heals(minutes)
+    in_step = summary.overruns <= OVERRUNS
+    safe = heals and (in_step or trials.keeps(minutes, load=MORE))
+    why: str | None = None
+    if not bounds.stable:
+        why = f"never settles; {bounds.why}."
+    elif not meets:
+        missed = " and ".join(
+            f"{name} is {_between(summary.wait_minutes[name])} minutes where {limit:g} are allowed"
+            for name, limit in limits(plan.objective).items()
+            if summary.wait_minutes[name].high > limit
+        )
+        why = f"misses the objective: {missed}."
+    elif not heals:
+        why = "meets the objective until runs get out of step: after an hour of standstill they never find back."
+    elif not safe:
+        why = (
+            f"meets the objective only just: {summary.overruns:.0%} of the runs outlast the recurrence, and with a "
+            "tenth more arrivals it is missed."
+        )
+    return Candidate(
+        processing_minutes=minutes,
+        stable=bounds.stable,
+        utilisation=summary.utilisation,
+        wait_minutes=summary.wait_minutes,
+        backlog=summary.backlog,
+        meets_objective=meets,
+        bounds=bounds,
+        overruns=summary.overruns,
+        density=summary.density,
+        day=summary.day,
+        safe=safe,
+        why=why,
+    )
+
+
+def recommended(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The longest that meets the objective and is safe, if there is one."""
+    good = [each for each in candidates if each.meets_objective and each.safe]
+    return max(good, key=lambda each: each.processing_minutes, default=None)
+
+
+def reasons(plan: Plan, candidates: Sequence[Candidate], chosen: Candidate | None, trials: Trials) -> Iterator[str]:
+    """Why this one, and what is wrong with the next longer one; why none, and what would help."""
+    if chosen is None:
+        if any(each.stable for each in candidates):
+            yield from (f"{_every(each.processing_minutes)}: {each.why}" for each in candidates)
+        else:
+            yield f"None of the recurrences ever settles; {candidates[-1].bounds.why}."
+        helping = list(remedies(plan, trials))
+        yield from helping
+        if not helping:
+            yield (
+                f"Neither files in {FASTER[-1]:.0%} of the time they take would help, nor {THREADS[-1]} at once, nor a "
+                "recurrence of a minute: messages wait for the recurrence before anything else."
+            )
+        return
+    figures = " and ".join(
+        f"{name} {_between(chosen.wait_minutes[name])} minutes where {limit:g} are allowed"
+        for name, limit in limits(plan.objective).items()
+    )
+    yield (
+        f"{_every(chosen.processing_minutes)} is the longest recurrence that meets the objective by the upper end of "
+        f"its confidence interval ({figures}), and does so again after an hour of standstill."
+    )
+    longer = [each for each in candidates if each.processing_minutes > chosen.processing_minutes]
+    if longer:
+        following = min(longer, key=lambda each: each.processing_minutes)
+        yield f"{_every(following.processing_minutes)}: {following.why}"
+    bounds, waits = chosen.bounds, chosen.wait_minutes
+    if bounds.exact and bounds.p95_minutes is not None and bounds.mean_minutes is not None:
+        yield (
+            f"Closed forms, which hold here, give a mean of {bounds.mean_minutes:.3g} and a p95 of "
+            f"{bounds.p95_minutes:.3g} minutes; simulated are {waits['mean'].value:.3g} and {waits['p95'].value:.3g}."
+        )
+
+
+def _every(minutes: float) -> str:
+    return "Every minute" if minutes == 1 else f"Every {minutes:g} minutes"
+
+
+def _between(estimate: Estimate) -> str:
+    """A figure with its confidence interval, where that has a width that can be seen."""
+    value, low, high = (f"{each:.3g}" for each in (estimate.value, estimate.low, estimate.high))
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def remedies(plan: Plan, trials: Trials) -> Iterator[str]:
+    """What would help where no candidate does, each by itself, by short trials."""
+    tried = plan.recurrence.candidates_minutes
+
+    def works(among: Sequence[float], these: Trials, slower: float = 1.0) -> float | None:
+        good = (each for each in among if these.keeps(each, slower=slower) and these.heals(each, slower=slower))
+        return max(good, default=None)
+
+    shorter = works([each for each in SHORTER if each < min(tried)], trials)
+    if shorter is not None:
+        yield f"What would help: a recurrence of {shorter:g} minutes, which is shorter than any that was compared."
+    for faster in FASTER:
+        minutes = works(tried, trials, faster)
+        if minutes is not None:
+            yield f"What would help: files in {faster:.0%} of the time they take, every {minutes:g} minutes."
+            break
+    for threads in THREADS:
+        if threads <= plan.batch.parallel:
+            continue
+        batch = msgspec.structs.replace(plan.batch, in_order=False, parallel=threads)
+        minutes = works(tried, Trials(msgspec.structs.replace(plan, batch=batch)))
+        if minutes is not None:
+            order = ', which gives up "Process messages in order"' if plan.batch.in_order else ""
+            yield f"What would help: {threads} files at once{order}, every {minutes:g} minutes."
+            break

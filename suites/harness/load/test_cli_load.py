@@ -1,0 +1,327 @@
+"""`popreceipt load`: runs against real processes, a few seconds each, and what they end with."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it comes without types
+import pytest
+
+from popreceipt import resources
+from popreceipt.journal import JournalFile
+from popreceipt.load import run as runs
+
+jsonschema_rs = pytest.importorskip("jsonschema_rs")
+
+COMMAND = [sys.executable, "-m", "popreceipt", "load"]
+
+SHORT = ("--minutes", "4", "--processing-minutes", "1", "--monitoring-minutes", "1", "--poll-minutes", "0.1")
+
+BUSY_MACHINE = ("--lag", "30", "--generator-ceiling", "1e6", "--target-ceiling", "1e6")
+"""Tests run beside others: neither a late arrival nor a full core may decide what these prove."""
+
+SECONDS = 100.0
+
+
+def popreceipt_load(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "160"} | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def result_in(folder: Path) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = json.loads((folder / "reports" / "load" / "load.json").read_text(encoding="utf-8"))
+    return told
+
+
+def violated(result: Mapping[str, Any]) -> set[str]:
+    return {each["id"] for each in result["verdicts"]["rules"] if each["outcome"] == "violated"}
+
+
+def test_the_plain_emulator_under_a_mixed_load_is_well(tmp_path: Path) -> None:
+    """Exit 0: rules held over everything that crossed the wire, figures, journals, a result and a page are there."""
+    run = popreceipt_load(tmp_path, "mixed", *SHORT, *BUSY_MACHINE, "--html", "load.html", "--json", "copy.json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    result = result_in(tmp_path)
+    assert json.loads((tmp_path / "copy.json").read_text()) == result
+    schema = json.loads((resources.specs() / "load.schema.json").read_text(encoding="utf-8"))
+    assert [each.message for each in jsonschema_rs.validator_for(schema).iter_errors(result)] == []
+    assert (result["standing"], result["complete"], result["finished"]) == ("VALID", True, True)
+    assert violated(result) == set()
+    held = {each["id"] for each in result["verdicts"]["rules"] if each["outcome"] == "held"}
+    assert {"enqueue.creates-a-message", "dequeue.waiting-message-is-offered", "processing.good-records-land"} <= held
+    assert {"enqueue", "dequeue", "download", "ack"} <= set(result["operations"])
+    assert result["messages"]["imports"]["unprocessed"] == 0
+    assert result["monitoring"]
+    journal = JournalFile(tmp_path / "reports" / "load" / "journal.ndjson")
+    assert sum(1 for _ in journal) > 50
+    assert journal.complete
+    assert "VALID  mixed on emulator:" in run.stdout
+    assert "<svg" in (tmp_path / "load.html").read_text(encoding="utf-8")
+    again = popreceipt_load(tmp_path, "--judge", "reports/load", "--json", "-")
+    assert again.returncode == 0
+    told = json.loads(again.stdout)
+    assert {**told, "verdicts": None} == {**result, "verdicts": None}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "arguments", "rule"),
+    [
+        ("third-file-of-a-second-lost", ("imports", *SHORT, "--rate", "3000"), "enqueue.creates-a-message"),
+        ("every-tenth-message-lost", ("exports", *SHORT, "--rate", "1200"), "dequeue.waiting-message-is-offered"),
+        (
+            "lease-for-one-consumer-only",
+            ("exports", *SHORT, "--rate", "6000", "--processes", "2", "--consumers", "4", "--poll-minutes", "0.02"),
+            "redelivery.not-before-half-an-hour",
+        ),
+        (
+            "acknowledgment-without-effect",
+            ("exports", "--minutes", "45", "--clock", "scaled:600", "--rate", "200"),
+            "acknowledgment.ends-redelivery",
+        ),
+    ],
+)
+def test_an_emulator_that_loses_or_doubles_is_convicted(
+    tmp_path: Path, mutant: str, arguments: Sequence[str], rule: str
+) -> None:
+    """Exit 1: a lost file, a lost message, one handed out twice within its half hour, one that comes back."""
+    run = popreceipt_load(tmp_path, *arguments, *BUSY_MACHINE, "--target", f"emulator:{mutant}")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert rule in violated(result_in(tmp_path))
+    assert f"✘ {rule}" in run.stdout
+
+
+def test_a_threshold_that_is_not_kept(tmp_path: Path) -> None:
+    """Exit 1, with what was found and what is allowed; nothing else is wrong."""
+    run = popreceipt_load(tmp_path, "imports", *SHORT, *BUSY_MACHINE, "--p95-ms", "0.01")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert re.search(r"✘ p95 of the response time of enqueue, ms: [\d.]+ \(allowed 0\.01\)", run.stdout)
+    assert violated(result_in(tmp_path)) == set()
+
+
+def test_close_to_a_ceiling_that_was_told(tmp_path: Path) -> None:
+    """Exit 3 and INCONCLUSIVE: it would have been the emulator that was measured."""
+    run = popreceipt_load(tmp_path, "imports", *SHORT, *BUSY_MACHINE, "--target-ceiling", "10")
+    assert run.returncode == 3, run.stdout + run.stderr
+    assert "you measured the emulator" in run.stdout
+    assert result_in(tmp_path)["standing"] == "INCONCLUSIVE"
+
+
+def test_a_generator_that_was_late(tmp_path: Path) -> None:
+    """Exit 3 and INVALID: no arrival begins within a microsecond of its time."""
+    run = popreceipt_load(tmp_path, "imports", *SHORT, *BUSY_MACHINE, "--lag", "0.000001")
+    assert run.returncode == 3, run.stdout + run.stderr
+    assert result_in(tmp_path)["standing"] == "INVALID"
+    assert "The generator fell behind" in run.stdout
+
+
+# An end before its time
+
+
+@contextlib.contextmanager
+def running(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A run that goes on by itself for a long while, in which load has begun."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        until_load_runs(process, folder / "reports" / "load")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def until_load_runs(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Wait until a worker has told that something was answered."""
+    while process.poll() is None:
+        for path in folder.glob("pace-*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                if json.loads(path.read_text())["requests"] > 10:
+                    return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    raise AssertionError(f"the run ended by itself: {process.communicate()}")
+
+
+def children(process: "subprocess.Popen[str]", word: str) -> list[psutil.Process]:
+    """The processes that a run has started and that have a word in their command line."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in family if word in each.cmdline()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_in_a_clean_report(tmp_path: Path, number: signal.Signals) -> None:
+    """Exit 130: what was proved until then is told, journals are whole, and no process is left behind."""
+    with running(tmp_path, "mixed", *BUSY_MACHINE, "--processing-minutes", "1", "--monitoring-minutes", "1") as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 130, out + errors
+        assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    result = result_in(tmp_path)
+    assert (result["interrupted"], result["finished"], result["complete"]) == (True, False, False)
+    assert violated(result) == set()
+    assert "stopped by hand" in out
+    journal = JournalFile(tmp_path / "reports" / "load" / "journal.ndjson")
+    assert sum(1 for _ in journal) > 10
+    assert journal.complete
+    assert not (tmp_path / "reports" / "load" / "errand.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_target_that_dies(tmp_path: Path) -> None:
+    """Exit 3: what was proved until then is told; requests against nobody are not made for the rest of the hour."""
+    with running(tmp_path, "mixed", *BUSY_MACHINE) as process:
+        (emulator,) = children(process, "serve")
+        emulator.kill()
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 3, out + errors
+    assert "The emulator that was started for the run ended by signal 9" in out
+    assert violated(result_in(tmp_path)) == set()
+    assert JournalFile(tmp_path / "reports" / "load" / "journal.ndjson").header.concurrent
+    assert all(JournalFile(path).header for path in (tmp_path / "reports" / "load").glob("journal-*.ndjson"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_worker_that_dies(tmp_path: Path) -> None:
+    """Exit 3 and INVALID: nobody knows what it would have told, and nobody is convicted for what it did."""
+    arguments = ("mixed", *BUSY_MACHINE, "--processes", "2", "--minutes", "12")
+    with running(tmp_path, *arguments) as process:
+        children(process, "--worker")[0].kill()
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 3, out + errors
+    result = result_in(tmp_path)
+    assert result["standing"] == "INVALID"
+    assert violated(result) == set()
+    assert "was ended by signal 9" in out
+    assert "left no figures" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no limit to the size of files")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Exit 3 with words, and no pass; what is whole in the journals stays."""
+    import resource
+
+    limit = 300_000
+    run = subprocess.run(
+        [*COMMAND, "mixed", *SHORT, *BUSY_MACHINE, "--rate", "3000"],
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 3, run.stdout + run.stderr
+    assert "File too large" in run.stderr
+    assert "make room" in run.stderr
+    folder = tmp_path / "reports" / "load"
+    assert not (folder / "load.json").exists()
+    (journal,) = folder.glob("journal-[0-9]*.ndjson")
+    recording = JournalFile(journal)
+    assert sum(1 for _ in recording) > 20
+    assert not recording.complete
+    # With room again, what there is can be judged, and is no pass.
+    again = popreceipt_load(tmp_path, "--judge", "reports/load")
+    assert again.returncode == 3, again.stdout + again.stderr
+    assert "could not be written" in again.stdout
+
+
+# Secrets, folders, usage
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files from others in another way")
+def test_secrets_travel_in_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    """The errand is there while load runs, and only its owner may read it; no journal and no report has the secret."""
+    with running(tmp_path, "mixed", *BUSY_MACHINE, "--processing-minutes", "1", "--monitoring-minutes", "1") as process:
+        errand = tmp_path / "reports" / "load" / "errand.json"
+        assert stat.S_IMODE(errand.stat().st_mode) == 0o600
+        secret = json.loads(errand.read_text())["site"]["identity"]["clients"]["authorised"]["client_secret"]
+        told = [*(word for each in children(process, "locust") for word in each.cmdline())]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
+    assert secret not in " ".join(told)
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert secret not in path.read_text(encoding="utf-8", errors="replace"), path
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    """The journal of a verification is not taken away for a load run's."""
+    (tmp_path / "journal.ndjson").write_text("precious")
+    run = popreceipt_load(tmp_path, "imports", "--out", ".")
+    assert run.returncode == 2
+    assert "holds journal.ndjson, which no load run left there" in run.stderr
+    assert (tmp_path / "journal.ndjson").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Name a scenario (imports, exports, polling, watching, mixed), or a folder with --judge: not neither."),
+        (("imports", "--judge", "x"), "not both"),
+        (("--judge", "nowhere"), "holds no load run"),
+        (("imports", "--rate", "0"), "should be above zero"),
+        (("imports", "--clock", "manual"), "A manual clock stands still"),
+        (("imports", "--target", "tenant:nobody"), "popreceipt.toml"),
+        (("imports", "--target", "emulator:nothing-like-it"), "No mutant is called"),
+        (("imports", "--html", "/proc/nowhere/x.html"), "Cannot write"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, arguments: Sequence[str], words: str) -> None:
+    """Exit 2, a sentence on standard error, and nothing begun."""
+    run = popreceipt_load(tmp_path, *arguments)
+    assert run.returncode == 2
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    """Exit 3: a target that cannot be reached."""
+    run = popreceipt_load(tmp_path, "imports", "--target", "http://127.0.0.1:1")
+    assert run.returncode == 3
+    assert "Is the target running" in run.stderr
+
+
+def test_a_package_that_is_missing(tmp_path: Path) -> None:
+    """A sentence that names what to install."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nfor each in ('locust', 'hdrh'):\n    sys.modules[each] = None\n"
+    )
+    run = popreceipt_load(tmp_path, "imports", environment={"PYTHONPATH": str(tmp_path)})
+    assert run.returncode == 2
+    assert "pip install 'popreceipt[load]'" in run.stderr
+
+
+def test_a_run_tells_what_it_knew(tmp_path: Path) -> None:
+    """A scaled clock's rate, the seed, the workers: all that judging again takes stands in one small file."""
+    run = popreceipt_load(tmp_path, "watching", *SHORT, *BUSY_MACHINE, "--seed", "7", "--clock", "scaled:120")
+    assert run.returncode == 0, run.stdout + run.stderr
+    told = runs.read(tmp_path / "reports" / "load")
+    assert (told.rate, told.plan.seed, told.workers, told.ours, told.finished) == (120.0, 7, 1, True, True)
