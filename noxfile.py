@@ -140,7 +140,7 @@ def bench(session: nox.Session) -> None:
 
     One of them alone: `-- suites`, `-- throughput`, `-- peers`, `-- load`, `-- sizing`, each with its own arguments.
     """
-    install(session, "-e", ".[suites,fast,load,sizing]")
+    install(session, "-e", ".[suites,fast,load,sizing]", *(each for each in TESTS if each.startswith("simpy")))
     modules = {
         "suites": "bench",
         "throughput": "throughput",

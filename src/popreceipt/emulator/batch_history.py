@@ -23,7 +23,7 @@ EXECUTING: Final = "Executing"
 FINISHED: Final = "Finished"
 ERROR: Final = "Error"
 
-PAGE: Final = 2_000
+PAGE: Final = 10_000
 """So many rows are read at once."""
 
 FETCHED: Final = "batch-status-fetched"

@@ -2,7 +2,9 @@
 
 Two whole answers are timed: 30 days at 10 messages a minute with eight candidates, and a year of an hourly profile
 that averages 2 a minute. simpy is given the batch job as its users would write it, with a process for the arrivals and
-one for the runs; that both tell the same waits is looked at each time. Ratios are for comparing within one run.
+one for the runs; that both tell the same waits is looked at each time. Ratios are for comparing within one run. An
+answer is held against its goal by the processor's time: it works on one thread, so that is what it takes where nothing
+else runs.
 
     python -m popreceipt.generate.sizing_speed [--rounds N] [--json FILE]
 """
@@ -67,7 +69,7 @@ RATE: Final = 10 / MINUTE
 STRETCH: Final = 10 * DAY
 """Seconds that both simulate: simpy takes half a second for them."""
 
-ALIKE: Final = 1e-6
+ALIKE: Final = 1e-8
 """Seconds by which waits may differ: simpy adds up all times of a run one by one, from the start on."""
 
 GOAL: Final = 5.0
@@ -183,9 +185,7 @@ def main(arguments: Sequence[str]) -> int:
         apart = max(each["apart"] for each in runs)
         table.add_row(name, f"{ours:,.0f}", f"{theirs:.0f}", f"{ratios[name]:.0f}", f"{apart:.0e}")
     console.print(table)
-    in_time = all(
-        statistics.median(each["seconds"] for each in runs) <= PLANS[name][1] for name, runs in answers.items()
-    )
+    in_time = all(statistics.median(each["cpu"] for each in runs) <= PLANS[name][1] for name, runs in answers.items())
     faster = min(ratios.values()) >= GOAL
     console.print(
         f"Answers are {'within' if in_time else 'NOT within'} their goals; the simulation is at least "

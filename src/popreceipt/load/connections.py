@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
@@ -65,7 +66,7 @@ class Connections(Transport):
     def __init__(self, verify: Verify = None) -> None:
         super().__init__(None, verify)
         self._context = context(verify)
-        self._idle: dict[str, list[_Connection]] = {}
+        self._idle: dict[str, deque[_Connection]] = {}
         self.opened = 0
 
     def close(self) -> None:
@@ -127,8 +128,7 @@ class Connections(Transport):
         finally:
             # Also when the greenlet is ended in the midst of it.
             if whole and reading.stays:
-                connection.since = stopwatch()
-                self._idle[base].append(connection)
+                self._keep(base, connection)
             else:
                 connection.socket.close()
         return _answer(reading, failure)
@@ -137,13 +137,21 @@ class Connections(Transport):
         """A connection that is idle and alive; the one used last, so that the others can grow old."""
         kept = self._idle.get(base)
         if kept is None:
-            kept = self._idle[base] = []
+            kept = self._idle[base] = deque()
         while kept:
             connection = kept.pop()
             if stopwatch() - connection.since < KEPT_IDLE and not connection.speaks():
                 return connection
             connection.socket.close()
         return None
+
+    def _keep(self, base: str, connection: "_Connection") -> None:
+        """Keep one for the next request, and close those that nobody has needed for long."""
+        kept, now = self._idle[base], stopwatch()
+        connection.since = now
+        kept.append(connection)
+        while now - kept[0].since >= KEPT_IDLE:
+            kept.popleft().socket.close()
 
     def _opened(self, base: str, timeout: float) -> "_Connection":
         host, port, secure = _place(base)

@@ -30,6 +30,7 @@ from popreceipt.load.users import Role
 from popreceipt.load.worker import DRAIN, Worker
 
 if TYPE_CHECKING:
+    from popreceipt.load.result import LoadResult
     from popreceipt.load.siting import Ground
 
 ERRAND: Final = "POPRECEIPT_ERRAND"
@@ -48,6 +49,7 @@ SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "
 # What processes say to each other.
 _ERRAND: Final = "popreceipt-errand"
 _STOP: Final = "popreceipt-stop"
+_ASK: Final = "popreceipt-ask"
 _DONE: Final = "popreceipt-done"
 
 ALONE: Final = "alone"
@@ -60,7 +62,13 @@ _log = logging.getLogger("popreceipt")
 
 
 def drive(scenario: str) -> None:
-    """Make the locustfile that calls this one of our scenarios."""
+    """Make the locustfile that calls this one of our scenarios.
+
+    Raises:
+        UsageError: another one has been loaded.
+    """
+    if _current:
+        raise UsageError("One scenario is run at a time: name one file with -f. All roles together are in mixed.py.")
     run = _Run(scenario)
     _current.append(run)
     hooks: Any = events  # Their methods come without types.
@@ -70,7 +78,6 @@ def drive(scenario: str) -> None:
     hooks.test_stopping.add_listener(run.test_stopping)
     hooks.test_stop.add_listener(run.test_stop)
     hooks.user_error.add_listener(run.user_error)
-    hooks.worker_connect.add_listener(run.worker_connect)
 
 
 def users() -> int | None:
@@ -96,6 +103,8 @@ class _Run:
         """By Locust's name of a process: with which status it has done its part; None while it is at it."""
         self._failed = False
         self._ending = False
+        self._late = 0
+        self._waiting = False
 
     # What Locust tells
 
@@ -107,12 +116,15 @@ class _Run:
         if isinstance(runner, WorkerRunner):
             runner.register_message(_ERRAND, self._told)
             runner.register_message(_STOP, self._told_to_stop)
+            if self._waiting:
+                runner.send_message(_ASK)
         elif isinstance(runner, MasterRunner):
+            runner.register_message(_ASK, self._asked)
             runner.register_message(_DONE, self._told_done)
 
     def test_start(self, environment: Environment, **_: Any) -> None:
         try:
-            if isinstance(environment.runner, WorkerRunner):
+            if _follows(environment):
                 self._take_part(environment)
             else:
                 self._lead(environment)
@@ -146,22 +158,17 @@ class _Run:
     def test_stop(self, environment: Environment, **_: Any) -> None:
         if self._worker is not None:
             self._end_part(self._worker)
-        if not isinstance(environment.runner, WorkerRunner) and self._parts:
+        if not _follows(environment) and self._parts:
             self._close(environment)
         self._closing.close()
         self._worker = self._errand = self._ground = None
-        self._parts, self._ends, self._failed = {}, 0.0, False
+        self._waiting = False
+        self._parts, self._ends, self._late, self._failed = {}, 0.0, 0, False
         Role.belong_to(None)
 
     def user_error(self, exception: BaseException, **_: Any) -> None:
         if self._worker is not None:
             self._worker.tally.error(f"{type(exception).__name__}: {exception}")
-
-    def worker_connect(self, client_id: str, **_: Any) -> None:
-        """A process that comes late takes part as far as users are sent to it, but the arrivals are dealt out."""
-        runner = self._environment.runner if self._environment is not None else None
-        if isinstance(runner, MasterRunner) and self._errand is not None and client_id not in self._parts:
-            self._send(runner, client_id, msgspec.structs.replace(self._errand, worker=len(self._parts), workers=0))
 
     # The process that leads
 
@@ -227,13 +234,17 @@ class _Run:
         self._parts = dict.fromkeys(names)
         if isinstance(runner, MasterRunner):
             for number, name in enumerate(names):
-                self._send(runner, name, msgspec.structs.replace(self._errand, worker=number))
+                _send(runner, name, msgspec.structs.replace(self._errand, worker=number))
         else:
             self._take_part(environment)
 
-    def _send(self, runner: MasterRunner, client: str, errand: Errand) -> None:
-        runner.send_message(_ERRAND, {"errand": msgspec.json.encode(errand).decode("ascii")}, client_id=client)
-        self._parts.setdefault(client, None)
+    def _asked(self, msg: Any, **_: Any) -> None:
+        """A process that came late: it takes part as far as users are sent to it, but the arrivals are dealt out."""
+        runner = self._environment.runner if self._environment is not None else None
+        if isinstance(runner, MasterRunner) and self._errand is not None and msg.node_id not in self._parts:
+            number, self._late = self._errand.workers + self._late, self._late + 1
+            self._parts[msg.node_id] = None
+            _send(runner, msg.node_id, msgspec.structs.replace(self._errand, worker=number, workers=0))
 
     def _told_done(self, msg: Any, **_: Any) -> None:
         self._parts[msg.node_id] = int(msg.data["status"])
@@ -285,8 +296,11 @@ class _Run:
 
     # Each process that makes load
 
-    def _told(self, msg: Any, **_: Any) -> None:
+    def _told(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._errand = msgspec.json.decode(msg.data["errand"], type=Errand)
+        if self._waiting:
+            self._waiting = False
+            self.test_start(environment)
 
     def _told_to_stop(self, **_: Any) -> None:
         if self._worker is not None:
@@ -294,14 +308,19 @@ class _Run:
 
     def _take_part(self, environment: Environment) -> None:
         if self._errand is None:
-            raise UsageError("No errand came from the master: is it started with the same locustfile?")
+            # What comes from the master is read one by one, so an answer cannot be waited for here.
+            self._waiting = True
+            if environment.runner is not None:
+                environment.runner.send_message(_ASK)
+            return
         worker = Worker(self._errand, partial(_tell, environment))
         self._worker = worker
-        Role.belong_to(worker)
         worker.begin()
         for each in environment.user_classes:
             if issubclass(each, Role):
                 each.begin(worker)
+        # Users that are here already, because this process came late, have waited for that.
+        Role.belong_to(worker)
         gevent.spawn(self._see_to_the_end, worker)
 
     def _see_to_the_end(self, worker: Worker) -> None:
@@ -334,6 +353,15 @@ class _Run:
             self._end_part(self._worker)
         else:
             self._report(status)
+
+
+def _follows(environment: Environment) -> bool:
+    """Whether this process is told by a master what to do: it may be told before it knows its own runner."""
+    return bool(vars(environment.parsed_options)["worker"])
+
+
+def _send(runner: MasterRunner, client: str, errand: Errand) -> None:
+    runner.send_message(_ERRAND, {"errand": msgspec.json.encode(errand).decode("utf-8")}, client_id=client)
 
 
 def _tell(
@@ -372,7 +400,7 @@ def _judged(folder: Path) -> int:
     from popreceipt.load.judging import judge_run
 
     # In a thread, so that Locust's page goes on meanwhile.
-    result = gevent.get_hub().threadpool.apply(judge_run, (folder,))
+    result: LoadResult = gevent.get_hub().threadpool.apply(judge_run, (folder,))
     result.write(folder / "load.json")
     terminal.show(result, Console())
     _log.info("Journals, figures and the result are in %s.", folder)

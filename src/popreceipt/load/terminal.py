@@ -46,7 +46,7 @@ def _latencies(result: LoadResult) -> Table | None:
     if not result.figures.operations:
         return None
     made = _table()
-    made.add_column("")
+    made.add_column("", no_wrap=True)
     for name in ("requests", "failed"):
         made.add_column(name, justify="right")
     for kind in ("response p50", "p95", "p99", "max", "service p95", "p99"):

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any, ClassVar, Final
 
-from locust import FastHttpUser, task
+from locust import FastHttpUser, constant, task
 from locust.exception import StopUser
 
 from popreceipt.client import wire
@@ -22,6 +22,7 @@ from popreceipt.client.control import ControlError
 from popreceipt.client.wire import Ask, Delivery, Reply
 from popreceipt.clock import stopwatch
 from popreceipt.load import pacing
+from popreceipt.load.connections import Exhausted
 from popreceipt.load.plan import LoadPlan
 from popreceipt.load.worker import Worker
 from popreceipt.vocabulary import POSTPROCESSING_FAILED, PREPROCESSING_ERROR, PROCESSED, PROCESSED_WITH_ERRORS
@@ -51,6 +52,8 @@ class Role(FastHttpUser):
 
     abstract = True
     insecure = False
+    wait_time = constant(1)
+    """Real seconds until one begins anew in whom something went wrong; else nobody waits by it."""
     worker: ClassVar[Worker | None] = None
     """The process that all users of this one belong to; None while nothing runs."""
 
@@ -68,8 +71,7 @@ class Role(FastHttpUser):
         """Whose users all users of this process are from now on."""
         Role.worker = worker
         authority = None if worker is None else worker.site.ca
-        if authority is not None:
-            Role.ssl_context_factory = staticmethod(partial(ssl.create_default_context, cafile=authority))
+        Role.ssl_context_factory = staticmethod(lambda: ssl.create_default_context(cafile=authority))
 
     def work(self, worker: Worker) -> None:
         """What this user does until the run is over."""
@@ -79,8 +81,14 @@ class Role(FastHttpUser):
     def live(self) -> None:
         """All of it, as Locust's one task."""
         worker = Role.worker
-        if worker is not None and not worker.over.is_set():
-            self.work(worker)
+        if worker is None:
+            return  # The process does not know yet what to do, or not any more.
+        if not worker.over.is_set():
+            try:
+                self.work(worker)
+            except Exhausted as error:
+                worker.tally.error(str(error))
+                return
         raise StopUser
 
 
@@ -161,7 +169,8 @@ class ExportConsumer(Role):
         interval = worker.real_seconds(plan.poll_minutes)
         away = pacing.outage(plan)
         nothing, turn = 0, number
-        due = worker.start + interval * (number % plan.consumers) / plan.consumers
+        # Locust may also send a consumer later, from a process that was lost.
+        due = max(stopwatch(), worker.start + interval * (number % plan.consumers) / plan.consumers)
         while worker.sleep_until(due):
             if away is not None and worker.real(away[0]) <= stopwatch() < worker.real(away[1]):
                 due = worker.real(away[1])
@@ -247,7 +256,7 @@ class Administrator(Role):
         control = worker.control() if site.control else None
         caller = worker.caller("administrator")
         taken_in = dict.fromkeys((*site.imports, *site.exports), "messages" in site.abilities)
-        looks = 1
+        looks = max(1, ceil((stopwatch() - worker.start) / interval))
         while worker.sleep_until(due := worker.start + looks * interval):
             looks = max(looks + 1, ceil((stopwatch() - worker.start) / interval))
             if control is None:

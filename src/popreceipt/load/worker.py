@@ -132,6 +132,7 @@ class Worker:
         self._heads: dict[tuple[wire.Pairs, int | None], wire.Pairs] = {}
         self._arriving = Group()
         self._helpers = Group()
+        self._pacers = Group()
         self._begun = 0
         self._spawned = 0
         self._busy = 0
@@ -184,11 +185,15 @@ class Worker:
         self.stop()
         cut = bool(self._arriving) or self._busy > 0
         self._arriving.kill()
+        # Those that are behind are counting what they could not begin; the others sleep.
+        self._pacers.join(FLUSHED)
+        self._pacers.kill()
         self._helpers.kill()
         self._closing.set()
         if self._writer is not None:
             self._writer.join()
         cpu = time.process_time() - self._cpu
+        gc.unfreeze()
         self.tally.missed(self._spawned - self._begun)
         try:
             self.recorder.seal()
@@ -243,25 +248,28 @@ class Worker:
             worker: whose share of the stream, from 0.
             workers: of how many.
         """
-        self._helpers.spawn(self._pace, stream, act, worker, workers)
+        self._pacers.spawn(self._pace, stream, act, worker, workers)
 
     def _pace(self, stream: str, act: Callable[[int, float], None], worker: int, workers: int) -> None:
         spawn, start = self._arriving.spawn, self.start
         together = 0
         for arrival in arrivals(self.plan, stream, rate=self.site.rate, worker=worker, workers=workers):
             due = start + arrival.at
-            if (left := due - stopwatch()) > 0:
-                together = 0
-                while left > 0:
-                    gevent.sleep(left)
-                    left = due - stopwatch()
-            elif (together := together + 1) % TOGETHER == 0:
-                gevent.sleep(0)
-            if self.over.is_set():
+            if self._ended is None:
+                if (left := due - stopwatch()) > 0:
+                    together = 0
+                    while left > 0:
+                        gevent.sleep(left)
+                        left = due - stopwatch()
+                elif (together := together + 1) % TOGETHER == 0:
+                    gevent.sleep(0)
+            # What was due before the end and has no greenlet yet is told as not begun.
+            if self._ended is not None and due > self._ended:
                 return
             self.tally.arrived()
             self._spawned += 1
-            spawn(self._one, act, arrival.activity, due)
+            if self._ended is None:
+                spawn(self._one, act, arrival.activity, due)
 
     def _one(self, act: Callable[[int, float], None], activity: int, due: float) -> None:
         self._begun += 1

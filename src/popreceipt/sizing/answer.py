@@ -68,7 +68,7 @@ def size(plan: Plan, *, progress: Progress | None = None) -> Sizing:
         lease=exports,
         method="\n\n".join((_method(plan, len(replications), work), *told)),
         reasons=why,
-        warnings=tuple(cautions(plan, chosen, rates, len(work.arrived), watched, exports)),
+        warnings=(*plan.warnings, *cautions(plan, chosen, rates, len(work.arrived), watched, exports)),
         compared=beside_recorded,
         figures={
             "messages": len(work.arrived),

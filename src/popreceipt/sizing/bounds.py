@@ -57,15 +57,17 @@ def bounds_of(plan: Plan, minutes: float, *, load: float = 1.0, slower: float = 
     service = demand.service * slower
     course = _course(demand, every, load, plan.run.days)
     busiest = float(course.of_runs.max())
-    used = demand.rate * load * service / threads + startup / every
+    work = demand.rate * load * service / threads
+    used = work + startup / every
     peak = (busiest * service / threads + startup) / every
     deviation = math.sqrt(busiest * demand.second) * slower / threads
     room = (1 - peak) * every
     margin = room / deviation if deviation else None
     long_files = busiest * demand.longer(room / slower)
-    why = _why(demand, threads, (used, peak), margin, long_files)
+    why = _why(demand, threads, (work, used, peak), margin, long_files)
     if not demand.poisson or used >= 1:
-        return Bounds(used < 1, None, None, exact=False, margin_sigmas=margin, why=why)
+        # A run that takes longer takes more files for one start-up: what decides is the files' own time.
+        return Bounds(work < 1, None, None, exact=False, margin_sigmas=margin, why=why)
     low, high, weight = course.waits(every, service / threads)
     mean = float(np.dot(weight, low + high)) / 2 + startup + service
     p95 = _quantile(low, high, weight, startup + demand.quantiles * slower)
@@ -73,10 +75,12 @@ def bounds_of(plan: Plan, minutes: float, *, load: float = 1.0, slower: float = 
 
 
 def _why(
-    demand: Demand, threads: int, shares: tuple[float, float], margin: float | None, long_files: float
+    demand: Demand, threads: int, shares: tuple[float, float, float], margin: float | None, long_files: float
 ) -> str | None:
     """Which condition is not met, the gravest first."""
-    used, peak = shares
+    work, used, peak = shares
+    if work >= 1:
+        return f"files need {work:.0%} of the time: more comes than can be processed"
     if used >= 1:
         return f"runs need {used:.0%} of the recurrence on average: it cannot be kept"
     if peak >= 1:

@@ -59,7 +59,7 @@ def cautions(
             f"is set otherwise, and never more than {THREADS} (Batch capacity)."
         )
     if messages < FEW:
-        yield f"The figures rest on {messages} messages in each replication: percentiles far out are rough."
+        yield f"The figures rest on few messages ({messages} in each replication): percentiles far out are rough."
     if chosen is not None:
         yield from _of_recurrence(plan, chosen)
     if monitoring is not None and monitoring.minutes is None:
@@ -83,6 +83,9 @@ def _of_recurrence(plan: Plan, chosen: Candidate) -> Iterator[str]:
             f"{plan.batch.startup_seconds:g} seconds to start. Batch servers look for free threads once a minute, so "
             "it may start up to a minute late (Batch processing and batch servers)."
         )
+    if chosen.overruns > HEALS:
+        told = "Every run outlasts" if chosen.overruns > 0.995 else f"{chosen.overruns:.0%} of the runs outlast"
+        yield f"{told} the recurrence of {minutes:g} minutes, so that runs in fact start less often than that."
     if chosen.utilisation > HEALS:
         skipped = plan.batch.after_overrun == "next-tick"
         yield (
@@ -100,9 +103,9 @@ def _of_lease(export: Export, lease: Lease) -> Iterator[str]:
         )
     if lease.redelivery_rate.value >= RARE:
         yield (
-            f"{lease.redelivery_rate.value:.2g} of all messages are offered again before they are acknowledged; "
-            f"{lease.redeliveries_a_day:.3g} a day are in fact delivered again (Recurring integrations, API for "
-            "acknowledgment)."
+            f"{100 * lease.redelivery_rate.value:.2g} % of all messages are offered again before they are "
+            f"acknowledged; {lease.redeliveries_a_day:.3g} a day are in fact delivered again (Recurring integrations, "
+            "API for acknowledgment)."
         )
     if export.prefetch > lease.safe_prefetch:
         yield (

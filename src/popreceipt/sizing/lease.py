@@ -18,10 +18,17 @@ from popreceipt.sizing.consumers import Habits, Walked, walk
 from popreceipt.sizing.hours import busiest_hours, hourly
 from popreceipt.sizing.plan import Arrivals, Export, Plan
 from popreceipt.sizing.result import Estimate, Lease
-from popreceipt.sizing.work import DAY, HOUR, MINUTE, Floats, Work, drawn, work_of
+from popreceipt.sizing.statistics import REPLICATIONS
+from popreceipt.sizing.work import DAY, HOUR, MINUTE, Floats, Work, demand_of, drawn, record_of, work_of
 
 MESSAGES: Final = 500_000
 """After so many the figures are sharp enough: a longer plan is walked through up to there."""
+
+BLOCKS: Final = 30
+"""Equal parts of the time, as which deliveries are looked at to tell how sure a share is.
+
+Messages come back in bouts, when a queue has built up: those of one bout tell one another's story, over many polls.
+"""
 
 OUTAGES: Final = 15
 """So many are walked through, each on a day of its own; the one in the middle is told."""
@@ -39,12 +46,15 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
     Args:
         plan: of which `export` is the lease side.
         export: the consumers' habits.
-        work: the plan's own arrivals, used unless the export has a rate of its own.
+        work: the plan's own arrivals, used where they are played from a record. Others are drawn for all replications
+            of the plan in one piece: what comes back is rare, and comes in bouts.
         tell: called when the walk is done, before the outages.
     """
     arrivals = plan.arrivals if export.per_hour is None else Arrivals(per_hour=export.per_hour)
-    if export.per_hour is not None:
-        work = work_of(msgspec.structs.replace(plan, arrivals=arrivals), seed=plan.run.seed)
+    produced = msgspec.structs.replace(plan, arrivals=arrivals)
+    if record_of(produced) is None:
+        days = min(plan.run.days * REPLICATIONS, max(1.0, 1.1 * MESSAGES / (demand_of(produced).rate * DAY)))
+        work = work_of(produced, seed=plan.run.seed, days=days)
     arrived, until = work.arrived, work.horizon
     if len(arrived) > MESSAGES:
         arrived, until = arrived[:MESSAGES], float(arrived[MESSAGES])
@@ -52,20 +62,21 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
     tell()
     first = np.unique(walked.message, return_index=True)[1]
     again = np.bincount(walked.message, minlength=1) > 1
+    blocks = (walked.dequeued[first] // (until / BLOCKS)).astype(np.int64)
     each = outlasting.mean(export.transfer_seconds) + outlasting.mean(export.handling_seconds)
     seconds_a_message = each * (len(walked.message) / len(first) if len(first) else 1.0)
     rates = hourly(arrivals, work)
     utilisation = len(arrived) / until * seconds_a_message / export.consumers
     begins = [each for each in busiest_hours(rates, work, until / 2) if each >= HOUR][:OUTAGES] or [until / 4]
     return Lease(
-        redelivery_rate=share(walked.comes_back[first], walked.batch[first]),
+        redelivery_rate=share(walked.comes_back[first], walked.batch[first], blocks),
         redeliveries_a_day=(len(walked.message) - len(first)) / until * DAY,
         safe_prefetch=outlasting.most(export.transfer_seconds, export.handling_seconds),
         consumers_needed=math.floor(max(rates) / HOUR * seconds_a_message) + 1,
         drain_minutes=_drain(plan, export, arrived, until, begins) if utilisation < 1 else None,
         hold_minutes=_percentiles(walked.holds / MINUTE),
         density=_density(walked.holds / MINUTE),
-        delivered_again=share(again[walked.message[first]], walked.batch[first]),
+        delivered_again=share(again[walked.message[first]], walked.batch[first], blocks),
         outlasting=outlasting.chance(export.transfer_seconds, export.handling_seconds),
         batch_outlasting=outlasting.chance(export.transfer_seconds, export.handling_seconds, export.prefetch),
         utilisation=utilisation,
@@ -73,20 +84,24 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
         messages=len(first),
         method=(
             f"{len(first)} messages of {until / DAY:.3g} days walked through, poll by poll; the interval of the "
-            "redelivery rate is Wilson's, for as many independent messages as those fetched together are worth; the "
-            "safe prefetch and the chance of outlasting the half hour are computed, not drawn; the outage begins in "
-            "the busiest hour, and who held messages then loses them to the end of their leases. A late acknowledgment "
-            "is taken to count as long as nobody has dequeued the message again."
+            "redelivery rate is Wilson's, for as many independent messages as those of one thirtieth of that time are "
+            "worth; the safe prefetch and the chance of outlasting the half hour are computed, not drawn; the outage "
+            "begins in the busiest hour, and who held messages then loses them to the end of their leases. A late "
+            "acknowledgment is taken to count as long as nobody has dequeued the message again."
         ),
     )
 
 
-def share(hits: npt.NDArray[np.bool_], batches: npt.NDArray[np.int64]) -> Estimate:
+def share(
+    hits: npt.NDArray[np.bool_], batches: npt.NDArray[np.int64], blocks: npt.NDArray[np.int64] | None = None
+) -> Estimate:
     """A share with its confidence interval (95 %, Wilson), when members of one batch are not independent.
 
     Args:
         hits: for each member, whether it counts.
         batches: for each member, the number of its batch, ascending.
+        blocks: the same of larger parts, where batches are not independent of one another either. Where all members
+            are alike, batches alone tell how many there are.
     """
     count = len(hits)
     if not count:
@@ -95,6 +110,7 @@ def share(hits: npt.NDArray[np.bool_], batches: npt.NDArray[np.int64]) -> Estima
     sizes = np.unique(batches, return_counts=True)[1]
     worth = float(len(sizes))
     if 0 < value < 1:
+        sizes = np.unique(batches if blocks is None else blocks, return_counts=True)[1]
         sums = np.add.reduceat(hits.astype(np.float64), np.cumsum(sizes) - sizes)
         inflated = float(((sums - value * sizes) ** 2).sum()) / (count * value * (1 - value))
         worth = count / max(1.0, inflated)

@@ -32,7 +32,7 @@ def margin(trials: Trials, minutes: float, lease: Lease | None = None) -> Margin
         trial = trials.at(minutes, load=load)
         return trial is None or trial.overruns > OVERRUNS
 
-    unstable = trials.capacity(minutes)
+    unstable = trials.capacity
     load = first_factor(lambda factor: not trials.keeps(minutes, load=factor), unstable)
     outlasting = first_factor(overruns, unstable)
     consumers = None if lease is None or not lease.utilisation else 1 / lease.utilisation

@@ -208,7 +208,7 @@ _LIMITS: Final[Mapping[str, _Limits]] = {
 FEWEST: Final = 20
 """Messages that have to be expected in a run: percentiles of fewer are a matter of luck."""
 
-MOST: Final = 20_000_000
+MOST: Final = 10_000_000
 """Messages that may be expected in a run: some minutes of simulation for each candidate."""
 
 WIDEST: Final = 1000.0

@@ -12,7 +12,7 @@ import msgspec
 
 from popreceipt.sizing.bounds import bounds_of
 from popreceipt.sizing.margin import OVERRUNS
-from popreceipt.sizing.plan import Plan
+from popreceipt.sizing.plan import CANDIDATES, Plan
 from popreceipt.sizing.result import Candidate, Estimate
 from popreceipt.sizing.statistics import Replication, summarise
 from popreceipt.sizing.trials import Trials, limits, surely_kept
@@ -20,8 +20,8 @@ from popreceipt.sizing.trials import Trials, limits, surely_kept
 THREADS: Final = (2, 3, 4, 6, 8, 12, 16)
 """Files at once that are tried as a remedy: a batch server has no more than 16 threads ("Batch capacity")."""
 
-SHORTER: Final = (10.0, 5.0, 2.0, 1.0)
-"""Minutes of recurrences that are tried as a remedy where they were not among the candidates."""
+OTHERS: Final = CANDIDATES
+"""Minutes of recurrences that are tried as a remedy where they were not compared."""
 
 MORE: Final = 1.1
 """Factor of the arrivals that a recurrence has to bear when runs outlast it."""
@@ -95,8 +95,8 @@ def reasons(plan: Plan, candidates: Sequence[Candidate], chosen: Candidate | Non
         yield from helping
         if not helping:
             yield (
-                f"Neither files in {FASTER[-1]:.0%} of the time they take would help, nor {THREADS[-1]} at once, nor a "
-                "recurrence of a minute: messages wait for the recurrence before anything else."
+                f"Neither another recurrence from {OTHERS[0]:g} to {OTHERS[-1]:g} minutes would help, nor files in "
+                f"{FASTER[-1]:.0%} of the time they take, nor {THREADS[-1]} at once."
             )
         return
     figures = " and ".join(
@@ -137,13 +137,13 @@ def remedies(plan: Plan, trials: Trials) -> Iterator[str]:
         good = (each for each in among if these.keeps(each, slower=slower) and these.heals(each, slower=slower))
         return max(good, default=None)
 
-    shorter = works([each for each in SHORTER if each < min(tried)], trials)
-    if shorter is not None:
-        yield f"What would help: a recurrence of {shorter:g} minutes, which is shorter than any that was compared."
+    other = works([each for each in OTHERS if each not in tried], trials)
+    if other is not None:
+        yield f"What would help: {_every(other).lower()}, which was not compared."
     for faster in FASTER:
         minutes = works(tried, trials, faster)
         if minutes is not None:
-            yield f"What would help: files in {faster:.0%} of the time they take, every {minutes:g} minutes."
+            yield f"What would help: files in {faster:.0%} of the time they take, {_every(minutes).lower()}."
             break
     for threads in THREADS:
         if threads <= plan.batch.parallel:
@@ -152,5 +152,5 @@ def remedies(plan: Plan, trials: Trials) -> Iterator[str]:
         minutes = works(tried, Trials(msgspec.structs.replace(plan, batch=batch)))
         if minutes is not None:
             order = ', which gives up "Process messages in order"' if plan.batch.in_order else ""
-            yield f"What would help: {threads} files at once{order}, every {minutes:g} minutes."
+            yield f"What would help: {threads} files at once{order}, {_every(minutes).lower()}."
             break

@@ -261,7 +261,7 @@ def _monitoring(told: Monitoring) -> Markup:
 
 
 def _lease(sizing: Sizing, told: Lease) -> Markup:
-    again, twice, held = told.redelivery_rate, told.delivered_again, told.hold_minutes
+    again, twice = told.redelivery_rate, told.delivered_again
     rows = [
         Row(
             [

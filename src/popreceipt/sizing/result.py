@@ -34,7 +34,7 @@ class Bounds:
     """What closed forms say of a recurrence; None where a form does not hold there.
 
     Args:
-        stable: each run ends, on average, within its recurrence.
+        stable: no more comes than can be processed; runs may outlast the recurrence all the same.
         mean_minutes: of the wait in a gated queue (Poisson arrivals, runs well inside the recurrence).
         p95_minutes: of the wait, under the same conditions.
         exact: whether the conditions are met, so that simulation has to agree.
@@ -111,7 +111,7 @@ class Monitoring:
 
     Args:
         minutes: the monitoring recurrence to set; None where no candidate shows the overload in time.
-        shortest_minutes: what is shorter shows the overload no sooner.
+        shortest_minutes: what is shorter shows the overload hardly sooner, by a minute or a tenth of the delay.
         overload_factor: by which the arrivals grow in the overload.
         missed_minutes: from there to the objective missed, in half of the trials; None where it was missed in fewer.
         shown: for each candidate, the share of trials in which it showed the overload in time.

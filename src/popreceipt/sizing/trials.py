@@ -77,12 +77,14 @@ class Trials:
         self._made: dict[tuple[float, float, float], Trial | None] = {}
         self._seeds = seeds(plan, STRETCHES)
 
-    def capacity(self, minutes: float) -> float:
-        """The factor of the load, or of the service times, at which runs need the whole recurrence on average."""
-        batch = self._plan.batch
-        free = 1 - batch.startup_seconds / (minutes * MINUTE)
-        used = self._demand.rate * self._demand.service / batch.parallel
-        return max(free, 0.0) / used if used else (math.inf if free > 0 else 0.0)
+    @property
+    def capacity(self) -> float:
+        """The factor of the load, or of the service times, at which files need all of the time.
+
+        Start-up does not count: the longer runs are, the fewer there are, so that it never makes a queue grow.
+        """
+        used = self._demand.rate * self._demand.service / self._plan.batch.parallel
+        return 1 / used if used else math.inf
 
     def at(self, minutes: float, *, load: float = 1.0, slower: float = 1.0) -> Trial | None:
         """A trial at a recurrence; None where more comes than can be processed."""
@@ -102,7 +104,7 @@ class Trials:
         Up to half load, and where a run that was missed is made up for at once, it always does. Where a record is over
         before, nothing speaks against it.
         """
-        if self.capacity(minutes) <= slower:
+        if self.capacity <= slower:
             return False
         batch = self._plan.batch
         work = self._long(minutes, self._seeds[0], slower)
@@ -129,7 +131,7 @@ class Trials:
         return middle if middle < math.inf else None
 
     def _tried(self, minutes: float, load: float, slower: float) -> Trial | None:
-        if load * slower >= self.capacity(minutes):
+        if load * slower >= self.capacity:
             return None
         days = min(self._plan.run.days, self._days(minutes, load, 1))
         work = work_of(self._plan, seed=self._seeds[0], load=load, slower=slower, days=days)

@@ -30,9 +30,10 @@ def figure(value: float | None) -> str:
         return "–"
     if math.isinf(value):
         return "∞"
-    if abs(value) >= 100:
+    rounded = abs(float(f"{value:.3g}"))
+    if rounded >= 100:
         return f"{value:,.0f}"
-    digits = 2 if abs(value) < 10 else 1
+    digits = 2 if rounded < 10 else 1
     return f"{value:.{digits}f}" if value else "0"
 
 

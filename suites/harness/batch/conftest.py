@@ -125,11 +125,11 @@ Made = Callable[..., Office]
 
 @pytest.fixture
 def offices() -> Iterator[Made]:
-    """Make an office; the arguments are dialects. At the end none may have had an internal fault."""
+    """Make an office from dialects and plain parameters. At the end none may have had an internal fault."""
     made: list[Office] = []
 
-    def make(*dialects: str, folder: Path | None = None) -> Office:
-        profile = Profile()
+    def make(*dialects: str, folder: Path | None = None, **parameters: Any) -> Office:
+        profile = Profile(**parameters)
         for name in dialects:
             profile = dialect(name, profile)
         made.append(Office(profile, folder))

@@ -139,14 +139,34 @@ def test_another_process_opens_the_folder_after_each_moment(offices: Made, tmp_p
     assert played(offices(folder=tmp_path), STORY, lambda _: True) == played(offices(), STORY)
 
 
-@pytest.mark.parametrize("dialect", [(), ("batch.status-before-fetch=newest",), ("ordering.failed-message=blocks",)])
-def test_another_process_takes_over_once(offices: Made, dialect: tuple[str, ...]) -> None:
+SLOW = {
+    "batch_startup": timedelta(seconds=20),
+    "batch_parallel": 2,
+    "processing": timedelta(seconds=70),
+    "processing_record": timedelta(seconds=1.5),
+}
+"""Runs that outlast their recurrence."""
+
+
+@pytest.mark.parametrize("parameters", [{}, SLOW], ids=["quick", "slow"])
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        (),
+        ("batch.status-before-fetch=newest",),
+        ("ordering.failed-message=blocks",),
+        ("batch.overrun=at-once",),
+        ("batch.overrun=joins",),
+    ],
+)
+def test_another_process_takes_over_once(offices: Made, dialect: tuple[str, ...], parameters: dict[str, Any]) -> None:
     """After every prefix of the story, as far as single moments."""
     asked: list[int] = []
-    expected = played(offices(*dialect), STORY, lambda number: bool(asked.append(number)))
+    expected = played(offices(*dialect, **parameters), STORY, lambda number: bool(asked.append(number)))
     assert len(asked) > 50
     for last in asked:
-        assert played(offices(*dialect), STORY, lambda number, last=last: number == last) == expected
+        story = played(offices(*dialect, **parameters), STORY, lambda number, last=last: number == last)
+        assert story == expected
 
 
 IMPORTS = st.integers(0, 1)
@@ -166,7 +186,15 @@ STEPS = st.one_of(
 
 # The fixture makes new offices for each example.
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(story=st.lists(STEPS, max_size=25), swaps=st.sets(st.integers(0, 80)))
-def test_whatever_happens_and_whenever(offices: Made, story: list[Step], swaps: set[int]) -> None:
+@given(
+    story=st.lists(STEPS, max_size=25),
+    swaps=st.sets(st.integers(0, 80)),
+    dialect=st.sampled_from([(), (), ("batch.overrun=at-once",), ("batch.overrun=joins",)]),
+    parameters=st.sampled_from([{}, SLOW]),
+)
+def test_whatever_happens_and_whenever(
+    offices: Made, story: list[Step], swaps: set[int], dialect: tuple[str, ...], parameters: dict[str, Any]
+) -> None:
     """Any story, and processes that come and go at any of its moments."""
-    assert played(offices(), story, swaps.__contains__) == played(offices(), story)
+    undisturbed = played(offices(*dialect, **parameters), story)
+    assert played(offices(*dialect, **parameters), story, swaps.__contains__) == undisturbed

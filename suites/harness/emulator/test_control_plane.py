@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import yaml
 from openapi_spec_validator import validate
@@ -119,6 +120,67 @@ def test_clean_up_by_age_and_status(plain: Environment) -> None:
     assert plain.ack(job, offer).status == 404
     assert plain.dequeue(job)["CorrelationId"] != offer["CorrelationId"]
     assert plain.dequeue(job) is None
+
+
+def test_rows_come_by_pages(environment: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after another they are all rows, however many are asked for; only a whole list is noted in the journal."""
+    monkeypatch.setattr("popreceipt.emulator.routes.control.ROWS", 3)
+    one = environment()
+    job, other = one.create("import"), one.create("import")
+    assert one.messages(job) == []
+    for number in range(7):
+        one.send(job, f"K{number}")
+    elsewhere = one.send(other, "X")
+    rows = one.messages(job)
+    assert [row["EnqueueDateTime"] for row in rows] == ["2026-01-01T00:00:00Z"] * 7
+    path = f"{CONTROL}/activities/{job}/messages"
+    for limit in range(1, 9):
+        found: list[dict[str, object]] = []
+        while True:
+            after = f"&after={{{found[-1]['MessageId']}}}" if found else ""
+            page = json.loads(one.call("GET", path, f"limit={limit}{after}", role=None).body)
+            found += page
+            if len(page) < limit:
+                break
+        assert found == rows
+    assert json.loads(one.call("GET", path, f"after={rows[4]['MessageId']}", role=None).body) == rows[5:]
+    for query, status in (
+        ("limit=0", 400),
+        ("limit=-1", 400),
+        ("limit=1.5", 400),
+        ("limit=1000001", 400),
+        (f"limit={'9' * 5000}", 400),
+        ("limit=", 400),
+        ("after=nobody", 404),
+        (f"after={elsewhere}", 404),
+        (f"after={path[-36:]}", 404),
+    ):
+        assert one.call("GET", path, query, role=None).status == status, query
+    journal = one.emulator.journal.entries
+    noted = [entry.facts for entry in journal if isinstance(entry, Observation) and entry.observation == "messages"]
+    seen = [json.loads(msgspec.json.encode(facts["rows"])) for facts in noted]
+    assert seen == [[], rows, rows]  # The page of eight, too, was all there is.
+
+
+def test_samples_come_by_pages(environment: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first on, or later than one."""
+    monkeypatch.setattr("popreceipt.emulator.routes.control.ROWS", 3)
+    one = environment()
+    job = one.create("export", monitoring_recurrence_minutes=1)
+    one.advance(minutes=7)
+    samples = one.control("GET", f"/activities/{job}/load")
+    assert [each["at"][14:16] for each in samples] == ["01", "02", "03", "04", "05", "06", "07"]
+    path = f"{CONTROL}/activities/{job}/load"
+
+    def page(query: str) -> object:
+        return json.loads(one.call("GET", path, query, role=None).body)
+
+    assert page("limit=4") == samples[:4]
+    assert page("limit=100") == samples
+    assert page(f"limit=2&after={samples[3]['at']}") == samples[4:6]
+    assert page(f"after={samples[5]['at']}") == samples[6:]
+    assert page(f"after={samples[6]['at']}") == []
+    assert one.call("GET", path, "after=noon", role=None).status == 400
 
 
 def test_reset_brings_back_the_first_world(plain: Environment) -> None:

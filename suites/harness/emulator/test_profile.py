@@ -48,6 +48,21 @@ def test_a_file_deviates_in_several_points(tmp_path: Path) -> None:
     assert profile.body_limit == 10
 
 
+def test_what_a_run_takes_can_be_told(tmp_path: Path) -> None:
+    """Its start-up, the files that go together, and the time of each record, down to milliseconds."""
+    file = tmp_path / "slow.toml"
+    file.write_text(
+        "[parameters]\nbatch_startup_seconds = 20\nbatch_parallel = 4\nprocessing_record_seconds = 0.0125\n"
+        "processing_seconds = 1.5\n[points]\n'batch.overrun' = 'at-once'\n"
+    )
+    profile = load_profile(str(file))
+    assert profile.batch_startup == timedelta(seconds=20)
+    assert profile.batch_parallel == 4
+    assert profile.processing_record == timedelta(milliseconds=12, microseconds=500)
+    assert profile.processing == timedelta(milliseconds=1500)
+    assert profile.batch_overrun == "at-once"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -56,6 +71,10 @@ def test_a_file_deviates_in_several_points(tmp_path: Path) -> None:
         "[parameters]\nlease_seconds = 'long'",
         "[parameters]\nlease_seconds = true",
         "[parameters]\nbody_limit = -1",
+        "[parameters]\nbatch_parallel = -1",
+        "[parameters]\nbatch_parallel = 1.5",
+        "[parameters]\nbatch_startup_seconds = -1",
+        "[parameters]\nprocessing_record_seconds = 'much'",
         "[parameters]\nlease = 5",
         "points = 3",
         "base = 'none'",
@@ -84,3 +103,5 @@ def test_a_profile_cannot_be_made_with_a_value_its_point_lacks() -> None:
     """A misspelling in code is found at once."""
     with pytest.raises(UsageError):
         Profile(dequeue_empty_queue="205")
+    with pytest.raises(UsageError, match="any number"):
+        Profile(batch_parallel=-1)

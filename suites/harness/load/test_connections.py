@@ -1,5 +1,6 @@
 """Connections send each request once, say in the client's words what went wrong, and are kept while they can be."""
 
+import errno
 import gzip
 import socket
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from popreceipt.client.transport import PROTOCOL, REFUSED, RESET, TIMEOUT, TRUNCATED, Answer, Transport
 from popreceipt.exceptions import UsageError
-from popreceipt.load.connections import Connections, head
+from popreceipt.load.connections import Connections, Exhausted, head
 
 Script = Callable[[socket.socket], None]
 
@@ -179,6 +180,30 @@ def test_a_body_that_was_packed_unasked_is_unpacked(serve: Callable[..., Server]
     first = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     assert get(connections, serve(answers(first % len(packed) + packed))).body == b"ok"
     assert get(connections, serve(answers(first % 2 + b"ok"))).failure == PROTOCOL
+
+
+def test_what_nobody_needs_is_closed(serve: Callable[..., Server], connections: Connections) -> None:
+    """After many at once, those that stay idle go as the others are used: they would be open for ever."""
+    server = serve(answers(OK), answers(OK, OK))
+    assert get(connections, server).status == 200
+    first = connections._idle[server.base].pop()
+    assert get(connections, server).status == 200
+    connections._idle[server.base].appendleft(first)
+    first.since = -1e9
+    assert get(connections, server).status == 200
+    assert first.socket.fileno() < 0
+    assert len(connections._idle[server.base]) == 1
+
+
+def test_no_more_connections_is_our_own_end(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told from a target that refuses: the generator is at its limit."""
+
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gevent.socket.create_connection", none_left)
+    with pytest.raises(Exhausted, match="Too many open files"):
+        connections.exchange("GET", "http://127.0.0.1:1", "/", [])
 
 
 def test_silence_ends_in_a_timeout(serve: Callable[..., Server], connections: Connections) -> None:

@@ -5,9 +5,12 @@ command lines in `test_distributed.py`.
 """
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -344,18 +347,62 @@ def test_the_image_is_not_roots_and_starts_locust() -> None:
 
 
 @in_a_checkout
-def test_the_image_has_what_it_copies_and_installs() -> None:
-    """Every path is in the checkout and in what a wheel is built from, every extra in the project's own list."""
+@pytest.mark.timeout(300)
+def test_the_images_wheel_is_built_from_what_is_copied(tmp_path: Path) -> None:
+    """Nothing but the copied paths is needed, and the wheel has the locustfiles with their deployment."""
+    context = tmp_path / "context"
+    for word, rest in instructions():
+        if word == "FROM" and context.is_dir():
+            break  # The second stage gets the wheel.
+        if word == "COPY":
+            *sources, destination = rest.split()
+            for source in sources:
+                copy(ROOT / source, context / destination)
+    wheel = tmp_path / "wheel"
+    (built,) = [rest for word, rest in instructions() if word == "RUN" and "pip wheel" in rest]
+    command = [str(wheel) if each == "/wheel" else each for each in shlex.split(built)]
+    run = subprocess.run([sys.executable, "-m", *command], cwd=context, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    (file,) = wheel.glob("popreceipt-*.whl")
+    names = zipfile.ZipFile(file).namelist()
+    assert "popreceipt/_shipped/locustfiles/imports.py" in names
+    assert "popreceipt/_shipped/locustfiles/deployment/haproxy.cfg" in names
+
+
+def copy(source: Path, destination: Path) -> None:
+    """Copy as an image's COPY does: a folder's content, or a file into a folder."""
+    if source.is_dir():
+        shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        destination.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, destination)
+
+
+@in_a_checkout
+def test_the_image_installs_extras_that_exist() -> None:
+    """Load's own, PostgreSQL, the faster loop: each is in the project's list."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    copied = {
-        source
-        for word, rest in instructions()
-        if word == "COPY" and not rest.startswith("--from")
-        for source in rest.split()[:-1]
-    }
-    assert copied
-    assert all(list(ROOT.glob(each)) for each in copied)
-    assert set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]) <= copied
-    assert project["project"]["readme"] in copied
     (installed,) = re.findall(r"popreceipt\[([\w,]+)\]", " ".join(rest for _, rest in instructions()))
     assert set(installed.split(",")) <= set(project["project"]["optional-dependencies"])
+
+
+# The page
+
+
+OPTIONS = (
+    "from locust.argument_parser import LocustArgumentParser\n"
+    "from popreceipt.load.driving import _add_options\n"
+    "parser = LocustArgumentParser()\n"
+    "_add_options(parser)\n"
+    "print(*(option for each in parser._actions for option in each.option_strings if option.startswith('--')))\n"
+)
+"""Asked in another process: Locust patches sockets and threads."""
+
+
+def test_the_page_names_options_that_there_are() -> None:
+    """Locust itself does not list them: so each is named, and none that it would refuse."""
+    page = (locustfiles() / "README.md").read_text()
+    listed = page[page.index("The page's form") : page.index("`popreceipt load --help`")]
+    named = set(re.findall(r"`(--[a-z0-9-]+)`", listed)) - {"--help"}  # Locust's own
+    run = subprocess.run([sys.executable, "-c", OPTIONS], capture_output=True, text=True, check=True)
+    assert named == set(run.stdout.split()) - {"--help", "--target", "--control-key"}

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,53 @@ def test_errors_of_what_failed_are_asked_for(serve: Serve, begin: Begin) -> None
     assert seen["execution-errors"] == seen["execution-id"]
 
 
+def test_more_than_it_can_do_is_told_as_late(served: Served, begin: Begin) -> None:
+    """No arrival is forgotten: what was not begun in time is counted, and so is how late the others were."""
+    run = begin(served, scenario="imports", per_hour=1_200_000, minutes=1, lag_seconds=0.2)
+    run.start()
+    run.wait()
+    assert run.status == 0, run.output
+    [figures], [journal] = run.figures(), run.journals()
+    assert figures.arrivals == round(expected(run.plan)) == 20_000
+    assert figures.operations["enqueue"].requests + figures.not_begun == figures.arrivals
+    assert figures.not_begun > 0
+    assert figures.late > 0
+    assert figures.worst_lag_seconds > 0.2
+    assert percentiles(figures.operations["enqueue"].response)["max"] > 200
+    assert len(list(journal)) > figures.operations["enqueue"].requests
+    assert journal.complete
+
+
+def test_a_worker_elsewhere_asks_the_target_for_its_time(served: Served, begin: Begin) -> None:
+    """Where the stopwatch is another one; when files came, by the target, fits what the journal says of its times."""
+    run = begin(served, scenario="imports", per_hour=3_000, minutes=2)
+    site = msgspec.structs.replace(run.errand.site, machine="another")
+    late = msgspec.structs.replace(run.errand, site=site)
+    run.told.write_bytes(msgspec.json.encode(late))
+    run.start()
+    run.wait()
+    assert run.status == 0, run.output
+    [figures], [journal] = run.figures(), run.journals()
+    assert figures.operations["enqueue"].requests == 100
+    assert journal.header.clock_error_seconds > 0
+    rows = served_rows(served, run.errand.site.imports[0])
+    for exchange in journal:
+        if isinstance(exchange, Exchange) and exchange.operation == "enqueue" and exchange.response is not None:
+            body = exchange.response.body
+            assert body is not None
+            told = rows[str(message_id(Reply(exchange, 200, body=body.content() or b"")))]
+            error = timedelta(seconds=journal.header.clock_error_seconds, milliseconds=1)
+            assert exchange.sent - error <= datetime.fromisoformat(told) <= exchange.answered + error
+
+
+def served_rows(served: Served, activity: str) -> dict[str, str]:
+    """When each message was enqueued, by the target."""
+    with urllib.request.urlopen(f"{served.base_url}/_control/v1/activities/{activity}/messages") as answer:
+        told = json.loads(answer.read())
+    rows = told if isinstance(told, list) else told["messages"]
+    return {each["MessageId"]: each["EnqueueDateTime"] for each in rows}
+
+
 def test_consumers_stay_away_for_an_outage(served: Served, begin: Begin) -> None:
     """No dequeue in the middle third; what was produced meanwhile is taken afterwards."""
     run = begin(served, scenario="exports", shape="outage", per_hour=1_800, minutes=6, outage_minutes=2.0)
@@ -412,6 +460,30 @@ def test_a_lost_worker_is_not_waited_for(served: Served, begin: Begin) -> None:
     assert len(run.figures()) == 1
     whole = [list(journal) and journal.complete for journal in run.journals()]
     assert sorted(whole) == [False, True]
+
+
+def test_a_late_worker_gets_users_and_no_arrivals(served: Served, begin: Begin) -> None:
+    """What arrives was dealt out when the run began; Locust sends consumers over, and nobody begins anew."""
+    run = begin(served, scenario="exports", per_hour=3_000, minutes=10, consumers=2)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    master = run.start(
+        *("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "1")
+    )
+    follow = ("--worker", "--master-host", "127.0.0.1", "--master-port", port)
+    run.start(*follow)
+    _until(lambda: _told(run, 0) > 20, master)
+    run.start(*follow)
+    run.wait()
+    assert run.status == 0, run.output
+    first, late = run.figures()
+    assert [first.arrivals, late.arrivals] == [500, 0]
+    assert late.operations["dequeue"].requests > 0
+    assert "401" not in late.operations["dequeue"].failures
+    assert first.operations["produce"].requests == 500
+    for journal in run.journals():
+        assert list(journal)
+        assert journal.complete
 
 
 def test_tls_is_spoken_with_a_private_authority(serve: Serve, begin: Begin) -> None:

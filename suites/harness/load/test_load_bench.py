@@ -4,6 +4,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -49,6 +50,8 @@ def test_who_comes_on_time_is_not_fooled() -> None:
     assert not told(true.p99 * 1.04).is_fooled
     assert told(true.p99 * 1.06).is_fooled
     assert told(2.7).is_fooled
+    assert told(true.p99).verdict == "true"
+    assert replace(told(2.7), rate=470.0).verdict == "fooled, too few came"
 
 
 @pytest.fixture

@@ -149,8 +149,8 @@ class CountingStore(MemoryStore):
         self.rows += len(found)
         return list(found), total
 
-    def messages_of(self, activity: str) -> list[Message]:
-        found = list(super().messages_of(activity))
+    def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> list[Message]:
+        found = list(super().messages_of(activity, after, limit))
         self.asked.append("messages_of")
         self.rows += len(found)
         return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from popreceipt.sizing.bounds import bounds_of
 from popreceipt.sizing.plan import Arrivals, BatchJob, Plan, Run, Service
@@ -111,8 +112,8 @@ def test_load_and_slowness_are_factors() -> None:
 @pytest.mark.parametrize(
     ("given", "minutes", "why", "stable", "has_mean"),
     [
-        (plan(1000.0, 4.0), 5.0, "runs need 111% of the recurrence on average: it cannot be kept", False, False),
-        (plan(60.0, 1.0, startup=60.0), 1.0, "runs need 102% of the recurrence on average", False, False),
+        (plan(1000.0, 4.0), 5.0, "files need 111% of the time: more comes than can be processed", False, False),
+        (plan(60.0, 1.0, startup=60.0), 1.0, "runs need 102% of the recurrence on average: it cannot", True, False),
         (plan(OFFICE, 13.0), 15.0, "runs need 108% of the recurrence when most comes", True, True),
         (plan(OFFICE, 10.0), 15.0, "the load with start-up is 83%: above 50% one overrun", True, True),
         (plan(600.0, 4.0), 15.0, "the load with start-up is 67%", True, True),
@@ -131,6 +132,19 @@ def test_where_forms_need_not_hold_they_say_why(
     assert bounds.why.startswith(why)
     assert bounds.stable == stable
     assert (bounds.mean_minutes is not None) == (bounds.p95_minutes is not None) == has_mean
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize(("given", "minutes"), [(plan(60.0, 4.0, startup=70.0), 1.0), (plan(480.0, 6.0, 30.0), 2.0)])
+def test_starting_up_never_makes_a_queue_grow(given: Plan, minutes: float, at_once: bool) -> None:
+    """It keeps a recurrence from being kept; runs then are longer and fewer, and the queue is as short as before."""
+    bounds = bounds_of(given, minutes)
+    assert bounds.stable
+    assert bounds.mean_minutes is None
+    assert bounds.why is not None
+    assert "cannot be kept" in bounds.why
+    waits = [simulated(replace(given, run=Run(days=days)), minutes, 3, at_once=at_once) for days in (5.0, 20.0)]
+    assert waits[1].wait_minutes["p95"].value == pytest.approx(waits[0].wait_minutes["p95"].value, rel=0.05)
 
 
 def test_above_half_load_a_recurrence_can_stay_overrun() -> None:

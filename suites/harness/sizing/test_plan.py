@@ -111,6 +111,15 @@ def test_who_asks_for_several_files_at_once_gets_them_out_of_order(read: Read) -
     assert not read(BASE + "[batch]\nin_order = false\n").batch.in_order
 
 
+def test_days_and_seed_may_be_others_than_the_file_says(read: Read, plan_file: Path) -> None:
+    """They are held to the same limits."""
+    read(BASE + "[run]\ndays = 7\nseed = 2\n")
+    assert read_plan(plan_file, days=3.0).run == Run(3.0, 2)
+    assert read_plan(plan_file, seed=5).run == Run(7.0, 5)
+    with pytest.raises(UsageError, match=r"run\.days is -1, and has to be above 0"):
+        read_plan(plan_file, days=-1.0)
+
+
 SAYS = {
     "": ["the table [arrivals] is missing"],
     ARRIVALS: ["the table [service] is missing"],
@@ -135,7 +144,7 @@ SAYS = {
     f"[arrivals]\nprofile = {[0] * 24}\n" + SERVICE: ["arrivals.profile is 0 at every hour"],
     f"[arrivals]\nprofile = {[1] * 23 + [-1]}\n" + SERVICE: ["arrivals.profile[23] is -1", "at least 0"],
     f"[arrivals]\nprofile = {[1] * 23 + ['x']}\n" + SERVICE: ["arrivals.profile[23] is 'x', and has to be a number"],
-    "[arrivals]\nper_hour = 1000000\n" + SERVICE: ["7.2e+08 messages", "at most 20,000,000", "days to 0.83 or less"],
+    "[arrivals]\nper_hour = 1000000\n" + SERVICE: ["7.2e+08 messages", "at most 10,000,000", "days to 0.42 or less"],
     "[arrivals]\nper_hour = 0.01\n" + SERVICE: ["about 7.2 messages come in 30 days", "days to 84 or more"],
     # Service
     ARRIVALS + "[service]\n": ["[service] says nothing", "seconds, median with p95, measured, messages"],
@@ -179,6 +188,7 @@ SAYS = {
     BASE + "[export]\ntransfer_seconds = {median = 9, p95 = 3}\n": ["export.transfer_seconds has a p95 of 3 s"],
     BASE + "[export]\nhandling_seconds = {median = 9}\n": ["[export.handling_seconds] lacks p95"],
     # The run
+    "run = 5\n" + BASE: ["run is 5, and has to be a table"],
     BASE + "[run]\ndays = 0\n": ["run.days is 0, and has to be above 0 and at most 3,660 days"],
     BASE + "[run]\ndays = -inf\n": ["run.days is -inf"],
     BASE + "[run]\nseed = -1\n": ["run.seed is -1, and has to be at least 0"],

@@ -156,7 +156,7 @@ def test_an_overloaded_plan() -> None:
     assert not any(each.stable or each.meets_objective or each.safe for each in candidates)
     assert recommended(candidates) is None
     told = list(reasons(plan, candidates, None, trials))
-    assert told[0].startswith("None of the recurrences ever settles; runs need")
+    assert told[0].startswith("None of the recurrences ever settles; files need")
     assert any("files in" in each for each in told)
     assert any('gives up "Process messages in order"' in each for each in told)
     assert trials.at(5.0) is None
@@ -171,14 +171,23 @@ def test_an_objective_out_of_reach() -> None:
     assert recommended(candidates) is None
     told = list(reasons(plan, candidates, None, trials))
     assert told[0].startswith("Every 5 minutes: misses the objective")
-    assert told[-1].startswith("Neither files in 10%")
+    assert told[-1].startswith("Neither another recurrence from 1 to 60 minutes would help, nor files in 10%")
 
 
 def test_a_shorter_recurrence_would_help() -> None:
     """The objective is met by one that was not compared."""
     plan = plan_of(60.0, 4.0, Objective(p95_minutes=6.0), candidates=(15.0, 30.0))
     told = list(remedies(plan, Trials(plan)))
-    assert told == ["What would help: a recurrence of 5 minutes, which is shorter than any that was compared."]
+    assert told == ["What would help: every 5 minutes, which was not compared."]
+
+
+def test_of_several_that_would_help_the_longest_is_told() -> None:
+    """Also where starting a run takes nearly all of the shortest; what was compared is told with its figures."""
+    plan = plan_of(60.0, 4.0, Objective(p95_minutes=13.0), BatchJob(startup_seconds=50.0), candidates=(30.0,))
+    candidates, trials = candidates_of(plan)
+    told = list(reasons(plan, candidates, None, trials))
+    assert told[0] == f"Every 30 minutes: {candidates[0].why}"
+    assert told[1:] == ["What would help: every 10 minutes, which was not compared."]
 
 
 def test_more_threads_than_there_are() -> None:
@@ -247,14 +256,23 @@ def test_constant_arrivals_and_times_are_exact(tmp_path: Path) -> None:
 
 
 def test_capacity_by_hand() -> None:
-    """Ten files a minute of two seconds take a third; with half a minute to start of five, less is free."""
-    assert Trials(plan_of(600.0, 2.0)).capacity(5.0) == pytest.approx(3.0)
-    started = Trials(plan_of(600.0, 2.0, batch=BatchJob(startup_seconds=30.0)))
-    assert started.capacity(5.0) == pytest.approx(2.7)
-    assert started.capacity(0.5) == 0.0
-    nothing = Trials(plan_of(600.0, 0.0))
-    assert nothing.capacity(5.0) == math.inf
-    assert Trials(plan_of(600.0, 0.0, batch=BatchJob(startup_seconds=600.0))).capacity(5.0) == 0.0
+    """Ten files a minute of two seconds take a third of the time, whatever a run takes to start."""
+    assert Trials(plan_of(600.0, 2.0)).capacity == pytest.approx(3.0)
+    assert Trials(plan_of(600.0, 2.0, batch=BatchJob(startup_seconds=400.0))).capacity == pytest.approx(3.0)
+    assert Trials(plan_of(600.0, 2.0, batch=BatchJob(in_order=False, parallel=4))).capacity == pytest.approx(12.0)
+    assert Trials(plan_of(600.0, 0.0)).capacity == math.inf
+
+
+def test_starting_up_longer_than_the_recurrence_is_no_overload() -> None:
+    """Every run outlasts the minute, so that each second tick starts one: the queue stays short, and it is said so."""
+    plan = plan_of(60.0, 4.0, Objective(p95_minutes=5.0), BatchJob(startup_seconds=70.0), candidates=(1.0,))
+    found = size(plan)
+    assert found.recommended is not None
+    assert found.recommended.stable
+    assert found.recommended.overruns == pytest.approx(1.0, abs=0.01)
+    assert found.margin is not None
+    assert found.margin.unstable_factor == pytest.approx(15.0)
+    assert any("every run" in each.lower() for each in found.warnings)
 
 
 def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +423,7 @@ def test_warnings_of_bounds(good: Candidate) -> None:
     assert "40 files at once take 3 batch servers" in servers
     assert "Batch capacity" in servers
     (few,) = warned(plan, good, messages=999)
-    assert "999 messages" in few
+    assert "999 in each replication" in few
     (short,) = warned(plan, replace(good, processing_minutes=1.0))
     assert "once a minute" in short
     (unwatched,) = warned(plan, good, monitoring=Monitoring(None, 5.0, 0.5, {}, "Because."))
@@ -440,7 +458,7 @@ def test_warnings_of_leases(good: Candidate, export_lease: Lease) -> None:
     assert "a single file" in slow
     again = replace(export_lease, redelivery_rate=Estimate(0.05, 0.04, 0.06), redeliveries_a_day=3.0)
     (back,) = warned(plan, good, lease=again)
-    assert "0.05 of all messages" in back
+    assert "5 % of all messages" in back
     (behind,) = warned(plan, good, lease=replace(export_lease, utilisation=1.5, consumers_needed=4))
     assert "fall behind" in behind
     assert "It takes 4" in behind

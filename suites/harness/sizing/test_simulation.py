@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from popreceipt.generate import sizing_speed
 from popreceipt.sizing.simulation import PUNCTUAL, Job, Simulated, simulate, tick_at, tick_behind, ticks_behind
 from popreceipt.sizing.work import Work
 
@@ -123,6 +124,18 @@ def test_what_is_skipped_over_is_as_if_walked(load: float) -> None:
     agree(simulate(given_work, job, pauses=[(-2.0, -1.0)]), told)
 
 
+@pytest.mark.parametrize("name", sizing_speed.JOBS)
+def test_simpy_tells_the_same(name: str) -> None:
+    """The batch job as a user of that library would write it, event by event."""
+    job, load = sizing_speed.JOBS[name]
+    given_work = sizing_speed.work_at(load, job, seed=3)
+    arrived = given_work.arrived[:3000]
+    given_work = Work(arrived, given_work.service[:3000], float(arrived[-1]) + 1)
+    np.testing.assert_allclose(
+        sizing_speed.by_walking(given_work, job), sizing_speed.by_events(given_work, job), rtol=0, atol=ALIKE
+    )
+
+
 def test_sums_stay_exact_over_years() -> None:
     """The last of a million messages ends when it should, not when a rounded running total says."""
     number = 1_000_000
@@ -218,6 +231,10 @@ def test_no_work_is_no_run() -> None:
 @example(0.3, 0.1)
 @example(0.7, 0.1)
 @example(59.99999999999999, 20.0)
+@example(1312.500001, 0.7)
+@example(3.5000010000000006, 0.1)
+@example(866.9999999999999, 1 / 3)
+@example(2507.3999999999996, 0.7)
 def test_ticks_are_found_exactly(instant: float, every: float) -> None:
     """However a quotient is rounded."""
     behind = tick_behind(instant, every)

@@ -143,6 +143,16 @@ def test_the_day_begins_at_midnight_wherever_the_work_does(begins: float) -> Non
     assert [quarter for quarter, (mean, _) in enumerate(day) if mean > 0] == [36, 37, 38]
 
 
+@pytest.mark.parametrize(("days", "looked_at"), [(40, 40), (41, 21), (270, 34), (365, 37)])
+def test_of_many_days_some_are_looked_at(days: int, looked_at: int) -> None:
+    """Evenly apart, but never by whole weeks, so that every weekday has its share."""
+    daily = [each * DAY + 9 * HOUR for each in range(days)]
+    run = simulated(daily, 60.0, Job(60.0), days * DAY)
+    assert observe(run).day.shape == (QUARTERS, SAMPLES * looked_at)
+    day = summarise([observe(run)]).day
+    assert [quarter for quarter, (mean, _) in enumerate(day) if mean > 0] == [36]
+
+
 def test_less_than_a_day_shows_no_day() -> None:
     """There would be hours of which nothing is known."""
     assert summarise([observe(simulated([0.0], 1.0, Job(60.0), DAY - 60))]).day == ()

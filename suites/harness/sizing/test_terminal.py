@@ -43,7 +43,7 @@ def test_closed_forms_and_intervals_stand_beside_what_was_simulated() -> None:
     text = printed(recommending())
     assert row(text, "10").split()[:7] == ["➤", "10", "23%", "6.20", "6.20", "9.80", "9.80"]
     below = text.splitlines()[text.splitlines().index(row(text, "10")) + 1]
-    assert below.split() == ["6.08–6.32", "9.60–10.00"]
+    assert below.split() == ["6.08–6.32", "9.60–10.0"]
     loose = replace(CANDIDATES[2].bounds, exact=False, why="too full")
     changed = (*CANDIDATES[:2], replace(CANDIDATES[2], bounds=loose), *CANDIDATES[3:])
     assert "(1.40)" in row(printed(recommending(candidates=changed)), "2")
@@ -114,7 +114,17 @@ def test_a_candidate_that_meets_but_is_not_safe_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(None, "–"), (0, "0"), (0.1234, "0.12"), (9.876, "9.88"), (12.34, "12.3"), (1234.5, "1,234"), (float("inf"), "∞")],
+    [
+        (None, "–"),
+        (0, "0"),
+        (0.1234, "0.12"),
+        (9.876, "9.88"),
+        (9.996, "10.0"),
+        (12.34, "12.3"),
+        (99.96, "100"),
+        (1234.5, "1,234"),
+        (float("inf"), "∞"),
+    ],
 )
 def test_figures_have_three_digits(value: float | None, told: str) -> None:
     """And thousands their comma."""

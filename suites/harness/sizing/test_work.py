@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,6 +156,15 @@ def test_load_is_a_factor_of_the_rate() -> None:
     }
 
 
+def test_draws_go_on_until_the_time_is_filled() -> None:
+    """However short the gaps happen to be."""
+    short = SimpleNamespace(standard_exponential=lambda number: np.full(number, 0.25))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.random, "default_rng", lambda _: short)
+        seen = work_of(plan(Arrivals(per_hour=3600.0), Service(seconds=1.0)), seed=1, days=1000 / DAY)
+    assert seen.arrived.tolist() == [0.25 * number for number in range(1, 4000)]
+
+
 def test_seeds_of_replications_come_from_the_plan() -> None:
     """The first ones do not depend on how many there are; plans with neighbouring seeds share none."""
     one, other = (Plan(Arrivals(per_hour=1.0), LOGNORMAL, run=Run(seed=seed)) for seed in (1, 2))
@@ -255,6 +265,12 @@ def test_a_trace_is_read_anew_when_it_has_changed(record: Record) -> None:
     assert first is not None
     assert second is not None
     assert (len(first.arrived), len(second.arrived)) == (2, 1)
+
+
+def test_a_record_that_is_gone_is_named(tmp_path: Path) -> None:
+    """It was there when the plan was read, or the plan was not read."""
+    with pytest.raises(UsageError, match=r"Cannot read the trace .*gone\.csv"):
+        record_of(Plan(Arrivals(trace="gone.csv"), LOGNORMAL, folder=tmp_path))
 
 
 def test_drawn_arrivals_have_no_record() -> None:

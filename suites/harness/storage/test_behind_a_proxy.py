@@ -21,6 +21,15 @@ from popreceipt.resources import locustfiles
 POPRECEIPT = [sys.executable, "-m", "popreceipt"]
 CONFIGURATION = locustfiles() / "deployment" / "haproxy.cfg"
 
+SHOWN = (
+    "enqueue.each-call-its-own-message",
+    "dequeue.waiting-message-is-offered",
+    "download.bytes-as-uploaded",
+    "acknowledgment.echo-accepted",
+    "processing.good-records-land",
+)
+"""Rules that load must have shown to be kept."""
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no haproxy for Windows")
 
 
@@ -156,6 +165,28 @@ def test_conformance_through_the_proxy(serve: Serve, tmp_path: Path) -> None:
     through = outcomes(tmp_path / "through", "--target", service.address)
     assert service.end() == [0, 0], service.told
     assert through == outcomes(tmp_path / "alone")
+    assert min(service.calls()) > sum(service.calls()) / 5
+
+
+@pytest.mark.timeout(300)
+def test_load_through_the_proxy(serve: Serve, tmp_path: Path) -> None:
+    """Producers, consumers and pollers from two processes: no rule is violated, whoever got which request."""
+    service = serve("--clock", "scaled:60")
+    # Tests share their cores: how far the generator may lag is not what is tested.
+    plan = ["--rate", "1200", "--minutes", "6", "--processes", "2", "--processing-minutes", "1", "--lag", "60"]
+    run = subprocess.run(
+        [*POPRECEIPT, "load", "mixed", "--target", service.address, *plan, "--out", str(tmp_path / "load")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    result = json.loads((tmp_path / "load" / "load.json").read_text())
+    assert result["complete"], run.stdout + run.stderr
+    assert result["standing"] != "INVALID", result["reasons"]
+    outcome = {each["id"]: each["outcome"] for each in result["verdicts"]["rules"]}
+    assert "violated" not in outcome.values(), [each for each, what in outcome.items() if what == "violated"]
+    assert {outcome[each] for each in SHOWN} == {"held"}
+    assert service.end() == [0, 0], service.told
     assert min(service.calls()) > sum(service.calls()) / 5
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -129,6 +130,7 @@ def opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> O
 entities = st.sampled_from([None, "Customer groups", "customer GROUPS", "Straße", "vendors"])
 externals = st.sampled_from([None, "", "file-1.csv", "FILE-2.csv", "ÄÖ", "100%_sure"])
 chosen = st.integers(min_value=0, max_value=10_000)
+SUBJECTS = ["", "1", "2", "1/a", "1/b", "2/a", "10/a", "1/a/b"]
 optional_instants = st.none() | st.integers(0, 5).map(lambda minutes: NEW_YEAR + timedelta(minutes=minutes))
 records = st.lists(
     st.fixed_dictionaries(
@@ -337,12 +339,28 @@ class Queues(Messages):
             self.both("messages_of", activity)
             self.both("taken", activity)
             self.both("first_taken", activity)
+            self.both("in_line", activity, 3)
             self.both("load", activity, self.now)
             for before in (None, self.now, self.now + timedelta(seconds=1)):
                 self.both("waiting", activity, before)
             for minute in range(4):
                 began = NEW_YEAR + timedelta(minutes=minute)
                 self.both("completed_between", activity, began, began + timedelta(minutes=1))
+
+    @rule(which=chosen, size=st.integers(1, 3))
+    def read_page_by_page(self, which: int, size: int) -> None:
+        """A page at a time it is the same as everything at once."""
+        activity = self.one([*self.imports, *self.imports, *self.exports], which)
+        for name, mark, *before in (
+            ("messages_of", "number"),
+            ("taken", "turn"),
+            ("waiting", "number", None),
+            ("waiting", "number", self.now),
+        ):
+            found: list[Message] = []
+            while page := self.both(name, activity, *before, getattr(found[-1], mark) if found else 0, size):
+                found += page
+            assert found == list(getattr(self.memory, name)(activity, *before))
 
 
 class Grid(Messages):
@@ -438,6 +456,11 @@ class Records(Both):
         for activity in (*self.imports, *self.exports):
             self.both("runs_of", activity)
             self.both("samples_of", activity)
+            for offset, limit in itertools.product((0, 1, 5), (0, 1, 2, None)):
+                self.both("samples_of", activity, offset, limit)
+        asked = [*self.runs[:3], "none"]
+        here, there = [sorted(store.runs(asked), key=attrgetter("id")) for store in (self.memory, self.disk.store)]
+        assert there == here
 
     @rule(which=chosen)
     def delete_history(self, which: int) -> None:
@@ -472,12 +495,12 @@ class Records(Both):
 class Moments(Both):
     """What will fall due."""
 
-    @rule(minutes=st.integers(0, 3), kind=st.sampled_from("xy"), subject=st.sampled_from(["", "1", "2"]))
+    @rule(minutes=st.integers(0, 3), kind=st.sampled_from("xy"), subject=st.sampled_from(SUBJECTS))
     def plan(self, minutes: int, kind: str, subject: str) -> None:
         self.both("plan", self.now + timedelta(minutes=minutes), kind, subject)
         self.both("next_due")
 
-    @rule(kind=st.sampled_from("xy"), subject=st.sampled_from(["", "1", "2"]))
+    @rule(kind=st.sampled_from("xy"), subject=st.sampled_from(SUBJECTS))
     def cancel(self, kind: str, subject: str) -> None:
         self.both("planned", kind, subject)
         self.both("cancel", kind, subject)
@@ -487,6 +510,11 @@ class Moments(Both):
     def take_what_is_due(self) -> None:
         while self.both("take_due", self.now) is not None:
             self.both("next_due")
+
+    @invariant()
+    def count_what_is_planned(self) -> None:
+        for kind, owner in itertools.product("xy", ["", "1", "2", "3"]):
+            self.both("planned_within", kind, owner)
 
 
 def _listed(value: Any) -> Any:

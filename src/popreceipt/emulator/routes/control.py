@@ -49,7 +49,7 @@ ABILITIES: Final = (
 )
 
 
-ROWS: Final = 2_000
+ROWS: Final = 10_000
 """So many rows of a list are read and written at once."""
 
 MOST_ROWS: Final = 1_000_000

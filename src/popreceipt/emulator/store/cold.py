@@ -10,12 +10,11 @@ environment's SQLITE_TMPDIR or TMPDIR, else the system's. A message with a file 
 import sqlite3
 import weakref
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from popreceipt.emulator.message import Message
 from popreceipt.emulator.store import NotKept
 from popreceipt.emulator.store import rows as kept
 from popreceipt.emulator.store.folder import TYPES
@@ -100,13 +99,6 @@ class ColdStore(SqlStore):
         """None: every content stands in its row."""
         del condition, value
         return []
-
-    def messages(self, identifiers: Sequence[str]) -> Iterator[Message]:
-        """The messages of these IDs, as far as they are here, in whatever order."""
-        for start in range(0, len(identifiers), PORTION):
-            page = identifiers[start : start + PORTION]
-            marks = ", ".join("?" * len(page))
-            yield from self._messages(f"SELECT content FROM messages WHERE id IN ({marks})", *page)  # noqa: S608 - marks alone
 
     def forget_message(self, identifier: str) -> None:
         """Forget the row of a message and nothing else of it."""

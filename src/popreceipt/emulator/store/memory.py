@@ -233,12 +233,14 @@ class MemoryStore:
             raise LookupError(f"There is no message {identifier}, and yet it stands in a queue.")
         return found
 
-    def _all_standing(self, identifiers: Sequence[str]) -> list[Message]:
-        """Such messages, in the same order; those in the file are read together."""
-        cold = [] if self._cold is None else [one for one in identifiers if one not in self._messages]
+    def _all_standing(
+        self, identifiers: Sequence[str], read: Callable[..., Sequence[Message]], *place: Any
+    ) -> list[Message]:
+        """Such messages, in the same order: `read` reads from a place on as many as are in the file."""
+        cold = sum(one not in self._messages for one in identifiers)
         if not cold or self._cold is None:
             return [self._messages[one] for one in identifiers]
-        others = {message.id: message for message in self._cold.messages(cold)}
+        others = {message.id: message for message in read(self._cold, *place, cold)}
         return [self._messages.get(one) or others[one] for one in identifiers]
 
     def messages_of(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
@@ -288,14 +290,15 @@ class MemoryStore:
             page = self._desks[activity].waiting.page(after, PAGE if limit is None else limit - len(found))
             if not page:
                 break
-            messages = self._all_standing(page)
+            messages = self._all_standing(page, ColdStore.waiting, activity, None, after)
             found += [message for message in messages if before is None or message.enqueued < before]
             after = messages[-1].number
         return found
 
     def taken(self, activity: str, after: int = 0, limit: int | None = None) -> Sequence[Message]:
         """Imports that a run has taken and that are not final, in the order of their turns."""
-        return self._all_standing(self._desks[activity].taken.page(after, limit))
+        page = self._desks[activity].taken.page(after, limit)
+        return self._all_standing(page, ColdStore.taken, activity, after)
 
     def first_taken(self, activity: str) -> Message | None:
         """The first of those that `taken` lists."""
@@ -304,7 +307,8 @@ class MemoryStore:
 
     def in_line(self, activity: str, limit: int) -> Sequence[Message]:
         """Those that `taken` lists and whose turn will come, in the order of their turns."""
-        return self._all_standing(self._desks[activity].in_line.page(0, limit))
+        page = self._desks[activity].in_line.page(0, limit)
+        return self._all_standing(page, ColdStore.in_line, activity)
 
     def load(self, activity: str, now: datetime) -> Load:
         """How full the queue of an activity is."""

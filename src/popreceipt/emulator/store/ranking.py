@@ -3,10 +3,10 @@
 Ranks mostly come in ascending order and go from the lowest on; then nothing here costs more than a step.
 """
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import islice
-from operator import itemgetter
 from typing import Final
 
 SLACK: Final = 32
@@ -18,8 +18,9 @@ class Ranking:
 
     def __init__(self) -> None:
         self._ranks: dict[str, int] = {}
-        # Who has gone, or has another rank by now, is passed over; those at the front never again.
-        self._order: list[tuple[int, str]] = []
+        # In this order. Who has gone, or has another rank by now, is passed over; those at the front never again.
+        self._those: list[str] = []
+        self._theirs = array("q")
         self._first = 0
         self._is_in_order = True
 
@@ -33,11 +34,12 @@ class Ranking:
         self._ranks[identifier] = rank
         if not self._is_in_order:
             return
-        if self._order and rank <= self._order[-1][0]:
+        if self._theirs and rank <= self._theirs[-1]:
             self._is_in_order = False
             return
-        self._order.append((rank, identifier))
-        if len(self._order) > 2 * len(self._ranks) + SLACK:
+        self._those.append(identifier)
+        self._theirs.append(rank)
+        if len(self._those) > 2 * len(self._ranks) + SLACK:
             self._is_in_order = False
 
     def remove(self, identifier: str) -> None:
@@ -54,18 +56,19 @@ class Ranking:
 
     def _after(self, rank: int | None) -> Iterator[str]:
         if not self._is_in_order:
-            self._order = sorted((rank, identifier) for identifier, rank in self._ranks.items())
-            self._first = 0
-            self._is_in_order = True
-        order = self._order
-        while self._first < len(order) and not self._is_there(order[self._first]):
+            self._put_in_order()
+        while self._first < len(self._those) and not self._is_there(self._first):
             self._first += 1
-        start = self._first
-        if rank is not None:
-            start = bisect_right(order, rank, lo=start, key=itemgetter(0))
-        for place in range(start, len(order)):
-            if self._is_there(order[place]):
-                yield order[place][1]
+        start = self._first if rank is None else bisect_right(self._theirs, rank, lo=self._first)
+        for place in range(start, len(self._those)):
+            if self._is_there(place):
+                yield self._those[place]
 
-    def _is_there(self, entry: tuple[int, str]) -> bool:
-        return self._ranks.get(entry[1]) == entry[0]
+    def _put_in_order(self) -> None:
+        self._those = sorted(self._ranks, key=self._ranks.__getitem__)
+        self._theirs = array("q", map(self._ranks.__getitem__, self._those))
+        self._first = 0
+        self._is_in_order = True
+
+    def _is_there(self, place: int) -> bool:
+        return self._ranks.get(self._those[place]) == self._theirs[place]

@@ -1,6 +1,6 @@
-"""Who is fooled by a server that freezes, and what a request of ours costs beside a bare FastHttpUser.
+"""Who is fooled by a server that freezes; what a request of ours costs; how long a run of a million is judged.
 
-    python -m popreceipt.generate.load_bench [--quick] [--only fooled|cost] [--seconds N] [--rounds N] [--json FILE]
+    python -m popreceipt.generate.load_bench [--quick] [--only fooled|cost|judging] [--json FILE]
 
 It needs Linux and two cores of which nobody uses much: the server has one, the driver that is measured the other.
 Exit status 1 says that a goal is missed, 3 that nothing was proved.
@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from popreceipt.exceptions import NothingProved, UsageError
-from popreceipt.generate.load_bench import cost, fooled, ours
+from popreceipt.generate.load_bench import cost, fooled, judging, ours
 from popreceipt.generate.load_bench.drivers import drivers
 from popreceipt.generate.load_bench.stub import freezing
 from popreceipt.generate.load_bench.truth import of_schedule
@@ -36,6 +36,12 @@ SECONDS: Final = 60
 
 COST_RATE: Final = 1000
 
+WIDTH: Final = 150
+"""Characters of a line where nobody looks at it as it comes."""
+
+REQUESTS: Final = 1_000_000
+"""Of the run that is judged."""
+
 Told = Callable[[str], None]
 
 
@@ -45,26 +51,32 @@ def main(arguments: Sequence[str]) -> int:
         prog="load_bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="20 seconds a driver, three short rounds for the CPU")
-    parser.add_argument("--only", choices=("fooled", "cost"))
+    parser.add_argument("--only", choices=("fooled", "cost", "judging"))
     parser.add_argument("--seconds", type=int, help=f"of load for each driver; {SECONDS} unless told")
     parser.add_argument("--rounds", type=int, help="for the CPU a request; 10 unless told")
     parser.add_argument("--json", type=Path, default=Path("reports/load-bench.json"), help="write the figures there")
-    parser.add_argument("--cache", type=Path, default=user_cache_path("popreceipt") / "npm", help="for other drivers")
+    parser.add_argument("--cache", type=Path, default=user_cache_path("popreceipt") / "drivers", help="for others")
     chosen = parser.parse_args(arguments)
     console = Console(stderr=True)
-    report = _Report(Console())
+    report = _Report(Console(width=None if sys.stdout.isatty() else WIDTH))
     try:
         server_core, driver_core = _cores()
         with console.status("measuring") as status, tempfile.TemporaryDirectory() as folder:
             room = Path(folder)
-            if chosen.only != "cost":
+            if chosen.only in {None, "fooled"}:
                 seconds = chosen.seconds or (20 if chosen.quick else SECONDS)
                 _fooled(report, seconds, server_core, driver_core, room, chosen.cache, status.update)
-            if chosen.only != "fooled":
+            if chosen.only in {None, "cost"}:
                 count, length = (chosen.rounds or 3, 4) if chosen.quick else (chosen.rounds or 10, 8)
                 with freezing(server_core, "--first", "-1") as stub:
                     found = cost.rounds(count, COST_RATE, length, stub, driver_core, room, status.update)
                 report.cost(found)
+            if chosen.only in {None, "judging"}:
+                requests = REQUESTS // 10 if chosen.quick else REQUESTS
+                status.update(f"judging a run of {requests:,} requests")
+                journals = room / "judging"
+                journals.mkdir()
+                report.judging(judging.measured(requests, journals))
     except (UsageError, NothingProved) as problem:
         console.print(f"load_bench: {problem}", markup=False, highlight=False)
         return problem.exit_status
@@ -142,7 +154,7 @@ class _Report:
                 f"{told.p50:.1f} / {told.p95:.1f} / {told.p99:.0f} / {told.longest:.0f}",
                 f"{true.p99:.0f} / {true.longest:.0f}",
                 f"{each.p99_off:+.0%}" if abs(each.p99_off) >= 0.095 else f"{each.p99_off:+.1%}",
-                "[bold]fooled[/bold]" if each.is_fooled else "true",
+                each.verdict,
                 f"{each.foreign:.2f}",
             )
         self._console.print(table)
@@ -157,7 +169,7 @@ class _Report:
         self._figures["fooled"] = {
             "rate": RATE,
             "seconds": seconds,
-            "drivers": [asdict(each) | {"p99_off": each.p99_off, "fooled": each.is_fooled} for each in outcomes],
+            "drivers": [asdict(each) | {"p99_off": each.p99_off, "verdict": each.verdict} for each in outcomes],
             "missing": list(missing),
         }
 
@@ -196,13 +208,25 @@ class _Report:
             "ratio_flat_out": asdict(flat_out),
         }
 
+    def judging(self, measured: Mapping[str, Any]) -> None:
+        """What judging took."""
+        self._console.print(
+            f"A run of {measured['requests']:,} requests by two workers ({measured['megabytes']:,.0f} MB of journals) "
+            f"is joined and judged in {measured['seconds']:.0f} s ({measured['cpu_seconds']:.0f} s of CPU) with "
+            f"{measured['peak_megabytes']:,.0f} MB; "
+            f"{measured['exercised']} rules were exercised, {len(measured['violated'])} violated.",
+            highlight=False,
+        )
+        self._figures["judging"] = dict(measured)
+
     def end(self, path: Path) -> None:
         """The goals; and everything to a file."""
         table = Table("goal", "wanted", "found", "", title=f"{self._figures['machine']}", title_justify="left")
         for goal in self.goals:
             found = "not measured" if goal.found is None else f"{goal.found:.3f}"
             table.add_row(goal.name, goal.wanted, found, "met" if goal.met else "[bold]missed[/bold]")
-        self._console.print(table)
+        if self.goals:
+            self._console.print(table)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = self._figures | {"goals": [as_json(goal) for goal in self.goals]}
         path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

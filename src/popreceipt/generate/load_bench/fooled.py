@@ -69,6 +69,16 @@ class Outcome:
         """Whether somebody who reads the report is told something else than what callers live through."""
         return abs(self.p99_off) > P99_WITHIN
 
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer requests came than were asked for: those that waited for an answer did not come at all."""
+        return self.rate_off is not None and self.rate_off < -RATE_WITHIN
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return f"{'fooled' if self.is_fooled else 'true'}{', too few came' if self.is_short else ''}"
+
 
 def played(driver: Driver, stub: Stub, rate: int, seconds: int, core: int, folder: Path) -> Outcome:
     """Let a driver make its load.
