@@ -282,7 +282,7 @@ class _Plain:
         return call.operation, besides
 
     def _fresh(self, ack: Ack) -> bool:
-        """It repeats what a dequeue of this very job said, in time and for the first time.
+        """It repeats what a dequeue of this very job said, in time and for the first time, and nobody cleaned up.
 
         Whether an acknowledgment without a download is taken is open; where it is not, it fails.
         """
@@ -303,6 +303,7 @@ class _Plain:
             ack.answered < delivery.sent + journal.lease
             and all((each.sent, each.seq) >= (ack.sent, ack.seq) for each in message.acks)
             and message.deliveries[-1] is delivery
+            and journal.undisturbed(delivery.activity or "", delivery, ack.answered, ack.seq)
         )
 
 

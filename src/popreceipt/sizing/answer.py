@@ -19,6 +19,7 @@ from popreceipt.sizing.result import Candidate, Lease, Margin, Monitoring, Sizin
 from popreceipt.sizing.simulation import simulate
 from popreceipt.sizing.statistics import REPLICATIONS, Replication, observe
 from popreceipt.sizing.trials import MESSAGES, Trials, job_of
+from popreceipt.sizing.wording import brief
 from popreceipt.sizing.work import DAY, HOUR, Work, demand_of, seeds, work_of
 
 Progress = Callable[[int, int, str], None]
@@ -133,7 +134,7 @@ def _of_chosen(
 def _method(plan: Plan, replications: int, work: Work) -> str:
     drawn = "drawn" if demand_of(plan).poisson else "as recorded"
     return (
-        f"{replications} replications of {work.horizon / DAY:.3g} days, {drawn}, the same for every recurrence; "
+        f"{replications} replications of {brief(work.horizon / DAY)} days, {drawn}, the same for every recurrence; "
         "intervals (95 %) are Student's t over the replications. A recurrence is recommended by the upper end. Margins "
         "are found by bisection to a hundredth in one shorter stretch (whole days with about "
         f"{MESSAGES:,} messages or more, where the plan has as many), monitoring by trials in which the overload sets "

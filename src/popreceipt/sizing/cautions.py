@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from popreceipt.sizing.bounds import HEALS
+from popreceipt.sizing.margin import MOST as LARGEST
 from popreceipt.sizing.outlasting import MOST, RARE
 from popreceipt.sizing.plan import Export, Plan
 from popreceipt.sizing.result import Candidate, Lease, Monitoring
 from popreceipt.sizing.trials import limits
+from popreceipt.sizing.wording import brief, share
 
 LOOKS: Final = 1.0
 """Minutes between two looks of a batch server for free threads ("Batch processing and batch servers")."""
@@ -48,7 +50,7 @@ def cautions(
     """
     if max(rates) / 60 > THROTTLED:
         yield (
-            f"{max(rates) / 60:.3g} files come a minute in the busiest hour. If each of them is a task: tasks of one "
+            f"{brief(max(rates) / 60)} files come a minute in the busiest hour. If each of them is a task: tasks of one "
             f"batch class are throttled above an average of {THROTTLED:g} a minute unless this is set otherwise (Batch "
             "processing and batch servers, Batch throttling)."
         )
@@ -62,6 +64,12 @@ def cautions(
         yield f"The figures rest on few messages ({messages} in each replication): percentiles far out are rough."
     if chosen is not None:
         yield from _of_recurrence(plan, chosen)
+    if chosen is not None and monitoring is None:
+        yield (
+            f"No monitoring recurrence is told: the objective is kept up to {LARGEST:g} times the arrivals, and no "
+            "overload that would miss it was looked for. What stops the queue altogether is to be watched for "
+            "otherwise."
+        )
     if monitoring is not None and monitoring.minutes is None:
         yield f"No monitoring recurrence shows an overload in time. {monitoring.why}"
     if lease is not None and plan.export is not None:
@@ -98,19 +106,19 @@ def _of_recurrence(plan: Plan, chosen: Candidate) -> Iterator[str]:
 def _of_lease(export: Export, lease: Lease) -> Iterator[str]:
     if lease.outlasting >= RARE:
         yield (
-            f"Download and handling of a single file outlast the half hour with a chance of {lease.outlasting:.2g}; "
+            f"Download and handling of a single file outlast the half hour with a chance of {share(lease.outlasting)}; "
             "then it is offered again (Recurring integrations, API for acknowledgment)."
         )
     if lease.redelivery_rate.value >= RARE:
         yield (
-            f"{100 * lease.redelivery_rate.value:.2g} % of all messages are offered again before they are "
-            f"acknowledged; {lease.redeliveries_a_day:.3g} a day are in fact delivered again (Recurring integrations, "
+            f"{share(lease.redelivery_rate.value)} of all messages are offered again before they are "
+            f"acknowledged; {brief(lease.redeliveries_a_day)} a day are in fact delivered again (Recurring integrations, "
             "API for acknowledgment)."
         )
     if export.prefetch > lease.safe_prefetch:
         yield (
             f"{export.prefetch} messages are dequeued at once; the chance that any of them comes back is "
-            f"{lease.batch_outlasting:.2g}. Safe would be {lease.safe_prefetch} (Recurring integrations, API for "
+            f"{share(lease.batch_outlasting)}. Safe would be {lease.safe_prefetch} (Recurring integrations, API for "
             "acknowledgment)."
         )
     if lease.utilisation >= 1:

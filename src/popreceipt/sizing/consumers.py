@@ -125,11 +125,15 @@ def walk(
                 if to_empty:
                     break
             due = max(clock, now + habits.poll)
-            if not fetched and outage is None:
+            if not fetched:
                 # Nobody can find anything before this, so the polls until then may be passed over.
                 visible = min(came[following] if following < count else math.inf, held[0][0] if held else math.inf)
+                if visible == math.inf and now >= begins:
+                    visible = until  # That a poll finds nothing is known by now; before the outage it is not.
                 if visible == math.inf:
-                    break
+                    if outage is None:
+                        break
+                    visible = begins
                 due = now + habits.poll * max(1, math.ceil((visible - now) / habits.poll))
         heapq.heapreplace(polls, (ends + first_polls[who] if now < begins <= due else due, who))
     return Walked(

@@ -19,10 +19,14 @@ from popreceipt.sizing.hours import busiest_hours, hourly
 from popreceipt.sizing.plan import Arrivals, Export, Plan
 from popreceipt.sizing.result import Estimate, Lease
 from popreceipt.sizing.statistics import REPLICATIONS
+from popreceipt.sizing.wording import brief
 from popreceipt.sizing.work import DAY, HOUR, MINUTE, Floats, Work, demand_of, drawn, record_of, work_of
 
 MESSAGES: Final = 500_000
 """After so many the figures are sharp enough: a longer plan is walked through up to there."""
+
+USUAL: Final = 4
+"""Where more consumers are there, fewer messages are walked through."""
 
 BLOCKS: Final = 30
 """Equal parts of the time, as which deliveries are looked at to tell how sure a share is.
@@ -51,13 +55,15 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
         tell: called when the walk is done, before the outages.
     """
     arrivals = plan.arrivals if export.per_hour is None else Arrivals(per_hour=export.per_hour)
+    # Each message may wake everybody who has nothing to do.
+    most = MESSAGES // max(1, export.consumers // USUAL)
     produced = msgspec.structs.replace(plan, arrivals=arrivals)
     if record_of(produced) is None:
-        days = min(plan.run.days * REPLICATIONS, max(1.0, 1.1 * MESSAGES / (demand_of(produced).rate * DAY)))
-        work = work_of(produced, seed=plan.run.seed, days=days)
+        days = min(plan.run.days * REPLICATIONS, 1.1 * most / (demand_of(produced).rate * DAY))
+        work = work_of(produced, seed=plan.run.seed, days=max(days, min(1.0, plan.run.days)))
     arrived, until = work.arrived, work.horizon
-    if len(arrived) > MESSAGES:
-        arrived, until = arrived[:MESSAGES], float(arrived[MESSAGES])
+    if len(arrived) > most:
+        arrived, until = arrived[:most], float(arrived[most])
     walked = walk(arrived, _habits(export), _times(export, plan.run.seed), until=until)
     tell()
     first = np.unique(walked.message, return_index=True)[1]
@@ -83,7 +89,7 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
         wait_minutes=_waits(arrived, walked),
         messages=len(first),
         method=(
-            f"{len(first)} messages of {until / DAY:.3g} days walked through, poll by poll; the interval of the "
+            f"{len(first)} messages of {brief(until / DAY)} days walked through, poll by poll; the interval of the "
             "redelivery rate is Wilson's, for as many independent messages as those of one thirtieth of that time are "
             "worth; the safe prefetch and the chance of outlasting the half hour are computed, not drawn; the outage "
             "begins in the busiest hour, and who held messages then loses them to the end of their leases. A late "

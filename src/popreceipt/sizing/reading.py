@@ -195,7 +195,8 @@ _LIMITS: Final[Mapping[str, _Limits]] = {
     # The dialog "Define recurrence" counts in minutes.
     "recurrence.candidates_minutes": _Limits("minutes", least=1.0, most=_MONTH_MINUTES),
     "export.per_hour": _Limits("messages an hour", most=1e6),
-    "export.poll_minutes": _Limits("minutes", most=_MONTH_MINUTES),
+    # A client that asks more often than once a second is none that sizes its recurrence.
+    "export.poll_minutes": _Limits("minutes", least=1 / 60, most=_MONTH_MINUTES),
     "export.transfer_seconds": _Limits("seconds", least=0.0, most=_WEEK_SECONDS),
     "export.handling_seconds": _Limits("seconds", least=0.0, most=_WEEK_SECONDS),
     "export.consumers": _Limits("consumers", least=1, most=1024),
@@ -210,6 +211,9 @@ FEWEST: Final = 20
 
 MOST: Final = 10_000_000
 """Messages that may be expected in a run: some minutes of simulation for each candidate."""
+
+COMPARED: Final = 100
+"""Recurrences that may be compared: each of them is simulated in full, and takes some megabytes."""
 
 WIDEST: Final = 1000.0
 """How many times its median a distribution's 95th percentile may be: beyond that its mean says nothing any more."""
@@ -315,19 +319,28 @@ def _check_extent(plan: Plan) -> None:
     candidates = plan.recurrence.candidates_minutes
     if not candidates:
         raise _Refused("recurrence.candidates_minutes is empty: name at least one recurrence in minutes.")
+    if len(candidates) > COMPARED:
+        raise _Refused(
+            f"recurrence.candidates_minutes has {len(candidates):,} recurrences, and at most {COMPARED} are compared."
+        )
     arrivals, days = plan.arrivals, plan.run.days
     daily = 24 * arrivals.per_hour if arrivals.per_hour is not None else math.fsum(arrivals.profile or ())
     if not daily:
         return
     if daily * days < FEWEST:
+        needed = math.ceil(FEWEST / daily)
         raise _Refused(
-            f"about {daily * days:.2g} messages come in {days:g} days, and at least {FEWEST} are needed: set [run] "
-            f"days to {math.ceil(FEWEST / daily)} or more."
+            f"about {daily * days:.2g} messages come in {days:g} days, and at least {FEWEST} are needed: "
+            + (
+                f"set [run] days to {needed:,} or more."
+                if needed <= LONGEST_DAYS
+                else f"not even {LONGEST_DAYS:,} days have as many. Rates are messages an hour."
+            )
         )
     if daily * days > MOST:
         raise _Refused(
-            f"about {daily * days:.3g} messages come in {days:g} days, and at most {MOST:,} can be simulated: set "
-            f"[run] days to {MOST / daily:.2g} or less. Rates are messages an hour."
+            f"about {daily * days:,.0f} messages come in {days:g} days, and at most {MOST:,} can be simulated: set "
+            f"[run] days to {math.floor(100 * MOST / daily) / 100:g} or less. Rates are messages an hour."
         )
     if candidates[-1] > days * 1440:
         raise _Refused(

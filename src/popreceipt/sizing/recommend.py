@@ -16,6 +16,8 @@ from popreceipt.sizing.plan import CANDIDATES, Plan
 from popreceipt.sizing.result import Candidate, Estimate
 from popreceipt.sizing.statistics import Replication, summarise
 from popreceipt.sizing.trials import Trials, limits, surely_kept
+from popreceipt.sizing.wording import brief, plain
+from popreceipt.sizing.work import MINUTE, demand_of
 
 THREADS: Final = (2, 3, 4, 6, 8, 12, 16)
 """Files at once that are tried as a remedy: a batch server has no more than 16 threads ("Batch capacity")."""
@@ -50,7 +52,7 @@ def candidate(plan: Plan, minutes: float, replications: Sequence[Replication], t
         why = f"never settles; {bounds.why}."
     elif not meets:
         missed = " and ".join(
-            f"{name} is {_between(summary.wait_minutes[name])} minutes where {limit:g} are allowed"
+            f"{name} is {_between(summary.wait_minutes[name], limit)} minutes where {plain(limit)} are allowed"
             for name, limit in limits(plan.objective).items()
             if summary.wait_minutes[name].high > limit
         )
@@ -91,6 +93,7 @@ def reasons(plan: Plan, candidates: Sequence[Candidate], chosen: Candidate | Non
             yield from (f"{_every(each.processing_minutes)}: {each.why}" for each in candidates)
         else:
             yield f"None of the recurrences ever settles; {candidates[-1].bounds.why}."
+        yield from _by_itself(plan)
         helping = list(remedies(plan, trials))
         yield from helping
         if not helping:
@@ -100,12 +103,13 @@ def reasons(plan: Plan, candidates: Sequence[Candidate], chosen: Candidate | Non
             )
         return
     figures = " and ".join(
-        f"{name} {_between(chosen.wait_minutes[name])} minutes where {limit:g} are allowed"
+        f"{name} {_between(chosen.wait_minutes[name], limit)} minutes where {plain(limit)} are allowed"
         for name, limit in limits(plan.objective).items()
     )
     yield (
         f"{_every(chosen.processing_minutes)} is the longest recurrence that meets the objective by the upper end of "
-        f"its confidence interval ({figures}), and does so again after an hour of standstill."
+        f"its confidence interval ({figures}), and does so again after an hour of standstill"
+        f"{'' if chosen.overruns <= OVERRUNS else ' and with a tenth more arrivals'}."
     )
     longer = [each for each in candidates if each.processing_minutes > chosen.processing_minutes]
     if longer:
@@ -114,18 +118,37 @@ def reasons(plan: Plan, candidates: Sequence[Candidate], chosen: Candidate | Non
     bounds, waits = chosen.bounds, chosen.wait_minutes
     if bounds.exact and bounds.p95_minutes is not None and bounds.mean_minutes is not None:
         yield (
-            f"Closed forms, which hold here, give a mean of {bounds.mean_minutes:.3g} and a p95 of "
-            f"{bounds.p95_minutes:.3g} minutes; simulated are {waits['mean'].value:.3g} and {waits['p95'].value:.3g}."
+            f"Closed forms, which hold here, give a mean of {brief(bounds.mean_minutes)} and a p95 of "
+            f"{brief(bounds.p95_minutes)} minutes; simulated are {brief(waits['mean'].value)} and "
+            f"{brief(waits['p95'].value)}."
         )
+
+
+def _by_itself(plan: Plan) -> Iterator[str]:
+    """That one file by itself takes longer than the objective allows, if it does: no recurrence changes that."""
+    demand, startup = demand_of(plan), plan.batch.startup_seconds
+    least = {"mean": demand.service, "p95": float(demand.quantiles[189]), "p99": float(demand.quantiles[197])}
+    for name, limit in limits(plan.objective).items():
+        minutes = (startup + least.get(name, demand.service)) / MINUTE
+        if minutes > limit:
+            yield (
+                f"To start a run and process a single file takes {brief(minutes)} minutes ({name}), and "
+                f"{plain(limit)} are allowed: no recurrence changes that."
+            )
+            return
 
 
 def _every(minutes: float) -> str:
     return "Every minute" if minutes == 1 else f"Every {minutes:g} minutes"
 
 
-def _between(estimate: Estimate) -> str:
-    """A figure with its confidence interval, where that has a width that can be seen."""
-    value, low, high = (f"{each:.3g}" for each in (estimate.value, estimate.low, estimate.high))
+def _between(estimate: Estimate, limit: float) -> str:
+    """A figure with its confidence interval, where that has a width that can be seen.
+
+    In three digits, or as many as tell it from its limit.
+    """
+    digits = next((each for each in range(3, 8) if brief(estimate.high, each) != brief(limit, each)), 3)
+    value, low, high = (brief(each, digits) for each in (estimate.value, estimate.low, estimate.high))
     return value if low == high else f"{value} ({low} to {high})"
 
 

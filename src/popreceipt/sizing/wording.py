@@ -50,8 +50,16 @@ def messages(number: float) -> str:
 
 
 def plain(value: float) -> str:
-    """A figure as somebody would write it in a plan: 5, 7.5."""
-    return f"{value:g}"
+    """A figure as somebody would write it in a plan: 5, 7.5; a million and more without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 999_999.5 else f"{value:g}"
+
+
+def brief(value: float, digits: int = 3) -> str:
+    """A figure in running words, so many digits of it and no exponent: 8.4, 42,400."""
+    rounded = float(f"{value:.{digits}g}")
+    if not math.isfinite(rounded) or 0 < abs(rounded) < 1e-4:
+        return f"{value:.{digits}g}"
+    return f"{rounded:,.10f}".rstrip("0").rstrip(".")
 
 
 def interval(estimate: Estimate) -> str:
@@ -78,7 +86,7 @@ def duration(minutes: float | None) -> str:
         return f"{minutes:.3g} min"
     if minutes < 48 * 60:
         return f"{minutes / 60:.3g} h"
-    return f"{minutes / 1440:.3g} days"
+    return f"{brief(minutes / 1440)} days"
 
 
 def every(minutes: float | None) -> str:
@@ -105,7 +113,7 @@ def since(factor: float, most: float, of: str) -> str:
 def simulated(sizing: Sizing) -> str:
     """How much was simulated, how often, and with which seed."""
     run = sizing.plan.run
-    length = duration(1440 * run.days) if run.days < 1 else "1 day" if run.days == 1 else f"{run.days:.3g} days"
+    length = duration(1440 * run.days) if run.days < 1 else "1 day" if run.days == 1 else f"{brief(run.days)} days"
     replications = sizing.figures.get("replications", 1)
     return f"{length}{f', {replications} times anew' if replications > 1 else ''}, seed {run.seed}"
 

@@ -217,7 +217,7 @@ def _poisson(rates: tuple[float, ...], span: float, load: float, chance: np.rand
 def _bearable(messages: float) -> None:
     if messages > MOST:
         raise UsageError(
-            f"About {messages:.3g} messages would have to be drawn at once, which is more than {MOST:,}: take fewer "
+            f"About {messages:,.0f} messages would have to be drawn at once, which is more than {MOST:,}: take fewer "
             "[run] days."
         )
 

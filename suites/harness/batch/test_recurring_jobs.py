@@ -174,11 +174,11 @@ def test_many_files_in_order_read_one_at_a_time(office: Office) -> None:
     office.process(job)
     looked: list[str] = []
     taken = office.store.taken
-    office.store.taken = lambda activity: looked.append(activity) or taken(activity)  # type: ignore[method-assign]  # counted
+    office.store.taken = lambda activity, *page: looked.append(activity) or taken(activity, *page)
     office.advance(seconds=900)
     assert set(office.column(job)) == {"Processed"}
     assert looked == []
-    assert office.store._desks[job].turns == []
+    assert len(office.store._desks[job].taken._those) < 2 * ranking.SLACK + 2
 
 
 def test_the_journal_tells_what_was_asked(office: Office) -> None:

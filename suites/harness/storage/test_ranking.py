@@ -47,3 +47,9 @@ def test_what_has_gone_is_forgotten() -> None:
             ranking.remove(str(number - 10))
     assert ranking.page(0, None) == [str(number) for number in range(99_990, 100_000)]
     assert len(ranking._those) < 100
+    for number in range(100_000, 200_000):
+        ranking.put(str(number), number)
+    for number in range(200_000):
+        ranking.remove(str(number))
+        ranking.first()
+    assert len(ranking._those) < 100

@@ -59,6 +59,9 @@ class Ranking:
             self._put_in_order()
         while self._first < len(self._those) and not self._is_there(self._first):
             self._first += 1
+        if self._first > SLACK and 2 * self._first > len(self._those):
+            del self._those[: self._first], self._theirs[: self._first]
+            self._first = 0
         start = self._first if rank is None else bisect_right(self._theirs, rank, lo=self._first)
         for place in range(start, len(self._those)):
             if self._is_there(place):
