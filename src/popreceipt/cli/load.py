@@ -284,7 +284,7 @@ def _judged(folder: Path, telling: "Telling") -> "LoadResult":
 
 
 def _write(result: "LoadResult", folder: Path, json_file: Path | None, html_file: Path | None) -> None:
-    from popreceipt.load.running import RESULT
+    from popreceipt.load.folder import RESULT
 
     for file in {folder / RESULT, json_file} - {None, STANDARD_OUTPUT}:
         if file is not None:

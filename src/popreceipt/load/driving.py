@@ -24,8 +24,9 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import NothingProved, PopreceiptError, UsageError
+from popreceipt.load.folder import RESULT, empty, setup_journal
+from popreceipt.load.pacing import first_tick
 from popreceipt.load.plan import SHAPES, Errand, LoadPlan, Thresholds
-from popreceipt.load.run import FILE
 from popreceipt.load.users import Role
 from popreceipt.load.worker import DRAIN, Worker
 
@@ -228,7 +229,9 @@ class _Run:
             lead = LEAD_OF_MANY
         else:
             names, lead = [ALONE], LEAD
+        # The jobs were made right before the site's clock was read.
         start = max(errand.start, stopwatch() - errand.site.real_at_start + lead)
+        start = first_tick(errand.plan, start, errand.site.rate)
         self._errand = msgspec.structs.replace(errand, start=start, workers=len(names))
         self._ends = errand.site.real_at_start + start + errand.plan.minutes * 60 / errand.site.rate
         self._parts = dict.fromkeys(names)
@@ -280,7 +283,7 @@ class _Run:
         options = vars(environment.parsed_options)
         plan = _plan_of(self._scenario, options)
         folder = _emptied(options["out"])
-        journal = self._closing.enter_context((folder / "journal-setup.ndjson").open("wb"))
+        journal = self._closing.enter_context(setup_journal(folder))
         ca, key, clock = (options[name] or None for name in ("ca", "control_key", "clock"))
         self._ground = self._closing.enter_context(
             open_ground(
@@ -401,7 +404,7 @@ def _judged(folder: Path) -> int:
 
     # In a thread, so that Locust's page goes on meanwhile.
     result: LoadResult = gevent.get_hub().threadpool.apply(judge_run, (folder,))
-    result.write(folder / "load.json")
+    result.write(folder / RESULT)
     terminal.show(result, Console())
     _log.info("Journals, figures and the result are in %s.", folder)
     return result.exit_status()
@@ -491,22 +494,13 @@ def _emptied(out: str) -> Path:
     Raises:
         UsageError: it cannot be used, or holds journals that are none of a load run.
     """
+    if out:
+        empty(Path(out))
+        return Path(out)
     try:
-        if not out:
-            return Path(tempfile.mkdtemp(prefix="popreceipt-load-"))
-        folder = Path(out)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        left = [each for pattern in LEFT for each in folder.glob(pattern)]
-        if left and not (folder / FILE).exists():
-            raise UsageError(f"{folder} holds {left[0].name}, which no load run left there. Give another --out.")
-        for each in left:
-            each.unlink()
+        return Path(tempfile.mkdtemp(prefix="popreceipt-load-"))
     except OSError as error:
-        raise UsageError(f"Cannot write to {out}: {error.strerror or error}. Give another --out.") from error
-    return folder
-
-
-LEFT: Final = ("journal*.ndjson", "figures-*.json", "pace-*.json", "load.json")
+        raise UsageError(f"No folder can be made for the run: {error.strerror or error}. Name one: --out.") from error
 
 
 def _read(path: str) -> Errand:

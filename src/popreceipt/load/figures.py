@@ -20,6 +20,9 @@ LONGEST_MICROSECONDS: Final = 24 * 3_600 * 1_000_000
 DIGITS: Final = 3
 """Significant digits that a histogram keeps of a latency."""
 
+PRODUCE: Final = "produce"
+"""What the control plane's call by which exports are produced is counted as, beside the journal's operations."""
+
 PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 
 
@@ -69,6 +72,8 @@ class Figures(msgspec.Struct):
         finished: it ran to the plan's end, and nothing that it began was cut short.
         arrivals: how many there were to be by the plan, as drawn, up to where the run ended.
         began: the target's time (ISO 8601) when arrivals began: where the first of the minutes begins.
+        seconds: how many requests were answered in each real second from then on; how busy a moment was shows there,
+            whatever a minute of the target's time is.
     """
 
     format: str = FORMAT
@@ -86,6 +91,7 @@ class Figures(msgspec.Struct):
     finished: bool = True
     arrivals: int = 0
     began: str = ""
+    seconds: list[int] = []
 
 
 def added(figures: Iterable[Figures]) -> Figures:
@@ -112,6 +118,7 @@ def added(figures: Iterable[Figures]) -> Figures:
             finished=total.finished and each.finished,
             arrivals=total.arrivals + each.arrivals,
             began=min(filter(None, (total.began, each.began)), default=""),
+            seconds=[sum(both) for both in zip_longest(total.seconds, each.seconds, fillvalue=0)],
         )
     return total
 
@@ -142,7 +149,7 @@ class Tally:
     """
 
     def __init__(self, worker: str, seconds_a_minute: float, lag_seconds: float) -> None:
-        self._figures = Figures(worker=worker, operations={}, minutes=[], errors={})
+        self._figures = Figures(worker=worker, operations={}, minutes=[], errors={}, seconds=[])
         self._minute = seconds_a_minute
         self._lag = lag_seconds
         self._operations: dict[str, _Operation] = {}
@@ -174,6 +181,10 @@ class Tally:
             known = self._operations[operation] = _Operation()
         known.response.record_value(min(int(response * 1e6), LONGEST_MICROSECONDS))
         known.service.record_value(min(int(service * 1e6), LONGEST_MICROSECONDS))
+        seconds, second = self._figures.seconds, max(0, int(at))
+        while len(seconds) <= second:
+            seconds.append(0)
+        seconds[second] += 1
         minute = self._at(at)
         minute.answered += 1
         if failure is not None:

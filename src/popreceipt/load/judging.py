@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from math import ceil
+from math import floor
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,9 @@ from popreceipt.journal import Entry, Exchange, JournalFile, Observation, instan
 from popreceipt.load import merging
 from popreceipt.load import run as runs
 from popreceipt.load.figures import FORMAT as FIGURES
-from popreceipt.load.figures import Figures, Minute, added, percentiles
+from popreceipt.load.figures import PRODUCE, Figures, added, percentiles
 from popreceipt.load.merging import Merged
-from popreceipt.load.plan import LoadPlan
+from popreceipt.load.plan import CONSUMING, LoadPlan
 from popreceipt.load.result import ENOUGH, Ceiling, Gate, LoadResult, Standing
 from popreceipt.load.run import Run
 from popreceipt.load.waits import Waits, beside_monitoring, waits_of
@@ -46,8 +46,8 @@ LEASE_MINUTES: Final = 30.0
 RECURRING: Final = frozenset({ENQUEUE, DEQUEUE, DOWNLOAD, ACK, JOBSTATUS, MESSAGE_STATUS})
 """Requests that are made again and again; a token is asked for once an hour, and may take its time."""
 
-WINDOW_SECONDS: Final = 1.0
-"""The busiest moment is looked for in stretches of at least so many real seconds: shorter ones tell of chance."""
+MOST_OF_IT: Final = 0.5
+"""From this share of a response time on, the time that a burst takes at full speed is what was measured."""
 
 TOLD_EVERY: Final = 20_000
 
@@ -114,7 +114,7 @@ def judge_run(folder: Path, *, progress: Progress | None = None) -> LoadResult:
         reasons=(*reasons, *run.problems, *_why_short(run, total)),
         ceilings=ceilings,
         gates=_gates(run.plan, total),
-        warnings=_warnings(run, total, waits, verdicts),
+        warnings=_warnings(run, total, waits, verdicts, ceilings),
         monitoring=beside_monitoring(journal, waits, start),
         finished=finished,
         journal=str(merged.path),
@@ -270,8 +270,9 @@ def _ceilings(run: Run, counted: Sequence[Figures], total: Figures) -> tuple[Cei
     wall = total.wall_seconds
     if not requests or wall <= 0:
         return ()
-    # What costs are like on average is known; how close the run came to a ceiling shows at its busiest.
-    busiest = requests / wall * _peak(total.minutes, run.rate)
+    # What costs are like on average is known; how close the run came to a ceiling shows at its busiest: in the real
+    # second in which most was answered, for shorter stretches tell of chance.
+    busiest = max(requests / wall, *total.seconds[: int(wall)], 0.0)
     found = []
     spent = {each.worker: each.cpu_seconds for each in counted if each.cpu_seconds > 0}
     if run.generator_ceiling is not None:
@@ -300,15 +301,6 @@ def _told(side: str, per_second: float, busiest: float) -> Ceiling:
     return Ceiling(side, per_second, busiest / per_second, "as told")
 
 
-def _peak(minutes: Sequence[Minute], rate: float) -> float:
-    """How many times as much as on average there was in the busiest stretch."""
-    length = max(1, ceil(WINDOW_SECONDS * rate / 60))
-    answered = [each.answered for each in minutes]
-    windows = [sum(answered[start : start + length]) for start in range(0, len(answered) - length + 1, length)]
-    mean = sum(windows) / len(windows) if windows else 0
-    return max(windows) / mean if mean else 1.0
-
-
 # Thresholds
 
 
@@ -332,8 +324,12 @@ def _gates(plan: LoadPlan, figures: Figures) -> tuple[Gate, ...]:
 # What a reader has to know
 
 
-def _warnings(run: Run, figures: Figures, waits: Waits, verdicts: Verdicts) -> tuple[str, ...]:
-    found = [*_distortion(run, figures)]
+def _warnings(
+    run: Run, figures: Figures, waits: Waits, verdicts: Verdicts, ceilings: Sequence[Ceiling]
+) -> tuple[str, ...]:
+    found = [*_distortion(run, figures), *_bursts(run, figures, ceilings)]
+    if run.plan.shape == "outage" and run.plan.scenario not in CONSUMING:
+        found.append(f"Nobody consumes exports in the scenario {run.plan.scenario}: there was no outage.")
     if undecided := verdicts.with_outcome(Outcome.UNDECIDED):
         names = ", ".join(each.id for each in undecided[:3])
         more = f" and {len(undecided) - 3} more" if len(undecided) > 3 else ""
@@ -369,11 +365,32 @@ def _distortion(run: Run, figures: Figures) -> Iterator[str]:
     what, interval = _shortest(run)
     share = apparent / (interval * 60)
     if share > DISTORTS:
-        fitting = interval * 60 * DISTORTS / real
+        # Rounded down, but not for what a histogram's three digits leave open.
+        fitting = floor(interval * 60 * DISTORTS / real * 1.001)
+        instead = (
+            f"up to scaled:{fitting} it would be {DISTORTS:.0%}"
+            if fitting > 1
+            else f"with --clock system it would be {real / (interval * 60):.0%}"
+        )
         yield (
             f"The clock distorts: a round trip of {name} takes {real * 1_000:.1f} ms (p95), and at scaled:{run.rate:g} "
             f"that is {apparent:.1f} s of the target's time, {share:.0%} of {what} ({interval:g} min). Waits and "
-            f"depths are off by about as much; up to scaled:{fitting:.0f} it would be {DISTORTS:.0%}."
+            f"depths are off by about as much; {instead}."
+        )
+
+
+def _bursts(run: Run, figures: Figures, ceilings: Sequence[Ceiling]) -> Iterator[str]:
+    """All of a tick comes at once, and nobody answers faster than he can: say where that is what was measured."""
+    streams = [figures.operations[each] for each in (ENQUEUE, PRODUCE) if each in figures.operations]
+    if run.plan.shape != "ticks" or not ceilings or not streams:
+        return
+    slowest = min(ceilings, key=lambda each: each.per_second)
+    at_once = run.plan.per_hour / 60 * run.plan.processing_minutes * len(streams)
+    takes = at_once / slowest.per_second * 1_000
+    if takes >= MOST_OF_IT * max(percentiles(each.response)["p95"] for each in streams):
+        yield (
+            f"At each tick {at_once:,.0f} requests come at once, for which the {slowest.side} needs {takes:.0f} ms of "
+            "CPU: response times tell of that more than of anything else."
         )
 
 

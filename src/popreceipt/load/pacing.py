@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import expm1, log1p, sqrt
+from math import ceil, expm1, log1p, sqrt
 from random import Random
 from typing import Final
 
@@ -24,6 +24,9 @@ WORKING_DAY: Final = (
 )
 """The hours of a working day as shares of its peak, from seven in the morning: two humps around the lunch hour, little
 in the evening, a nightly batch after eleven."""
+
+AWAITED_SECONDS: Final = 60.0
+"""The longest recurrence, in real seconds, whose first tick is waited for."""
 
 _HOUR: Final = 3_600.0
 _MINUTE: Final = 60.0
@@ -66,6 +69,16 @@ def expected(plan: LoadPlan, minutes: float | None = None) -> float:
     if plan.shape == "ticks":
         return plan.per_hour / _HOUR * plan.processing_minutes * _MINUTE * _ticks(plan, seconds)
     return _course(plan).until(seconds) * plan.per_hour / _HOUR
+
+
+def first_tick(plan: LoadPlan, start: float, rate: float) -> float:
+    """When a run begins that could begin at `start`, in real seconds from an instant at which its jobs have a tick.
+
+    In the shape `ticks` that is the jobs' next tick, or a moment later: else it would hang on how long the generator
+    took to start how long everything waits for its run. A tick that is far off in real time is not waited for.
+    """
+    period = plan.processing_minutes * _MINUTE / rate
+    return ceil(start / period) * period if plan.shape == "ticks" and period <= AWAITED_SECONDS else start
 
 
 def outage(plan: LoadPlan) -> tuple[float, float] | None:

@@ -12,10 +12,14 @@ SCENARIOS: Final = ("imports", "exports", "polling", "watching", "mixed")
 """Names of the files in `locustfiles/`: import producers; export consumers (dequeue, download, ack); import producers
 with status pollers; an administrator who watches; all of them."""
 
+CONSUMING: Final = frozenset({"exports", "mixed"})
+"""Of these, those in which exports are consumed."""
+
 SHAPES: Final = ("steady", "ticks", "business-day", "ramp", "soak", "outage")
 
 Shape = Literal["steady", "ticks", "business-day", "ramp", "soak", "outage"]
-"""How arrivals are spread: evenly at random; all of a recurrence at its tick; by the hours of a working day; rising
+"""How arrivals are spread: evenly at random; all of a recurrence at its tick (a
+moment after that of the jobs' own, where waiting for the first one is no matter); by the hours of a working day; rising
 until something gives way; steady for long; steady with consumers that are away for an hour and catch up."""
 
 

@@ -22,31 +22,16 @@ import msgspec
 from popreceipt import resources
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import NothingProved, UsageError
-from popreceipt.load import pace, run
-from popreceipt.load.merging import SETUP
+from popreceipt.load import pace
+from popreceipt.load.folder import LOCUST_SAID, empty, setup_journal
 from popreceipt.load.pace import Pace
+from popreceipt.load.pacing import AWAITED_SECONDS
 from popreceipt.load.plan import Errand, LoadPlan
 from popreceipt.load.processes import APART, stop
-from popreceipt.load.siting import Ground, open_ground
-
-LOCUST_SAID: Final = "locust.log"
-
-RESULT: Final = "load.json"
-
-REMAINS: Final = (
-    "journal*.ndjson",
-    "figures-*.json",
-    "pace-*.json",
-    "errand.json",
-    LOCUST_SAID,
-    RESULT,
-    f".{run.FILE}",
-    run.FILE,
-)
-"""What an earlier run may have left in the folder, last what shows that it was one."""
+from popreceipt.load.siting import Ground, check, open_ground
 
 STARTING: Final = 45.0
-"""Real seconds that Locust has from its start to the first arrival."""
+"""Real seconds that Locust has from its start until it is ready for the first arrival."""
 
 ENDING: Final = 75.0
 """Real seconds that it has from the last arrival to its end: an answer may take thirty of them."""
@@ -102,10 +87,11 @@ def run_load(plan: LoadPlan, options: Options, watch: Watch = lambda _pace, _wor
         NothingProved: nothing could be begun.
     """
     folder = options.folder
-    _prepare(folder)
+    check(plan)
+    empty(folder)
     with (
         _told_to_end(),
-        _setup_journal(folder) as journal,
+        setup_journal(folder) as journal,
         open_ground(
             options.target,
             plan,
@@ -143,19 +129,6 @@ def run_load(plan: LoadPlan, options: Options, watch: Watch = lambda _pace, _wor
         )
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, and take away what an earlier run left there."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remains = [path for pattern in REMAINS for path in folder.glob(pattern)]
-        if remains and not (folder / run.FILE).exists():
-            raise UsageError(f"{folder} holds {remains[0].name}, which no load run left there. Give another --out.")
-        for path in remains:
-            path.unlink()
-    except OSError as error:
-        raise UsageError(f"Cannot write to {folder}: {error.strerror or error}. Give another --out.") from error
-
-
 @contextmanager
 def _told_to_end() -> Iterator[None]:
     """Take a SIGTERM as a Ctrl-C while processes are about that nobody else would end."""
@@ -167,16 +140,6 @@ def _told_to_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _setup_journal(folder: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = (folder / SETUP).open("wb")
-    except OSError as error:
-        raise UsageError(f"Cannot write to {folder}: {error.strerror or error}. Give another --out.") from error
-    with file:
-        yield file
 
 
 class Generator:
@@ -202,7 +165,8 @@ class Generator:
         """Start it, and return when it has ended, or when there is no sense in going on."""
         self._start()
         real = self._plan.minutes * 60 / self._ground.site.rate
-        until = stopwatch() + STARTING + real + ENDING
+        longest = STARTING + AWAITED_SECONDS + real + ENDING
+        until = stopwatch() + longest
         leader = next(iter(self._children.values()))
         while not _ended(leader, LOOKED_EVERY):
             watch(pace.read(self._folder), "load runs")
@@ -211,7 +175,7 @@ class Generator:
                 # Requests against nobody prove nothing more.
                 return
             if stopwatch() > until:
-                self.problems.append(f"Locust did not come to its end within {STARTING + real + ENDING:.0f} s.")
+                self.problems.append(f"Locust did not come to its end within {longest:.0f} s.")
                 return
         self._read_status(leader.returncode)
 

@@ -254,7 +254,7 @@ def open_ground(
     if not emulator and (clock is not None or profile is not None):
         option = "--clock" if clock is not None else "--profile"
         raise UsageError(f"{option} is for an emulator that is started for the run; {target_text} has its own.")
-    _check(plan)
+    check(plan)
     if target_text.startswith(TENANT_PREFIX):
         _permitted(target_text)
     with ExitStack() as closing:
@@ -348,8 +348,12 @@ def _named(target: Target, roles: Sequence[str]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _check(plan: LoadPlan) -> None:
-    """Refuse numbers that make no run, before anything is begun."""
+def check(plan: LoadPlan) -> None:
+    """Refuse numbers that make no run, before anything is begun.
+
+    Raises:
+        UsageError: there is one.
+    """
     _whole_minutes("processing recurrence", plan.processing_minutes)
     if plan.monitoring_minutes is not None:
         _whole_minutes("monitoring recurrence", plan.monitoring_minutes)

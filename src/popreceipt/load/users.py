@@ -23,6 +23,7 @@ from popreceipt.client.wire import Ask, Delivery, Reply
 from popreceipt.clock import stopwatch
 from popreceipt.load import pacing
 from popreceipt.load.connections import Exhausted
+from popreceipt.load.figures import PRODUCE
 from popreceipt.load.plan import LoadPlan
 from popreceipt.load.worker import Worker
 from popreceipt.vocabulary import POSTPROCESSING_FAILED, PREPROCESSING_ERROR, PROCESSED, PROCESSED_WITH_ERRORS
@@ -39,7 +40,6 @@ POLLED_AT_MOST: Final = 10_000
 """Files that one poller keeps in mind."""
 
 # What control calls are counted as, beside the journal's words for exchanges.
-PRODUCE: Final = "produce"
 MONITORING: Final = "monitoring"
 MESSAGES: Final = "messages"
 

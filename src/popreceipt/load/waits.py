@@ -140,9 +140,10 @@ def _imported(journal: Readings, activity: str, rows: Mapping[str, Mapping[str, 
     for call in journal.enqueues:
         if call.activity != activity or not call.ok or call.message is None:
             continue
-        depth.came.append(call.answered)
         row = rows.get(call.message, {})
         started, completed = _instant(row, "ProcessingStartedDateTime"), _instant(row, "ProcessingCompletedDateTime")
+        # A run may take a file whose caller has no answer yet: it must have waited by then.
+        depth.came.append(call.answered if started is None else min(call.answered, started))
         if started is not None:
             depth.left.append(started)
         if completed is None:

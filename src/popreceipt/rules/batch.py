@@ -305,8 +305,11 @@ def _other(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> bo
 class _Death:
     """An import whose batch job has died while it was in process, as it was seen then and afterwards."""
 
-    def __init__(self, journal: Readings, message: Import, seen: Sighting, fault: Disturbance) -> None:
+    def __init__(
+        self, journal: Readings, message: Import, begun: Sighting, seen: Sighting, fault: Disturbance
+    ) -> None:
         self.message = message
+        self.begun = begun
         self.seen = seen
         place = max(seen.place, fault.end_place)
         self.runs = [each for each in journal.runs.get(message.activity, ()) if each.place > place]
@@ -333,7 +336,7 @@ def _deaths(journal: Readings) -> Iterator[_Death]:
                 (each for each in message.seen if each.state in IN_PROCESS and each.since - begun.by >= STUCK), None
             )
             if seen is not None:
-                yield _Death(journal, message, seen, met[0])
+                yield _Death(journal, message, begun, seen, met[0])
 
 
 def _skipping(journal: Readings, since: float, by: float) -> frozenset[bool | None]:
@@ -418,8 +421,10 @@ def retry_counted(journal: Readings) -> Iterator[Finding]:
             row = look.by_id.get(message.id)
             count = row.get("RetryCount") if row is not None else None
             if isinstance(count, int) and look.place < death.runs_since[0].place:
-                # The first look: a run at the recurrence, of which nobody tells, may have put it back before the last.
-                before = count if before is None else before
+                # A run at the recurrence, of which nobody tells, may have put it back before.
+                looked = moment_of(look, in_line=message.in_line)
+                if before is None and not message.recurrence.may_have_run(death.begun, looked):
+                    before = count
             elif isinstance(count, int) and look.place >= end.place:
                 after = count
         if before is None or after is None:

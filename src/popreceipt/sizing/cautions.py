@@ -50,8 +50,8 @@ def cautions(
     """
     if max(rates) / 60 > THROTTLED:
         yield (
-            f"{brief(max(rates) / 60)} files come a minute in the busiest hour. If each of them is a task: tasks of one "
-            f"batch class are throttled above an average of {THROTTLED:g} a minute unless this is set otherwise (Batch "
+            f"{brief(max(rates) / 60)} files come a minute in the busiest hour. If each of them is a task: tasks of "
+            f"one batch class are throttled above an average of {THROTTLED:g} a minute unless this is set otherwise (Batch "
             "processing and batch servers, Batch throttling)."
         )
     if plan.batch.parallel > THREADS:
@@ -112,8 +112,8 @@ def _of_lease(export: Export, lease: Lease) -> Iterator[str]:
     if lease.redelivery_rate.value >= RARE:
         yield (
             f"{share(lease.redelivery_rate.value)} of all messages are offered again before they are "
-            f"acknowledged; {brief(lease.redeliveries_a_day)} a day are in fact delivered again (Recurring integrations, "
-            "API for acknowledgment)."
+            f"acknowledged; {brief(lease.redeliveries_a_day)} a day are in fact delivered again (Recurring "
+            "integrations, API for acknowledgment)."
         )
     if export.prefetch > lease.safe_prefetch:
         yield (

@@ -128,10 +128,8 @@ def walk(
             if not fetched:
                 # Nobody can find anything before this, so the polls until then may be passed over.
                 visible = min(came[following] if following < count else math.inf, held[0][0] if held else math.inf)
-                if visible == math.inf and now >= begins:
-                    visible = until  # That a poll finds nothing is known by now; before the outage it is not.
                 if visible == math.inf:
-                    if outage is None:
+                    if now >= ends:
                         break
                     visible = begins
                 due = now + habits.poll * max(1, math.ceil((visible - now) / habits.poll))

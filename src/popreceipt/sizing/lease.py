@@ -59,8 +59,9 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
     most = MESSAGES // max(1, export.consumers // USUAL)
     produced = msgspec.structs.replace(plan, arrivals=arrivals)
     if record_of(produced) is None:
-        days = min(plan.run.days * REPLICATIONS, 1.1 * most / (demand_of(produced).rate * DAY))
-        work = work_of(produced, seed=plan.run.seed, days=max(days, min(1.0, plan.run.days)))
+        enough = 1.1 * most / (demand_of(produced).rate * DAY)
+        days = min(plan.run.days * REPLICATIONS, enough if arrivals.profile is None else max(1.0, enough))
+        work = work_of(produced, seed=plan.run.seed, days=days)
     arrived, until = work.arrived, work.horizon
     if len(arrived) > most:
         arrived, until = arrived[:most], float(arrived[most])

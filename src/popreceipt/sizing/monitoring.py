@@ -19,6 +19,7 @@ from popreceipt.sizing.plan import Objective, Plan
 from popreceipt.sizing.result import Monitoring
 from popreceipt.sizing.simulation import Job, Simulated, simulate
 from popreceipt.sizing.trials import job_of, limits
+from popreceipt.sizing.wording import every
 from popreceipt.sizing.work import DAY, HOUR, MINUTE, Floats, Work, demand_of, record_of, seeds, work_of
 
 TRIED: Final = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0, 480.0, 720.0, 1440.0)
@@ -39,6 +40,9 @@ PHASES: Final = 8
 
 MESSAGES: Final = 600_000
 """Messages from which trials take their stretches, where that is enough."""
+
+ORDINARY: Final = 5_000_000
+"""Messages of the ordinary days; where they are dense, there are fewer of them than thirty."""
 
 SIMULATED: Final = 2_000_000
 """Messages of all overloads together; where they are dense, there are fewer trials."""
@@ -104,10 +108,19 @@ def _why(best: float | None, factor: float, shown: dict[float, float], missed: F
     else:
         said += f"within a day only in {np.mean(missed < math.inf):.0%} of the trials"
     if best is None:
-        return f"{said}; whatever the interval, the depth has shown it by then in {max(shown.values()):.0%} at most."
-    said += f"; sampled every {best:g} minutes, the depth has shown it by then in {shown[best]:.0%} of the trials"
+        nearest = max(TRIED, key=lambda each: (shown[each], each))
+        return (
+            f"{said}; whatever the interval, the depth has shown it by then in {_percent(shown[nearest])} of the "
+            f"trials at most, sampled {every(nearest)}."
+        )
+    said += f"; sampled {every(best)}, the depth has shown it by then in {_percent(shown[best])} of the trials"
     longer = next((each for each in TRIED if each > best), None)
-    return f"{said}." if longer is None else f"{said}, every {longer:g} minutes in {shown[longer]:.0%}."
+    return f"{said}." if longer is None else f"{said}, {every(longer)} in {_percent(shown[longer])}."
+
+
+def _percent(part: float) -> str:
+    """Never more than it is: what is just too little does not read as if it were enough."""
+    return f"{math.floor(100 * part + 1e-9)}%"
 
 
 def _minutes(value: float) -> str:
@@ -118,8 +131,10 @@ def _minutes(value: float) -> str:
 
 
 def _ordinary(plan: Plan, job: Job) -> Simulated:
-    """Thirty days as they are; of a record, all there are."""
-    days = None if record_of(plan) is not None else MONTH / DAY
+    """Thirty days as they are, or as many as there may be messages; of a record, all there are."""
+    days = None
+    if record_of(plan) is None:
+        days = min(MONTH, max(DAY, ORDINARY / demand_of(plan).rate)) / DAY
     return simulate(work_of(plan, seed=seeds(plan, 1)[0], days=days), job)
 
 
@@ -206,7 +221,8 @@ def _stretched(plan: Plan, seed: int, load: float) -> Work:
     """Work that trials take their stretches from: a day for each, or as many as there may be messages."""
     days: float | None = None
     if record_of(plan) is None:
-        days = float(np.clip(MESSAGES / (demand_of(plan).rate * load * DAY), 2.0, TRIALS))
+        daily = demand_of(plan).rate * load * DAY
+        days = float(np.clip(MESSAGES / daily, min(2.0, ORDINARY / daily), TRIALS))
     return work_of(plan, seed=seed, load=load, days=days)
 
 

@@ -195,8 +195,8 @@ _LIMITS: Final[Mapping[str, _Limits]] = {
     # The dialog "Define recurrence" counts in minutes.
     "recurrence.candidates_minutes": _Limits("minutes", least=1.0, most=_MONTH_MINUTES),
     "export.per_hour": _Limits("messages an hour", most=1e6),
-    # A client that asks more often than once a second is none that sizes its recurrence.
-    "export.poll_minutes": _Limits("minutes", least=1 / 60, most=_MONTH_MINUTES),
+    # Half a second: nobody waits for less, and everybody's polls are walked through.
+    "export.poll_minutes": _Limits("minutes", least=0.01, most=_MONTH_MINUTES),
     "export.transfer_seconds": _Limits("seconds", least=0.0, most=_WEEK_SECONDS),
     "export.handling_seconds": _Limits("seconds", least=0.0, most=_WEEK_SECONDS),
     "export.consumers": _Limits("consumers", least=1, most=1024),

@@ -23,6 +23,9 @@ from popreceipt.sizing.work import DAY, HOUR, MINUTE, Work, demand_of, record_of
 MESSAGES: Final = 60_000
 """That a trial is made of, where no more are needed for a whole day or for so many recurrences."""
 
+MOST: Final = 3_000_000
+"""That a trial is made of at most, where so many come in a day and as many recurrences do not take longer."""
+
 RUNS: Final = 100
 
 STANDSTILL: Final = HOUR
@@ -134,6 +137,8 @@ class Trials:
         if load * slower >= self.capacity:
             return None
         days = min(self._plan.run.days, self._days(minutes, load, 1))
+        if self._plan.arrivals.per_hour is not None:  # One hour is like another: what is dense need not fill a day.
+            days = min(days, max(MOST / (self._demand.rate * load), RUNS * minutes * MINUTE) / DAY)
         work = work_of(self._plan, seed=self._seeds[0], load=load, slower=slower, days=days)
         seen = observe(simulate(work, job_of(self._plan, minutes)))
         return Trial(seen.wait_minutes, seen.overruns)

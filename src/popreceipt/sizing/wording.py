@@ -160,6 +160,8 @@ def sentence(sizing: Sizing) -> str:
 
 def bears(margin: Margin) -> str:
     """What a recommendation bears, in one sentence."""
+    if min(margin.load_factor, margin.service_factor) <= 1:
+        return "Margin: none to speak of; in a shorter stretch of its own the objective was missed as it is."
     if margin.load_factor >= margin.at_most and margin.service_factor >= margin.at_most:
         return f"Arrivals and service times may each grow {times(margin.at_most, margin.at_most)}."
     return (

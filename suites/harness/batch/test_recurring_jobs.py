@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from popreceipt.emulator.store import ranking
 from popreceipt.journal import Observation
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from popreceipt.sizing import monitoring as module
 from popreceipt.sizing.monitoring import TRIED, Depth, monitoring
 from popreceipt.sizing.plan import Arrivals, BatchJob, Objective, Plan, Run, Service
 from popreceipt.sizing.simulation import Job, Simulated, simulate
-from popreceipt.sizing.work import DAY, MINUTE, Work, seeds, work_of
+from popreceipt.sizing.work import DAY, HOUR, MINUTE, Work, seeds, work_of
 
 PLAN = Plan(Arrivals(per_hour=120.0), Service(seconds=4.0), objective=Objective(p95_minutes=15.0), run=Run(days=5.0))
 
@@ -124,7 +124,27 @@ def test_an_overload_is_shown_in_time() -> None:
     assert found.shortest_minutes <= found.minutes
     assert found.missed_minutes is not None
     assert found.delays[1.0] < found.delays[found.minutes] < found.missed_minutes
-    assert f"{found.shown[found.minutes]:.0%}" in found.why
+    assert f" in {math.floor(100 * found.shown[found.minutes])}% of the trials" in found.why
+
+
+def test_of_dense_arrivals_fewer_ordinary_days_are_sampled() -> None:
+    """Thirty days of a hundred thousand an hour would not fit in memory; a day of them tells the depth as well."""
+    dense = Plan(Arrivals(per_hour=100_000.0), Service(seconds=0.01), run=Run(days=0.05))
+    ordinary = module._ordinary(dense, Job(300.0))
+    assert len(ordinary.work.arrived) == pytest.approx(module.ORDINARY, rel=0.01)
+    assert ordinary.work.horizon == pytest.approx(50 * HOUR)
+
+
+def test_a_share_just_too_small_does_not_read_as_if_it_were_enough() -> None:
+    """Ninety-four and nine tenths are not ninety-five; and one minute is every minute."""
+    shown = dict.fromkeys(TRIED, 0.5) | {1.0: 0.95, 2.0: 0.949}
+    missed = np.full(20, 600.0)
+    assert module._why(1.0, 2.0, shown, missed).endswith(
+        "sampled every minute, the depth has shown it by then in 95% of the trials, every 2 minutes in 94%."
+    )
+    assert module._why(None, 2.0, shown | {1.0: 0.9}, missed).endswith(
+        "in 94% of the trials at most, sampled every 2 minutes."
+    )
 
 
 def test_a_tighter_objective_leaves_less_time() -> None:

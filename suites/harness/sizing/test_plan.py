@@ -144,8 +144,14 @@ SAYS = {
     f"[arrivals]\nprofile = {[0] * 24}\n" + SERVICE: ["arrivals.profile is 0 at every hour"],
     f"[arrivals]\nprofile = {[1] * 23 + [-1]}\n" + SERVICE: ["arrivals.profile[23] is -1", "at least 0"],
     f"[arrivals]\nprofile = {[1] * 23 + ['x']}\n" + SERVICE: ["arrivals.profile[23] is 'x', and has to be a number"],
-    "[arrivals]\nper_hour = 1000000\n" + SERVICE: ["7.2e+08 messages", "at most 10,000,000", "days to 0.42 or less"],
+    "[arrivals]\nper_hour = 1000000\n" + SERVICE: [
+        "720,000,000 messages",
+        "at most 10,000,000",
+        "days to 0.41 or less",
+    ],
     "[arrivals]\nper_hour = 0.01\n" + SERVICE: ["about 7.2 messages come in 30 days", "days to 84 or more"],
+    "[arrivals]\nper_hour = 5000\n[run]\ndays = 90\n" + SERVICE: ["10,800,000 messages", "days to 83.33 or less"],
+    "[arrivals]\nper_hour = 1e-4\n" + SERVICE: ["about 0.072 messages", "not even 3,660 days have as many"],
     # Service
     ARRIVALS + "[service]\n": ["[service] says nothing", "seconds, median with p95, measured, messages"],
     ARRIVALS + "[service]\nseconds = 0\n": ["service.seconds is 0, and has to be above 0 and at most 604,800 seconds"],
@@ -182,9 +188,10 @@ SAYS = {
     BASE + "[recurrence]\ncandidates_minutes = [1440]\n[run]\ndays = 0.5\n": [
         "1440, which is longer than the 0.5 days"
     ],
+    BASE + f"[recurrence]\ncandidates_minutes = {[*range(1, 102)]}\n": ["has 101 recurrences, and at most 100 are"],
     # Exports
     BASE + "[export]\nprefetch = 0\n": ["export.prefetch is 0, and has to be at least 1"],
-    BASE + "[export]\npoll_minutes = 0\n": ["export.poll_minutes is 0, and has to be above 0"],
+    BASE + "[export]\npoll_minutes = 0\n": ["export.poll_minutes is 0, and has to be at least 0.01"],
     BASE + "[export]\ntransfer_seconds = {median = 9, p95 = 3}\n": ["export.transfer_seconds has a p95 of 3 s"],
     BASE + "[export]\nhandling_seconds = {median = 9}\n": ["[export.handling_seconds] lacks p95"],
     # The run

@@ -16,7 +16,7 @@ from popreceipt.sizing.bounds import bounds_of
 from popreceipt.sizing.cautions import cautions
 from popreceipt.sizing.margin import MOST, first_factor, margin
 from popreceipt.sizing.plan import Arrivals, BatchJob, Export, Objective, Plan, Recurrence, Run, Service, Spread
-from popreceipt.sizing.recommend import candidate, reasons, recommended, remedies
+from popreceipt.sizing.recommend import _between, candidate, reasons, recommended, remedies
 from popreceipt.sizing.result import Bounds, Candidate, Estimate, Lease, Monitoring
 from popreceipt.sizing.simulation import Job, simulate
 from popreceipt.sizing.statistics import observe
@@ -181,6 +181,23 @@ def test_a_shorter_recurrence_would_help() -> None:
     assert told == ["What would help: every 5 minutes, which was not compared."]
 
 
+def test_figures_beside_their_limits() -> None:
+    """As many digits as tell them apart, and no exponent: 10 where 10 are allowed would be no reason."""
+    near = Estimate(10.004, 9.98, 10.028)
+    assert _between(near, 10.0) == "10 (9.98 to 10.03)"
+    assert _between(near, 15.0) == "10 (9.98 to 10)"
+    assert _between(Estimate(1234.5, 1234.0, 1235.0), 15.0) == "1,230 (1,230 to 1,240)"
+    assert _between(Estimate(2.0, 2.0, 2.0), 5.0) == "2"
+
+
+def test_a_file_that_takes_longer_than_is_allowed() -> None:
+    """Four minutes by itself and three allowed: no recurrence changes that, and it is said."""
+    plan = plan_of(6.0, 240.0, Objective(p95_minutes=3.0), BatchJob(startup_seconds=30.0), candidates=(5.0,))
+    candidates, trials = candidates_of(plan)
+    told = list(reasons(plan, candidates, None, trials))
+    assert "To start a run and process a single file takes 4.5 minutes (p95), and 3 are allowed" in told[1]
+
+
 def test_of_several_that_would_help_the_longest_is_told() -> None:
     """Also where starting a run takes nearly all of the shortest; what was compared is told with its figures."""
     plan = plan_of(60.0, 4.0, Objective(p95_minutes=13.0), BatchJob(startup_seconds=50.0), candidates=(30.0,))
@@ -273,6 +290,15 @@ def test_starting_up_longer_than_the_recurrence_is_no_overload() -> None:
     assert found.margin is not None
     assert found.margin.unstable_factor == pytest.approx(15.0)
     assert any("every run" in each.lower() for each in found.warnings)
+
+
+def test_a_dense_plan_has_its_answer() -> None:
+    """A hundred thousand an hour, each done in a thousandth of a second: growth to its limit need not fill days."""
+    found = size(plan_of(100_000.0, 0.001, candidates=(5.0,), days=0.05))
+    assert found.recommended is not None
+    assert found.margin is not None
+    assert found.margin.unstable_factor == pytest.approx(36.0)
+    assert found.monitoring is not None
 
 
 def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,13 +418,16 @@ def good() -> Candidate:
     return Candidate(10.0, True, 0.3, waits, {}, True, Bounds(True, None, None, False, 9.0), 0.0)
 
 
+WATCHED = Monitoring(10.0, 5.0, 0.5, {}, "why")
+
+
 def warned(
     plan: Plan,
     chosen: Candidate | None,
     *,
     rates: Sequence[float] = (60.0,) * 24,
     messages: int = 5000,
-    monitoring: Monitoring | None = None,
+    monitoring: Monitoring | None = WATCHED,
     lease: Lease | None = None,
 ) -> Iterator[str]:
     return cautions(plan, chosen, rates, messages, monitoring, lease)
@@ -407,9 +436,8 @@ def warned(
 def test_nothing_to_warn_of(good: Candidate, export_lease: Lease) -> None:
     """An ordinary plan has no warnings."""
     plan = msgspec.structs.replace(plan_of(60.0, 4.0), export=Export(prefetch=10))
-    monitoring = Monitoring(10.0, 5.0, 0.5, {}, "why")
-    assert list(warned(plan, good, monitoring=monitoring, lease=export_lease)) == []
-    assert list(warned(plan, None)) == []
+    assert list(warned(plan, good, lease=export_lease)) == []
+    assert list(warned(plan, None, monitoring=None)) == []
 
 
 def test_warnings_of_bounds(good: Candidate) -> None:
@@ -428,6 +456,8 @@ def test_warnings_of_bounds(good: Candidate) -> None:
     assert "once a minute" in short
     (unwatched,) = warned(plan, good, monitoring=Monitoring(None, 5.0, 0.5, {}, "Because."))
     assert unwatched.endswith("Because.")
+    (unasked,) = warned(plan, good, monitoring=None)
+    assert "No monitoring recurrence is told: the objective is kept up to 100 times the arrivals" in unasked
 
 
 def test_warnings_of_what_is_met_only_just(good: Candidate) -> None:

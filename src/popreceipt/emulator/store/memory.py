@@ -207,8 +207,9 @@ class MemoryStore:
                 desk.queue.withdraw(message.id)
             return
         if message.turn is None or message.status in FINAL:
-            desk.taken.remove(message.id)
-            desk.in_line.remove(message.id)
+            if message.id in desk.taken.ranks:
+                desk.taken.remove(message.id)
+                desk.in_line.remove(message.id)
             if message.status == ENQUEUED:
                 desk.waiting.put(message.id, message.number)
             else:
@@ -323,9 +324,9 @@ class MemoryStore:
                 if not message.queued:
                     continue
                 is_waiting = message.visible_from <= now
-            elif identifier in desk.taken:
+            elif identifier in desk.taken.ranks:
                 is_waiting = message.status == ENQUEUED
-            elif identifier in desk.waiting:
+            elif identifier in desk.waiting.ranks:
                 is_waiting = True
             else:
                 continue

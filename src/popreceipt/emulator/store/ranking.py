@@ -16,35 +16,38 @@ SLACK: Final = 32
 class Ranking:
     """Who is there, and in which order."""
 
+    __slots__ = ("_first", "_is_in_order", "_last", "_theirs", "_those", "ranks")
+
     def __init__(self) -> None:
-        self._ranks: dict[str, int] = {}
+        self.ranks: dict[str, int] = {}
+        """Who is there, and their ranks: whoever is taken out here is gone."""
         # In this order. Who has gone, or has another rank by now, is passed over; those at the front never again.
         self._those: list[str] = []
         self._theirs = array("q")
         self._first = 0
+        self._last = 0
         self._is_in_order = True
 
-    def __contains__(self, identifier: str) -> bool:
-        return identifier in self._ranks
-
     def put(self, identifier: str, rank: int) -> None:
-        """Add somebody, or give them another rank. No two have the same."""
-        if self._ranks.get(identifier) == rank:
+        """Add somebody, or give them another rank. No two have the same; the lowest is 1."""
+        ranks = self.ranks
+        if ranks.get(identifier) == rank:
             return
-        self._ranks[identifier] = rank
+        ranks[identifier] = rank
         if not self._is_in_order:
             return
-        if self._theirs and rank <= self._theirs[-1]:
-            self._is_in_order = False
-            return
-        self._those.append(identifier)
-        self._theirs.append(rank)
-        if len(self._those) > 2 * len(self._ranks) + SLACK:
+        if rank > self._last:
+            self._last = rank
+            self._those.append(identifier)
+            self._theirs.append(rank)
+        else:
             self._is_in_order = False
 
     def remove(self, identifier: str) -> None:
         """Take somebody out, if they are there."""
-        self._ranks.pop(identifier, None)
+        if self.ranks.pop(identifier, None) is not None and len(self._those) > 2 * len(self.ranks) + SLACK:
+            self._is_in_order = False
+            self._let_go()
 
     def first(self) -> str | None:
         """Whose rank is the lowest."""
@@ -59,19 +62,23 @@ class Ranking:
             self._put_in_order()
         while self._first < len(self._those) and not self._is_there(self._first):
             self._first += 1
-        if self._first > SLACK and 2 * self._first > len(self._those):
-            del self._those[: self._first], self._theirs[: self._first]
-            self._first = 0
         start = self._first if rank is None else bisect_right(self._theirs, rank, lo=self._first)
         for place in range(start, len(self._those)):
             if self._is_there(place):
                 yield self._those[place]
 
     def _put_in_order(self) -> None:
-        self._those = sorted(self._ranks, key=self._ranks.__getitem__)
-        self._theirs = array("q", map(self._ranks.__getitem__, self._those))
+        self._those = sorted(self.ranks, key=self.ranks.__getitem__)
+        self._theirs = array("q", map(self.ranks.__getitem__, self._those))
         self._first = 0
+        self._last = self._theirs[-1] if self._theirs else 0
         self._is_in_order = True
 
+    def _let_go(self) -> None:
+        """Forget the order: it will be made when somebody asks."""
+        self._those = []
+        self._theirs = array("q")
+        self._first = 0
+
     def _is_there(self, place: int) -> bool:
-        return self._ranks.get(self._those[place]) == self._theirs[place]
+        return self.ranks.get(self._those[place]) == self._theirs[place]
