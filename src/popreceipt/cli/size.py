@@ -73,6 +73,8 @@ def size(
     from popreceipt.sizing.plan import read_plan
 
     # Whatever would spoil the end is said before the work begins.
+    if html_file == STANDARD_OUTPUT:
+        raise UsageError("The page is written to a file, not to standard output: name one, as in --html sizing.html.")
     if html_file is not None:
         charts.require("sizing")
     for file in (json_file, html_file):

@@ -205,7 +205,7 @@ def _lost(run: Run, counted: Sequence[Figures], merged: Merged) -> tuple[str, ..
     lost += [f"worker {each} left no figures" for each in silent]
     expected = run.workers if run.workers is not None else 0
     if len(counted) < expected:
-        lost.append(f"{expected} workers began, and {len(counted)} of them told what they did")
+        lost.append(f"{len(counted)} of {expected} told what they did")
     elif not counted:
         lost.append("no worker told what it did")
     return tuple(lost)
@@ -365,8 +365,7 @@ def _distortion(run: Run, figures: Figures) -> Iterator[str]:
     what, interval = _shortest(run)
     share = apparent / (interval * 60)
     if share > DISTORTS:
-        # Rounded down, but not for what a histogram's three digits leave open.
-        fitting = floor(interval * 60 * DISTORTS / real * 1.001)
+        fitting = floor(round(interval * 60 * DISTORTS / real, 6))
         instead = (
             f"up to scaled:{fitting} it would be {DISTORTS:.0%}"
             if fitting > 1

@@ -166,10 +166,12 @@ class Ground:
                     self.answered = True
             except PopreceiptError as error:
                 self.problems.append(f"What became of the messages could not be asked: {error}")
-            if self._processes.died is not None:
-                self.problems.append(self._processes.died)
-            self._target.journal.seal()
-            self._file.flush()
+            finally:
+                # Also where somebody does not want to wait for it: of what was done nothing is missing.
+                if self._processes.died is not None:
+                    self.problems.append(self._processes.died)
+                self._target.journal.seal()
+                self._file.flush()
         self.write()
 
     @contextmanager

@@ -190,7 +190,8 @@ class ExportConsumer(Role):
     def _take(self, worker: Worker, activity: str, delivery: Delivery, caller: str) -> None:
         """Fetch the file and acknowledge; without the file the message is left alone, and comes again."""
         if delivery.has_file and delivery.location is not None:
-            file = _patiently(worker, wire.download(delivery.location), stopwatch(), caller)
+            ask = wire.download(delivery.location)
+            file = worker.follow(ask, _patiently(worker, ask, stopwatch(), caller), caller=caller)
             if not file.ok:
                 return
         if _patiently(worker, wire.ack(activity, delivery.body), stopwatch(), caller).ok:

@@ -36,6 +36,10 @@ class Depth:
         """How many waited then; what leaves at that very instant still does."""
         return bisect_right(self.came, at) - bisect_left(self.left, at)
 
+    def beside(self, at: datetime, told: int) -> int:
+        """How many waited then by a sample's leave: what leaves at that very instant, it may have counted or not."""
+        return max(bisect_right(self.came, at) - bisect_right(self.left, at), min(told, self.at(at)))
+
 
 @dataclass(slots=True)
 class Waits:
@@ -142,15 +146,16 @@ def _imported(journal: Readings, activity: str, rows: Mapping[str, Mapping[str, 
             continue
         row = rows.get(call.message, {})
         started, completed = _instant(row, "ProcessingStartedDateTime"), _instant(row, "ProcessingCompletedDateTime")
-        # A run may take a file whose caller has no answer yet: it must have waited by then.
-        depth.came.append(call.answered if started is None else min(call.answered, started))
+        # Both by the target's own clock, where it tells both.
+        enqueued = _instant(row, "EnqueueDateTime") or started or call.answered
+        # A caller may hear late of it, when a run has taken the file and a sample has counted it: it came while he
+        # asked.
+        depth.came.append(min(max(enqueued, call.sent), call.answered))
         if started is not None:
             depth.left.append(started)
         if completed is None:
             waits.open_imports += 1
             continue
-        # Both by the target's own clock, where it tells both.
-        enqueued = _instant(row, "EnqueueDateTime") or call.answered
         waits.imports.append((completed - enqueued) / MINUTE)
         if started is not None:
             waits.service_seconds.append((completed - started).total_seconds())
@@ -210,7 +215,7 @@ def beside_monitoring(
     for number in range(max((len(each) for each in listed.values()), default=0)):
         told = {activity: samples[number] for activity, samples in listed.items() if number < len(samples)}
         own = [
-            waits.depths[activity].at(sample.at) if activity in waits.depths else None
+            waits.depths[activity].beside(sample.at, sample.waiting) if activity in waits.depths else None
             for activity, sample in told.items()
             # A queue that nothing was put into is known to be empty.
             if activity in waits.depths or sample.waiting

@@ -14,6 +14,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urljoin
 
 import gevent  # type: ignore[import-untyped]  # it comes without types
 import msgspec
@@ -39,7 +40,7 @@ from popreceipt.load.pacing import arrivals
 from popreceipt.load.plan import Errand
 from popreceipt.load.recorder import NotWritten, Recorder
 from popreceipt.load.siting import this_machine
-from popreceipt.vocabulary import OTHER, TOKEN, operation_of
+from popreceipt.vocabulary import DOWNLOAD, OTHER, TOKEN, operation_of
 
 TIMEOUT: Final = 30.0
 """Real seconds for an answer."""
@@ -52,6 +53,9 @@ FLUSHED: Final = 0.2
 
 REMEMBERED: Final = 100_000
 """Messages that were handed in and that nobody has asked for yet, at most: activity and id."""
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""A download may be answered by one of these: the documentation leaves open whether it is the file itself."""
 
 TOGETHER: Final = 16
 """Arrivals that are started in one go when several are due: then those may send."""
@@ -292,6 +296,7 @@ class Worker:
         caller: str,
         body: bytes | None = None,
         due: float | None = None,
+        elsewhere: str | None = None,
     ) -> Reply:
         """Send an ask, take down what became of it, count it.
 
@@ -301,14 +306,21 @@ class Worker:
             caller: who calls, in a word, for the journal.
             body: sent instead of the ask's own.
             due: when it could begin, where that is later than intended; the generator's lag counts from there.
+            elsewhere: scheme and authority that are asked instead, the ask's path being all of it. Another host than
+                the target gets no token.
 
         Raises:
             Exhausted: this machine gives no more connections.
         """
         content = ask.body if body is None else body
         sends = bool(content) or ask.method == "POST"
-        headers = self._headers(ask.headers, len(content) if sends else None)
-        target = self._prefix + ask.target
+        origin, prefix = (self._origin, self._prefix) if elsewhere is None else (elsewhere, "")
+        headers = (
+            self._headers(ask.headers, len(content) if sends else None)
+            if origin == self._origin
+            else (("host", origin.partition("://")[2]), *self._always[1:], *ask.headers)
+        )
+        target = prefix + ask.target
         lead = head(ask.method, target, headers)
         began_at = stopwatch()
         self.tally.due((due or intended) - self.start, began_at - (due or intended))
@@ -318,18 +330,34 @@ class Worker:
             _INTERRUPTED  # Where the greenlet is ended in the midst of it, its request may have had an effect.
         )
         try:
-            answer = self.connections.call(self._origin, lead, content, TIMEOUT)
+            answer = self.connections.call(origin, lead, content, TIMEOUT)
         except Exhausted:
             answer = None
             raise
         finally:
             self._busy -= 1
             if answer is not None:
-                self._take_down(ask, began, began_at, intended, headers, content, answer, caller)
+                self._take_down(ask, origin + target, began, began_at, intended, headers, content, answer, caller)
         status = answer.status if answer.failure is None else None
         if status == HTTPStatus.UNAUTHORIZED:
             self._renewed.set()
         return Reply(_NOT_KEPT, status, answer.headers, answer.body, answer.failure)
+
+    def follow(self, ask: Ask, reply: Reply, *, caller: str) -> Reply:
+        """The answer from where the reply to an ask redirects to; the reply itself where it redirects nowhere.
+
+        Raises:
+            Exhausted: this machine gives no more connections.
+        """
+        location = reply.header("location")
+        if reply.status not in REDIRECTS or not location:
+            return reply
+        url = urljoin(f"{self._origin}{self._prefix}{ask.target}", location)
+        try:
+            origin = split_base(url.partition("?")[0].partition("#")[0])[0]
+        except UsageError:
+            return reply
+        return self.send(wire.download(url), stopwatch(), caller=caller, elsewhere=origin)
 
     def told(self, operation: str, method: str, intended: float, began: float, failure: str | None) -> None:
         """Count a request that somebody else sent: of a token, or to the control plane, which is no exchange."""
@@ -372,6 +400,7 @@ class Worker:
     def _take_down(
         self,
         ask: Ask,
+        url: str,
         began: Began,
         began_at: float,
         intended: float,
@@ -387,7 +416,7 @@ class Worker:
             sent=sent,
             answered=answered,
             method=ask.method,
-            url=f"{self._origin}{self._prefix}{ask.target}",
+            url=url,
             request_headers=headers,
             request_body=content,
             status=answer.status,
@@ -397,10 +426,13 @@ class Worker:
             actor=caller,
             operation=ask.operation if operation == OTHER else None,
         )
-        failure = answer.failure
-        if failure is None and not (answer.status is not None and 200 <= answer.status < 300):
-            failure = str(answer.status)
         name = operation if operation != OTHER else ask.operation or OTHER
+        failure = answer.failure
+        if failure is None and not (
+            answer.status is not None
+            and (200 <= answer.status < 300 or (name == DOWNLOAD and answer.status in REDIRECTS))
+        ):
+            failure = str(answer.status)
         response, service = ended - intended, ended - began_at
         self.tally.answered(name, ended - self.start, response, service, failure)
         self._listener(ask.method, name, response, service, len(answer.body), failure)

@@ -136,8 +136,8 @@ def _method(plan: Plan, replications: int, work: Work) -> str:
     return (
         f"{replications} replications of {brief(work.horizon / DAY)} days, {drawn}, the same for every recurrence; "
         "intervals (95 %) are Student's t over the replications. A recurrence is recommended by the upper end. Margins "
-        "are found by bisection to a hundredth in one shorter stretch (whole days with about "
-        f"{MESSAGES:,} messages or more, where the plan has as many), monitoring by trials in which the overload sets "
+        "are found by bisection to a hundredth in one stretch of its own (whole days with about "
+        f"{MESSAGES:,} messages or more), monitoring by trials in which the overload sets "
         "in at once, the drain by several standstills of an hour in the busiest hour, of which the middle one is told. "
         "Closed forms stand beside as a check and decide nothing."
     )

@@ -51,8 +51,8 @@ def cautions(
     if max(rates) / 60 > THROTTLED:
         yield (
             f"{brief(max(rates) / 60)} files come a minute in the busiest hour. If each of them is a task: tasks of "
-            f"one batch class are throttled above an average of {THROTTLED:g} a minute unless this is set otherwise (Batch "
-            "processing and batch servers, Batch throttling)."
+            f"one batch class are throttled above an average of {THROTTLED:g} a minute unless this is set otherwise "
+            "(Batch processing and batch servers, Batch throttling)."
         )
     if plan.batch.parallel > THREADS:
         servers = -(-plan.batch.parallel // THREADS)

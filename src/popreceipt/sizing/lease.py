@@ -90,7 +90,7 @@ def lease(plan: Plan, export: Export, work: Work, *, tell: Callable[[], None] = 
         wait_minutes=_waits(arrived, walked),
         messages=len(first),
         method=(
-            f"{len(first)} messages of {brief(until / DAY)} days walked through, poll by poll; the interval of the "
+            f"{len(first):,} messages of {brief(until / DAY)} days walked through, poll by poll; the interval of the "
             "redelivery rate is Wilson's, for as many independent messages as those of one thirtieth of that time are "
             "worth; the safe prefetch and the chance of outlasting the half hour are computed, not drawn; the outage "
             "begins in the busiest hour, and who held messages then loses them to the end of their leases. A late "

@@ -222,7 +222,7 @@ def _stretched(plan: Plan, seed: int, load: float) -> Work:
     days: float | None = None
     if record_of(plan) is None:
         daily = demand_of(plan).rate * load * DAY
-        days = float(np.clip(MESSAGES / daily, min(2.0, ORDINARY / daily), TRIALS))
+        days = float(np.clip(MESSAGES / daily, min(2.0, SIMULATED / daily), TRIALS))
     return work_of(plan, seed=seed, load=load, days=days)
 
 

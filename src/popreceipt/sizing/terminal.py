@@ -174,7 +174,8 @@ def _facts(title: str, rows: list[tuple[str, str]]) -> Table:
     """Names and what they are, below a title."""
     made = Table(box=None, pad_edge=False, show_header=False, title=title or None, title_justify="left")
     made.title_style = "bold"
-    made.add_column(style="dim", no_wrap=True)
+    # Rather than leave nothing for what they stand for, on a narrow terminal names are broken too.
+    made.add_column(style="dim")
     made.add_column(overflow="fold")
     for name, words in rows:
         made.add_row(name, Text(words))

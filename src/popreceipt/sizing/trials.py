@@ -1,7 +1,8 @@
 """Short trials of a plan as it might be: with more load, slower files, more threads, an hour of standstill.
 
 All trials of one plan draw from the same seed, so that what differs between two of them is what was changed. They are
-shorter than the plan where many messages come; what is recommended is simulated in full elsewhere.
+shorter than the plan where many messages come, and longer where few do, so that figures are as sharp in all of them;
+what is recommended is simulated in full elsewhere.
 """
 
 import math
@@ -23,7 +24,7 @@ from popreceipt.sizing.work import DAY, HOUR, MINUTE, Work, demand_of, record_of
 MESSAGES: Final = 60_000
 """That a trial is made of, where no more are needed for a whole day or for so many recurrences."""
 
-MOST: Final = 3_000_000
+MOST: Final = 1_000_000
 """That a trial is made of at most, where so many come in a day and as many recurrences do not take longer."""
 
 RUNS: Final = 100
@@ -136,7 +137,9 @@ class Trials:
     def _tried(self, minutes: float, load: float, slower: float) -> Trial | None:
         if load * slower >= self.capacity:
             return None
-        days = min(self._plan.run.days, self._days(minutes, load, 1))
+        days = self._days(minutes, load, 1)
+        if self._plan.objective.longest_minutes is not None:  # Which is the longer, the longer one waits for it.
+            days = min(self._plan.run.days, days)
         if self._plan.arrivals.per_hour is not None:  # One hour is like another: what is dense need not fill a day.
             days = min(days, max(MOST / (self._demand.rate * load), RUNS * minutes * MINUTE) / DAY)
         work = work_of(self._plan, seed=self._seeds[0], load=load, slower=slower, days=days)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from popreceipt.exceptions import UsageError
 from popreceipt.sizing import traces
-from popreceipt.sizing.plan import ManageMessages, Plan, Spread
+from popreceipt.sizing.plan import LONGEST_DAYS, ManageMessages, Plan, Spread
 
 Floats = npt.NDArray[np.float64]
 
@@ -255,6 +255,11 @@ def record_of(plan: Plan) -> Record | None:
 
 def _record(kind: str, path: Path, form: ManageMessages) -> Record:
     instants = _instants(kind, path, form, _stamp(path))
+    days = float(instants[-1] - instants[0]) / DAY
+    if days > LONGEST_DAYS:
+        raise UsageError(
+            f"{path} covers {days:,.0f} days, and {LONGEST_DAYS:,} is the most. Is one of its dates a slip?"
+        )
     start = math.floor(instants[0] / MINUTE) * MINUTE
     span = (math.floor(instants[-1] / MINUTE) + 1) * MINUTE - start
     return Record(instants - start, span, start % DAY)

@@ -26,7 +26,7 @@ SECONDS = 0.002
 class FakeRun:
     """A run's folder, and what it was made from.
 
-    `plan`, `rate`, `lag` and `cpu` may be changed before it is written.
+    `plan`, `rate`, `lag`, `cpu` and `seconds` may be changed before it is written.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class FakeRun:
     rate: float = 1.0
     lag: float = 0.001
     cpu: float = 0.01
+    seconds: float = SECONDS
     began: str = ""
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class FakeRun:
             tally.due(at, self.lag)
             status = exchange.response.status if exchange.response is not None else None
             failure = None if status is not None and 200 <= status < 300 else exchange.failure or str(status)
-            tally.answered(exchange.operation, at + SECONDS, SECONDS + self.lag, SECONDS, failure)
+            tally.answered(exchange.operation, at + self.seconds, self.seconds + self.lag, self.seconds, failure)
         return tally.figures(
             journal=f"journal-{worker}.ndjson",
             began=self.began,

@@ -299,6 +299,28 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert (tmp_path / "journal.ndjson").read_text() == "precious"
 
 
+def test_what_could_not_be_begun_is_not_in_the_way(tmp_path: Path) -> None:
+    """A target that was not there yet: the next run into the same folder is not refused for what the first one left."""
+    folder = tmp_path / "reports" / "load"
+    for _ in range(2):
+        run = popreceipt_load(tmp_path, "imports", "--target", "http://127.0.0.1:1")
+        assert run.returncode == 3, run.stderr
+        assert "Is the target running" in run.stderr
+        assert not list(folder.iterdir())
+
+
+def test_a_number_that_makes_no_run_leaves_the_last_one_alone(tmp_path: Path, good_run: GoodRun) -> None:
+    """Refused before anything is taken away; a journal that was begun and belongs to no run is nobody's."""
+    shutil.copytree(good_run[0] / "reports", tmp_path / "reports")
+    assert popreceipt_load(tmp_path, "imports", "--rate", "0").returncode == 2
+    assert result_in(tmp_path)["complete"] is True
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / "journal-setup.ndjson").write_text("{}")
+    run = popreceipt_load(tmp_path, "imports", "--target", "http://127.0.0.1:1", "--out", "killed")
+    assert run.returncode == 3, run.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -504,6 +504,25 @@ def test_tls_is_spoken_with_a_private_authority(serve: Serve, begin: Begin) -> N
     assert run.processes[-1].returncode == 3
 
 
+def test_downloads_that_are_redirected_are_followed(serve: Serve, begin: Begin) -> None:
+    """A server that answers a download with a redirect is right, and no request of its has failed; no token travels."""
+    target = serve("--dialect", "download.answer=redirect", "--host", "127.0.0.1")
+    run = begin(target, scenario="exports", per_hour=1_200, minutes=2, poll_minutes=0.1)
+    run.start()
+    run.wait()
+    assert run.status == 0, run.output
+    [figures] = run.figures()
+    assert not any(each.failures for each in figures.operations.values())
+    assert figures.operations["ack"].requests > 20
+    downloads = [each for each in run.exchanges() if each.operation == "download"]
+    followed = [each for each in downloads if each.response is not None and each.response.status == 200]
+    assert 2 * len(followed) == len(downloads)
+    origin = target.base_url.partition("://")[2]
+    for each in downloads:
+        names = {name for name, _ in each.request.headers}
+        assert ("authorization" in names) is (each.request.url.partition("://")[2].partition("/")[0] == origin)
+
+
 def test_throttled_callers_are_patient(serve: Serve, begin: Begin) -> None:
     """Every fifth call is refused with Retry-After: it is counted, waited for, and made again."""
     target = serve("--dialect", "throttling.connector=429", clock="scaled:10")

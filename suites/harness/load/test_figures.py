@@ -1,5 +1,7 @@
 """Figures add up without loss: what several processes counted is what one would have counted."""
 
+from math import ceil
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -65,9 +67,19 @@ def test_percentiles_are_those_of_the_values(values: list[float]) -> None:
     told = percentiles(counted(mine).operations["ack"].response)
     ordered = sorted(values)
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
-        truth = ordered[max(1, int(share * len(ordered) + 0.5)) - 1] * 1_000
+        truth = ordered[ceil(round(share * len(ordered), 6)) - 1] * 1_000
         assert told[name] == pytest.approx(truth, rel=1.1e-3, abs=2e-3)
     assert told["max"] == pytest.approx(ordered[-1] * 1_000, rel=1.1e-3, abs=2e-3)
+
+
+def test_no_more_exceed_a_percentile_than_it_says() -> None:
+    """Of 160 requests two took long: that is more than one in a hundred, so the 99th percentile is one of them."""
+    mine = tally()
+    for value in [0.001] * 158 + [0.5] * 2:
+        mine.answered("ack", 0.0, value, value)
+    told = percentiles(counted(mine).operations["ack"].response)
+    assert told["p99"] == pytest.approx(500, rel=1e-3)
+    assert told["p95"] == pytest.approx(1, rel=1e-3)
 
 
 def test_nothing_counted_has_no_latency() -> None:

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import JournalFile
+from popreceipt.journal import JournalFile, instant_text
 from popreceipt.load.figures import Figures
 from popreceipt.load.judging import judge_run
 from popreceipt.load.plan import LoadPlan, Thresholds
 from popreceipt.load.result import LoadResult, Standing
-from popreceipt.load.waits import spread
+from popreceipt.load.waits import Depth, spread
 from popreceipt.verdict import Outcome
 
 from .conftest import FakeRun, MakeRun
@@ -168,7 +169,7 @@ def test_a_dead_worker_makes_it_invalid(good_run: FakeRun) -> None:
     told = " ".join(result.reasons)
     assert "journal-2.ndjson: it ends after" in told
     assert "worker 2 left no figures" in told
-    assert "2 workers began, and 1 of them told what they did" in told
+    assert "1 of 2 told what they did" in told
     assert not result.verdicts.complete
     assert result.exit_status() == 3
 
@@ -184,11 +185,11 @@ def test_a_fault_of_the_harness_comes_before_everything(good_run: FakeRun) -> No
 
 def test_close_to_the_emulators_own_speed_is_inconclusive(good_run: FakeRun) -> None:
     """Four fifths of what the emulator can do: the emulator was measured, whatever the latencies say."""
-    rate = 31 / 1.6  # requests, over the longest worker's real seconds
-    result = judge_run(good_run.written(ours=True, target_cpu_seconds=31 / rate * 0.85))
+    busiest = 20  # requests of both workers in their first second
+    result = judge_run(good_run.written(ours=True, target_cpu_seconds=31 / busiest * 0.85))
     target = next(each for each in result.ceilings if each.side == "target")
     assert target.used == pytest.approx(0.85)
-    assert target.per_second == pytest.approx(rate / 0.85)
+    assert target.per_second == pytest.approx(busiest / 0.85)
     assert result.standing is Standing.INCONCLUSIVE
     assert "you measured the emulator" in result.reasons[0]
     assert result.exit_status() == 3
@@ -199,7 +200,7 @@ def test_half_of_the_emulators_own_speed_is_conclusive(good_run: FakeRun) -> Non
     result = judge_run(good_run.written(ours=True, target_cpu_seconds=0.8))
     assert {each.side: round(each.used, 2) for each in result.ceilings} == {
         "generator": 0.01,
-        "target": 0.5,
+        "target": 0.52,
         "machine": 0.26,
     }
     assert (result.standing, result.exit_status()) == (Standing.VALID, 0)
@@ -227,14 +228,45 @@ def test_a_server_of_somebody_elses_has_no_ceiling_of_ours(good_run: FakeRun) ->
     assert [each.side for each in result.ceilings] == ["generator"]
 
 
-def test_the_busiest_minute_counts(good_run: FakeRun) -> None:
-    """A rate that is low on average and close to the ceiling for a minute was at the ceiling for that minute."""
+@pytest.mark.parametrize("rate", [1.0, 600.0])
+def test_the_busiest_second_counts(good_run: FakeRun, rate: float) -> None:
+    """A rate that is low on average and close to the ceiling for a second was at the ceiling for that second.
+
+    Whatever a minute of the target's time is: all that comes at a tick and is answered within seconds is hidden in a
+    minute of the system's clock; and the last stretch, where a ramp is highest, is as long as any other.
+    """
+    good_run.rate = rate
     folder = good_run.written(workers=1, ours=True, target_cpu_seconds=0.5)
     assert judge_run(folder).standing is Standing.VALID
-    minutes = [{"answered": each} for each in (1, 1, 1, 28)]
-    change(folder / "figures-1.json", minutes=minutes)
-    target = next(each for each in judge_run(folder).ceilings if each.side == "target")
-    assert target.used == pytest.approx(0.5 / 3.1 * 28 / 7.75)
+    change(folder / "figures-1.json", seconds=[1, 1, 49])
+    told = judge_run(folder)
+    target = next(each for each in told.ceilings if each.side == "target")
+    assert target.used == pytest.approx(0.5 / 31 * 49)
+    assert told.standing is (Standing.VALID if target.used < 0.8 else Standing.INCONCLUSIVE)
+    change(folder / "figures-1.json", seconds=[1, 1, 50])
+    assert judge_run(folder).standing is Standing.INCONCLUSIVE
+
+
+def test_what_comes_at_once_at_a_tick_is_told(good_run: FakeRun) -> None:
+    """A burst of fifty thousand takes the generator's CPU seconds: response times of milliseconds tell of nothing."""
+    good_run.plan = msgspec.structs.replace(good_run.plan, shape="ticks", per_hour=600_000.0)
+    told = judge_run(good_run.written()).warnings
+    assert any(
+        each.startswith("At each tick 50,000 requests come at once, for which the generator needs") for each in told
+    )
+    good_run.plan = msgspec.structs.replace(good_run.plan, per_hour=12.0)
+    assert not any("At each tick" in each for each in judge_run(good_run.written()).warnings)
+
+
+def test_an_outage_of_nobody_is_told(good_run: FakeRun) -> None:
+    """Where nobody consumes, nobody was away."""
+    good_run.plan = msgspec.structs.replace(good_run.plan, shape="outage", scenario="imports")
+    assert (
+        "Nobody consumes exports in the scenario imports: there was no outage."
+        in judge_run(good_run.written()).warnings
+    )
+    good_run.plan = msgspec.structs.replace(good_run.plan, scenario="mixed")
+    assert not any("no outage" in each for each in judge_run(good_run.written()).warnings)
 
 
 # Thresholds
@@ -313,6 +345,23 @@ def test_a_fast_clock_that_distorts_is_told_by_how_much(good_run: FakeRun) -> No
     assert "up to scaled:1500 it would be 5%" in told
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0018, "up to scaled:1666 it would be 5%"),  # 1667 would be more
+        (2.0, "with --clock system it would be 3%"),
+        (6.0, "with --clock system it would be 10%"),
+    ],
+)
+def test_what_would_not_distort_is_no_more_than_fits(fake_run: MakeRun, seconds: float, said: str) -> None:
+    """Rounded down, and never a clock that stands still."""
+    run = fake_run()
+    run.rate, run.seconds = 60_000.0, seconds
+    run.enqueues(3)
+    run.consumes(1)
+    assert any(each.endswith(f"; {said}.") for each in judge_run(run.written()).warnings)
+
+
 @pytest.mark.parametrize("rate", [1.0, 60.0])
 def test_a_clock_that_distorts_little_is_not_mentioned(good_run: FakeRun, rate: float) -> None:
     """At sixty times the pace two milliseconds are an eighth of a second."""
@@ -363,6 +412,30 @@ def test_monitoring_that_sees_nothing_stands_out(fake_run: MakeRun) -> None:
     result = judge_run(run.written())
     assert result.monitoring[0] == (5.0, 0.0, 12.0)
     assert "batch.samples-count-the-queue" in violated(result)
+
+
+def test_a_file_that_was_taken_before_its_caller_heard_of_it_counts_once(fake_run: MakeRun) -> None:
+    """Under load an answer comes late: a run has taken the file by then, and less than nothing never waits."""
+    run = fake_run()
+    run.enqueues(1)
+    run.passes(minutes=9)
+    run.looks()
+    folder = run.written(workers=1)
+    path = folder / "journal-1.ndjson"
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    late = next(each for each in lines if each.get("operation") == "enqueue")
+    late["answered"] = instant_text(datetime.fromisoformat(late["sent"]) + timedelta(minutes=6))
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert judge_run(folder).monitoring[0] == (5.0, 1.0, 1.0)
+
+
+def test_what_leaves_as_a_sample_is_taken_may_be_in_it_or_not() -> None:
+    """A run and a sample fall due together, and either may be first: no difference is told where there is none."""
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    tick = began + timedelta(minutes=5)
+    depth = Depth(came=[began] * 9, left=[tick] * 6)
+    assert [depth.beside(tick, told) for told in (0, 3, 5, 9, 12)] == [3, 3, 5, 9, 9]
+    assert depth.beside(tick - timedelta(minutes=1), 0) == 9
 
 
 def test_a_lease_that_ends_brings_a_message_back_into_the_count(fake_run: MakeRun) -> None:

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from itertools import pairwise
 from statistics import mean, pstdev
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popreceipt.load import pacing
-from popreceipt.load.pacing import WORKING_DAY, Arrival, arrivals, expected, outage
+from popreceipt.load.pacing import WORKING_DAY, Arrival, arrivals, expected, first_tick, outage
 from popreceipt.load.plan import SHAPES, LoadPlan
 
 plans = st.builds(
@@ -93,6 +94,22 @@ def test_steady_gaps_are_those_of_a_poisson_process(seed: int, workers: int) -> 
     assert pstdev(gaps) / mean(gaps) == pytest.approx(1.0, abs=0.05)
     # Which a schedule with a jitter has too; of a Poisson process 63 % of the gaps are below the mean.
     assert sum(gap < 1.0 for gap in gaps) / len(gaps) == pytest.approx(0.632, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "period", "rate", "start", "begins"),
+    [
+        ("ticks", 5, 60.0, 0.5, 5.0),
+        ("ticks", 5, 600.0, 1.6, 2.0),
+        ("ticks", 1, 1.0, 61.0, 120.0),
+        ("ticks", 5, 1.0, 0.5, 0.5),  # nobody waits for minutes
+        ("steady", 5, 60.0, 0.5, 0.5),
+    ],
+)
+def test_the_first_tick_is_one_of_the_jobs(shape: Any, period: float, rate: float, start: float, begins: float) -> None:
+    """However long the generator took to start: else that would decide how long everything waits for its run."""
+    plan = LoadPlan(shape=shape, processing_minutes=period)
+    assert first_tick(plan, start, rate) == pytest.approx(begins)
 
 
 def test_a_business_day_has_its_hours() -> None:

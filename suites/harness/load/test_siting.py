@@ -131,6 +131,22 @@ def test_a_target_that_does_not_answer_any_more(tmp_path: Path) -> None:
     assert run.problems[0].startswith("What became of the messages could not be asked")
 
 
+def test_who_does_not_wait_for_the_end_has_a_whole_journal(
+    tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C while the target is asked what became of it all: of what was done nothing is missing."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with (tmp_path / "journal-setup.ndjson").open("wb") as file, open_ground(served, PLAN, journal_file=file) as ground:
+        monkeypatch.setattr(ground, "look", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ground.end()
+        assert not ground.answered
+    assert observed(tmp_path, "activity")
+
+
 def test_a_clock_that_stands_still_is_refused(tmp_path: Path) -> None:
     """Load takes time."""
     with (

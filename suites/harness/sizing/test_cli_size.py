@@ -72,6 +72,13 @@ def test_json_on_standard_output_is_nothing_but_json(plan: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["format"] == "popreceipt/sizing@1"
 
 
+def test_a_page_is_no_standard_output(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told, and no file of that name is left behind."""
+    assert size(plan, "--html", "-") == 2
+    assert "name one, as in --html" in capsys.readouterr().err
+    assert not Path("-").exists()
+
+
 @pytest.mark.usefixtures("at_once")
 def test_quiet_says_nothing(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But it writes."""

@@ -292,13 +292,20 @@ def test_starting_up_longer_than_the_recurrence_is_no_overload() -> None:
     assert any("every run" in each.lower() for each in found.warnings)
 
 
-def test_a_dense_plan_has_its_answer() -> None:
-    """A hundred thousand an hour, each done in a thousandth of a second: growth to its limit need not fill days."""
-    found = size(plan_of(100_000.0, 0.001, candidates=(5.0,), days=0.05))
-    assert found.recommended is not None
-    assert found.margin is not None
-    assert found.margin.unstable_factor == pytest.approx(36.0)
-    assert found.monitoring is not None
+def test_margins_are_as_sharp_where_few_messages_come() -> None:
+    """A week of 24 an hour is a matter of luck; the factors are those of a long plan."""
+    batch = BatchJob(startup_seconds=20.0)
+    week, year = (margin(Trials(plan_of(24.0, 40.0, batch=batch, days=days)), 10.0) for days in (7.0, 365.0))
+    assert week.service_factor == pytest.approx(1.8, rel=0.03)
+    assert week.service_factor == pytest.approx(year.service_factor, rel=0.02)
+    assert week.load_factor == pytest.approx(year.load_factor, rel=0.02)
+
+
+def test_a_dense_trial_need_not_fill_a_day() -> None:
+    """A hundred thousand an hour, thirty times as many: a day of that is more than may be drawn."""
+    trial = Trials(plan_of(100_000.0, 0.001, days=2.0)).at(5.0, load=30.0)
+    assert trial is not None
+    assert trial.wait_minutes["longest"] == pytest.approx(5.0, rel=0.01)
 
 
 def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The answer on a terminal: narrow, without colours, and without losing anything that colours tell."""
 
+import math
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -17,7 +18,7 @@ from .answers import CANDIDATES, MARGIN, MONITORING, PLAN, candidate, recommendi
 
 def printed(sizing: Sizing, **options: Any) -> str:
     """What a terminal of eighty columns shows."""
-    console = Console(file=StringIO(), width=80, **options)
+    console = Console(file=StringIO(), **({"width": 80} | options))
     print_sizing(console, sizing)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -189,3 +190,32 @@ def test_what_was_observed_is_the_measure() -> None:
     assert wording.differs(Compared("w", 11, 10, "", None, None)) == "+10.0 %"
     assert wording.differs(Compared("w", 0, 0, "", None, None)) == "0 %"
     assert wording.differs(Compared("w", 1, 0, "", None, None)) == "–"
+
+
+def test_figures_in_running_words_have_no_exponent() -> None:
+    """However large they are; and as many digits as are asked for."""
+    assert [wording.brief(each) for each in (8.4, 9.999, 42_431.0, 1e6, 0.0, 14_600.0)] == [
+        "8.4",
+        "10",
+        "42,400",
+        "1,000,000",
+        "0",
+        "14,600",
+    ]
+    assert wording.brief(10.004, 5) == "10.004"
+    assert wording.brief(math.inf) == "inf"
+    assert wording.plain(1e6) == "1,000,000"
+    assert wording.plain(2.5) == "2.5"
+    assert wording.duration(1440 * 3660) == "3,660 days"
+
+
+def test_no_margin_is_called_none() -> None:
+    """Nothing may grow to once its number."""
+    assert wording.bears(replace(MARGIN, load_factor=1.0)).startswith("Margin: none to speak of")
+
+
+def test_a_narrow_terminal_has_room_for_what_is_told() -> None:
+    """Names are broken before what they stand for is left out."""
+    words = " ".join(printed(recommending(), width=40).split())
+    assert "worked off" in words
+    assert "31 messages" in words

@@ -288,6 +288,16 @@ def table(folder: Path, *services: float) -> None:
             writer.writerow((f"2026-03-02T08:{minute:02}:00", start, f"2026-03-02T08:{minute:02}:{10 + seconds:06.3f}"))
 
 
+def test_a_table_with_a_slip_in_its_year_is_refused(tmp_path: Path) -> None:
+    """As a trace is: a sample a minute over a thousand years would take all memory there is."""
+    rows = ["EnqueueDateTime,ProcessingStartedDateTime,ProcessingCompletedDateTime"]
+    rows += [f"{year}-01-01T00:00:00Z,{year}-01-01T00:01:00Z,{year}-01-01T00:01:05Z" for year in (2006, 2026)]
+    (tmp_path / "messages.csv").write_text("\n".join(rows))
+    given = Plan(Arrivals(messages="messages.csv"), Service(messages="messages.csv"), folder=tmp_path)
+    with pytest.raises(UsageError, match=r"covers 7,305 days, and 3,660 is the most"):
+        work_of(given, seed=1)
+
+
 def test_manage_messages_give_arrivals_and_service_times(tmp_path: Path) -> None:
     """Arrivals as they were; service times drawn from those recorded, each as likely."""
     table(tmp_path, 2, 4, 4, 30)
