@@ -82,8 +82,8 @@ def load(
         float,
         typer.Option(
             metavar="R",
-            help="Messages an hour of the target's time: handed in, and produced for consumers. With business-day that "
-            "of the busiest hour, with ramp that at the end.",
+            help="Messages an hour of the target's time: handed in, and as many produced for consumers. With "
+            "business-day that of the busiest hour, with ramp that at the end.",
         ),
     ] = 600.0,
     minutes: Annotated[float, typer.Option(metavar="M", help="How long, in minutes of the target's time.")] = 60.0,
@@ -91,8 +91,9 @@ def load(
     shape: Annotated[
         ShapeName,
         typer.Option(
-            help="How arrivals are spread: steady, ticks (all of a recurrence at its tick), business-day (from seven "
-            "in the morning), ramp (from nothing), soak (steady, for long), outage (steady, with consumers that are "
+            help="How arrivals are spread: steady, ticks (all of a recurrence at its tick, which is the jobs' own "
+            "where that comes within a real minute), business-day (from seven in the morning), ramp (from nothing), "
+            "soak (steady, for long), outage (steady, with consumers that are "
             "away and catch up)."
         ),
     ] = ShapeName.STEADY,
@@ -374,7 +375,7 @@ def _pace_in_words(pace: "Pace") -> str:
     """How it goes, in the target's time; what was late, in real time."""
     told: list[Any] = []
     if pace.minutes > 0:
-        told.append(f"{pace.arrivals / pace.minutes * 60:,.0f} messages an hour")
+        told.append(f"{pace.arrivals / pace.minutes * 60:,.0f} messages an hour in all")
     told.append(f"{pace.requests:,} requests")
     if pace.waiting is not None:
         told.append(f"{max(0, pace.waiting):,} waiting")

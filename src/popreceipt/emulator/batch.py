@@ -392,16 +392,17 @@ class Batch:
         """Keep what was read until the processing ends. What should have ended by now, another process has ended."""
         while self._staged and self._staged[first := next(iter(self._staged))][0] < now:
             self._forget(first)
-        records = sum(len(part.reading.good) for part in parts)
-        if self._staged_records + records <= MOST_STAGED:
+        if self._staged_records + _size(parts) <= MOST_STAGED:
             self._staged[identifier] = finished, parts
-            self._staged_records += records
+            self._staged_records += _size(parts)
 
     def _forget(self, identifier: str) -> list[Part] | None:
         """Let go of what was read of a file, if it is still here: what that was."""
-        _, parts = self._staged.pop(identifier, (None, None))
-        self._staged_records -= sum(len(part.reading.good) for part in parts or ())
-        return parts
+        held = self._staged.pop(identifier, None)
+        if held is None:
+            return None
+        self._staged_records -= _size(held[1])
+        return held[1]
 
     def _examine(self, activity: Activity, message: Message) -> list[Part]:
         """What a message's file holds, as the activity's data project expects it."""
@@ -643,6 +644,11 @@ class Batch:
         produced = Produced(message, total, sha256)
         self._exported(activity, produced, now)
         return produced
+
+
+def _size(parts: Iterable[Part]) -> int:
+    """How much it is to remember what was read of a file: its records, and one for the file itself."""
+    return 1 + sum(len(part.reading.good) for part in parts)
 
 
 def _short(problem: str) -> str:

@@ -24,6 +24,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import NothingProved, PopreceiptError, UsageError
+from popreceipt.load import pace
 from popreceipt.load.folder import RESULT, empty, setup_journal
 from popreceipt.load.pacing import first_tick
 from popreceipt.load.plan import SHAPES, Errand, LoadPlan, Thresholds
@@ -267,6 +268,8 @@ class _Run:
                     ground.end(_log.info)
                     interrupted = not finished and not status
                 ground.write(workers=len(self._parts), finished=finished, interrupted=interrupted)
+                for path in Path(self._errand.folder).glob(pace.FILES):
+                    path.unlink(missing_ok=True)
                 judged = _judged(Path(self._errand.folder))
                 status = INTERRUPTED if interrupted else judged
             except PopreceiptError as error:

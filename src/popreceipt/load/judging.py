@@ -23,7 +23,7 @@ from popreceipt.load.figures import FORMAT as FIGURES
 from popreceipt.load.figures import PRODUCE, Figures, added, percentiles
 from popreceipt.load.merging import Merged
 from popreceipt.load.plan import CONSUMING, LoadPlan
-from popreceipt.load.result import ENOUGH, Ceiling, Gate, LoadResult, Standing
+from popreceipt.load.result import ENOUGH, MOVED, Ceiling, Gate, LoadResult, Standing
 from popreceipt.load.run import Run
 from popreceipt.load.waits import Waits, beside_monitoring, waits_of
 from popreceipt.rules import catalogue
@@ -48,6 +48,9 @@ RECURRING: Final = frozenset({ENQUEUE, DEQUEUE, DOWNLOAD, ACK, JOBSTATUS, MESSAG
 
 MOST_OF_IT: Final = 0.5
 """From this share of a response time on, the time that a burst takes at full speed is what was measured."""
+
+MOVING: Final = frozenset({ENQUEUE, PRODUCE, DOWNLOAD, ACK})
+"""Requests that move messages; all others only ask, and a run of nothing else had no load."""
 
 TOLD_EVERY: Final = 20_000
 
@@ -308,6 +311,8 @@ def _gates(plan: LoadPlan, figures: Figures) -> tuple[Gate, ...]:
     thresholds = plan.thresholds
     requests = sum(each.requests for each in figures.operations.values())
     gates = [Gate(ENOUGH, thresholds.min_requests, requests, requests >= thresholds.min_requests)]
+    moved = sum(each.requests for name, each in figures.operations.items() if name in MOVING)
+    gates.append(Gate(MOVED, 1, moved, moved >= 1))
     if thresholds.error_share is not None:
         failed = sum(sum(each.failures.values()) for each in figures.operations.values())
         share = failed / requests if requests else None
@@ -330,6 +335,8 @@ def _warnings(
     found = [*_distortion(run, figures), *_bursts(run, figures, ceilings)]
     if run.plan.shape == "outage" and run.plan.scenario not in CONSUMING:
         found.append(f"Nobody consumes exports in the scenario {run.plan.scenario}: there was no outage.")
+    if run.exports and run.plan.scenario in CONSUMING and "produce" not in run.abilities:
+        found.append(f"{run.target} cannot be told to produce exports: the plan's rate says nothing of them.")
     if undecided := verdicts.with_outcome(Outcome.UNDECIDED):
         names = ", ".join(each.id for each in undecided[:3])
         more = f" and {len(undecided) - 3} more" if len(undecided) > 3 else ""
@@ -344,7 +351,7 @@ def _warnings(
     if run.plan.monitoring_minutes is not None and run.plan.minutes < run.plan.monitoring_minutes:
         found.append(
             f"The run is shorter than its monitoring recurrence of {run.plan.monitoring_minutes:g} minutes: nothing "
-            "was sampled."
+            "was sampled while load ran."
         )
     return tuple(found)
 

@@ -18,9 +18,9 @@ CONSUMING: Final = frozenset({"exports", "mixed"})
 SHAPES: Final = ("steady", "ticks", "business-day", "ramp", "soak", "outage")
 
 Shape = Literal["steady", "ticks", "business-day", "ramp", "soak", "outage"]
-"""How arrivals are spread: evenly at random; all of a recurrence at its tick (a
-moment after that of the jobs' own, where waiting for the first one is no matter); by the hours of a working day; rising
-until something gives way; steady for long; steady with consumers that are away for an hour and catch up."""
+"""How arrivals are spread: evenly at random; all of a recurrence at its tick (a moment
+after the jobs' own tick, where that comes within a real minute); by the hours of a working day; rising until something
+gives way; steady for long; steady with consumers that are away for an hour and catch up."""
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -143,16 +143,16 @@ class Watched:
     `count` is how many of them share the work.
     """
 
-    def __init__(self, child: Served | None = None, pid: int | None = None) -> None:
+    def __init__(self, child: Served | None = None, pids: Collection[int] = ()) -> None:
         self._child = child
-        self._pid = child.pid if child is not None else pid
+        self._pids = frozenset(pids) if child is None or child.pid is None else frozenset({child.pid})
         self.count = 1
         self._began = self._last = self._spent()
 
     @property
     def ours(self) -> bool:
         """Whether there are any to be watched."""
-        return self._pid is not None
+        return bool(self._pids)
 
     @property
     def died(self) -> str | None:
@@ -172,35 +172,34 @@ class Watched:
     def _spent(self) -> float | None:
         """CPU seconds of the process and its children so far; None where they cannot be seen."""
         psutil = _psutil()
-        if psutil is None or self._pid is None:
+        if psutil is None or not self._pids:
             return None
         try:
-            first = psutil.Process(self._pid)
-            children = first.children(recursive=True)
-            times = [each.cpu_times() for each in (first, *children)]
+            known = {each: psutil.Process(each) for each in self._pids}
+            children = {child.pid: child for each in known.values() for child in each.children(recursive=True)}
+            times = [each.cpu_times() for each in (known | children).values()]
         except psutil.Error:
             return None
-        self.count = max(1, len(children))
+        # Who only began the others does no work; where several listen, each of them does.
+        self.count = max(len(known), len(children))
         return float(sum(each.user + each.system for each in times))
 
 
-def listener(url: str) -> int | None:
-    """The process of this machine that listens where a URL points, as far as this user may know."""
+def listeners(url: str) -> frozenset[int]:
+    """The processes of this machine that listen where a URL points, as far as this user may know."""
     psutil = _psutil()
     parts = urlsplit(url)
     if psutil is None or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        return None
+        return frozenset()
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
-        found = [
+        return frozenset(
             each.pid
             for each in psutil.net_connections("tcp")
             if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid is not None
-        ]
+        )
     except (psutil.Error, OSError):
-        return None
-    # Of several processes behind one address the one that began the others has the lowest number, as a rule.
-    return min(found, default=None)
+        return frozenset()
 
 
 def _psutil() -> ModuleType | None:

@@ -20,6 +20,10 @@ ENOUGH: Final = "requests, at least"
 """The gate that tells a run which proves something from one that hardly happened."""
 
 
+MOVED: Final = "files handed in, exports produced or taken, at least"
+"""The gate that tells a run with load from one that only found empty queues."""
+
+
 class Standing(StrEnum):
     """Whether a run measured what it set out to measure, the worst first.
 
@@ -125,7 +129,7 @@ class LoadResult:
         if self.convicted(strict=strict):
             return 1
         proved = self.finished and self.standing is Standing.VALID and self.verdicts.exit_status(strict=strict) == 0
-        if not proved or any(each.what == ENOUGH for each in self.missed):
+        if not proved or any(each.what in (ENOUGH, MOVED) for each in self.missed):
             return 3
         return 1 if self.missed else 0
 

@@ -23,7 +23,7 @@ from popreceipt.exceptions import NothingProved, PopreceiptError, UsageError
 from popreceipt.journal import instant_text
 from popreceipt.load import run as runs
 from popreceipt.load.plan import LoadPlan, Site
-from popreceipt.load.processes import Served, Watched, listener
+from popreceipt.load.processes import Served, Watched, listeners
 from popreceipt.load.run import Run
 from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, configuration, open_target
 from popreceipt.vocabulary import ENQUEUED, PREPROCESSING, PROCESSING
@@ -277,7 +277,7 @@ def open_ground(
                 "--clock scaled:RATE."
             )
         if not emulator:
-            processes = Watched(pid=listener(url) if _is_ours(target) else None)
+            processes = Watched(pids=listeners(url) if _is_ours(target) else ())
         site = _site(target_text, target, plan, ca, control_key)
         yield Ground(target, site, plan, journal_file, processes)
 

@@ -324,7 +324,7 @@ def test_a_large_backlog_is_taken_whole(offices: Made, monkeypatch: pytest.Monke
 
 def test_files_that_are_not_remembered_are_read_anew(offices: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are in process at once, what was read of them stays little."""
-    monkeypatch.setattr("popreceipt.emulator.batch.MOST_STAGED", 3)
+    monkeypatch.setattr("popreceipt.emulator.batch.MOST_STAGED", 5)
     office = offices()
     job = job_of(office)
     for number in range(10):

@@ -386,7 +386,10 @@ def test_progress_is_told_in_the_targets_time(
         progress(3, 157, "judging dequeue.waiting-message-is-offered")
     assert capsys.readouterr().err.splitlines() == [
         "popreceipt: 0 of 60 min: starting",
-        "popreceipt: 12 of 60 min: 600 messages an hour, 480 requests, 34 waiting, 2 failed, late by 8 ms at worst",
+        (
+            "popreceipt: 12 of 60 min: 600 messages an hour in all, 480 requests, 34 waiting, 2 failed, "
+            "late by 8 ms at worst"
+        ),
         "popreceipt: joining journals (20,000)",
         "popreceipt: judging dequeue.waiting-message-is-offered (3 of 157)",
     ]

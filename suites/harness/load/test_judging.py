@@ -14,7 +14,7 @@ from popreceipt.journal import JournalFile, instant_text
 from popreceipt.load.figures import Figures
 from popreceipt.load.judging import judge_run
 from popreceipt.load.plan import LoadPlan, Thresholds
-from popreceipt.load.result import LoadResult, Standing
+from popreceipt.load.result import MOVED, LoadResult, Standing
 from popreceipt.load.waits import Depth, spread
 from popreceipt.verdict import Outcome
 
@@ -121,11 +121,14 @@ def test_a_violation_stands_however_the_run_went(fake_run: MakeRun) -> None:
 
 
 def test_a_run_that_exercised_nothing_proves_nothing(fake_run: MakeRun) -> None:
-    """No requests: 3, and the gate says how few there were."""
+    """No requests: 3, and the gates say how few there were."""
     run = fake_run()
     result = judge_run(run.written())
     assert all(each.outcome is Outcome.UNEXERCISED for each in result.verdicts.rules)
-    assert [(each.what, each.found, each.kept) for each in result.missed] == [("requests, at least", 0, False)]
+    assert [(each.what, each.found, each.kept) for each in result.missed] == [
+        ("requests, at least", 0, False),
+        (MOVED, 0, False),
+    ]
     assert result.exit_status() == 3
 
 
@@ -301,6 +304,19 @@ def test_an_invalid_runs_thresholds_are_not_believed(good_run: FakeRun) -> None:
     good_run.plan = replace_plan(good_run.plan, p95_ms=1.0)
     good_run.lag = 0.75
     assert judge_run(good_run.written()).exit_status() == 3
+
+
+def test_empty_queues_are_no_load(good_run: FakeRun) -> None:
+    """A target that produces nothing, and consumers that find nothing: fast, without a fault, and no proof."""
+    folder = good_run.written(workers=1, abilities=("messages",))
+    path = folder / "figures-1.json"
+    told = json.loads(path.read_bytes())
+    change(path, operations={"dequeue": told["operations"]["dequeue"]})
+    result = judge_run(folder)
+    assert result.standing is Standing.VALID
+    assert [each.what for each in result.missed] == [MOVED]
+    assert result.exit_status() == 3
+    assert any("cannot be told to produce exports" in each for each in result.warnings)
 
 
 def test_fewer_requests_than_wanted_prove_nothing(good_run: FakeRun) -> None:

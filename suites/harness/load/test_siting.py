@@ -1,6 +1,9 @@
 """The ground that load is put on: who may be loaded, what is made there, what is asked when all is over."""
 
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from popreceipt.exceptions import NothingProved, UsageError
 from popreceipt.journal import JournalFile, Observation
 from popreceipt.load import run as runs
 from popreceipt.load.plan import LoadPlan, Site, Thresholds
+from popreceipt.load.processes import Watched, listeners
 from popreceipt.load.siting import open_ground, open_site, this_machine
 
 PLAN = LoadPlan(minutes=5, processing_minutes=1, monitoring_minutes=1)
@@ -304,3 +308,31 @@ def test_what_is_known_of_a_run_is_read_as_it_was_written(tmp_path: Path, served
     runs.write(run, tmp_path)
     assert runs.read(tmp_path) == run
     assert json.loads((tmp_path / "run.json").read_text())["format"] == "popreceipt/load-run@1"
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system has one process at an address")
+def test_all_processes_behind_an_address_are_watched() -> None:
+    """Several that listen at one port share the work, and the CPU of each of them counts."""
+    listens = (
+        "import socket, sys; one = socket.socket(); one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1);"
+        "one.bind(('127.0.0.1', int(sys.argv[1]))); one.listen(); print(one.getsockname()[1], flush=True);"
+        "sys.stdin.read()"
+    )
+    started = []
+    port = "0"
+    try:
+        for _ in range(2):
+            each = subprocess.Popen(
+                [sys.executable, "-S", "-c", listens, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            started.append(each)
+            assert each.stdout is not None
+            port = each.stdout.readline().strip()
+        found = listeners(f"http://127.0.0.1:{port}")
+        assert found == {each.pid for each in started}
+        watched = Watched(pids=found)
+        assert watched.used() is not None
+        assert watched.count == 2
+    finally:
+        for each in started:
+            each.communicate()

@@ -17,6 +17,7 @@ CANNOT_SHOW = {
     "authorization.foreign-audience-refused": "its token endpoint issues none for another resource",
     "status.ninth-spelling": "its processing takes no time, so no message is seen being pre-processed",
     "ordering.packages": "its processing takes no time, so no two packages are seen in process",
+    "batch.overrun": "its processing takes no time, so no run outlasts its recurrence",
 }
 """What a right server of its kind leaves unexercised, and why."""
 
