@@ -305,9 +305,7 @@ def _other(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> bo
 class _Death:
     """An import whose batch job has died while it was in process, as it was seen then and afterwards."""
 
-    def __init__(
-        self, journal: Readings, message: Import, begun: Sighting, seen: Sighting, fault: Disturbance
-    ) -> None:
+    def __init__(self, journal: Readings, message: Import, begun: Sighting, seen: Sighting, fault: Disturbance) -> None:
         self.message = message
         self.begun = begun
         self.seen = seen
