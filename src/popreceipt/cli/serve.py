@@ -23,7 +23,7 @@ import typer
 
 from popreceipt.client.session import split_base
 from popreceipt.clock import Clock, clock_from
-from popreceipt.emulator import continuity, pages
+from popreceipt.emulator import continuity, own_faults, pages
 from popreceipt.emulator import processes as together
 from popreceipt.emulator.dmf.entity import load_entities
 from popreceipt.emulator.durable import Durable, DurableStore
@@ -267,7 +267,7 @@ def _room_in(data: Path | None, database: str | None) -> Iterator[None]:
 
 
 def _tell_fault(said: str) -> None:
-    typer.echo(f"popreceipt: a fault of the emulator itself: {said}", err=True)
+    typer.echo(f"popreceipt: {own_faults.TOLD}: {said}", err=True)
 
 
 def _ready_line(door: Door, control_key: str | None, *, no_control: bool) -> dict[str, object]:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
+TOLD: Final = "a fault of the emulator itself"
+"""How `serve` begins to tell one, for whoever started it and reads along."""
+
 MOST_KEPT: Final = 100
 """So many are kept; a disk that is full makes one a request."""
 

@@ -116,6 +116,7 @@ def run_load(plan: LoadPlan, options: Options, watch: Watch = lambda _pace, _wor
         finally:
             generator.end(watch)
         ground.problems += generator.problems
+        ground.faults += generator.faults
         # A second Ctrl-C is for whoever waits for the target to come to rest, and is heard too.
         try:
             ground.end(lambda words: watch(None, words))
@@ -125,7 +126,6 @@ def run_load(plan: LoadPlan, options: Options, watch: Watch = lambda _pace, _wor
         ground.write(
             finished=generator.finished and ground.answered,
             interrupted=interrupted,
-            faults=tuple(generator.faults),
         )
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from popreceipt.client.control import Control
 from popreceipt.client.transport import Transport
+from popreceipt.emulator import own_faults
 from popreceipt.exceptions import NothingProved, PopreceiptError, UsageError
 from popreceipt.journal import instant_text
 from popreceipt.load import run as runs
@@ -56,14 +57,16 @@ Tell = Callable[[str], None]
 class Ground:
     """A target that is ready for load.
 
-    `site` is what workers are told of it; `problems` grows with what goes wrong on the way; `answered` says that it was
-    there to the end, and told then what had become of everything.
+    `site` is what workers are told of it; `problems` grows with what goes wrong on the way, `faults` with what does in
+    the harness itself, an emulator of ours included; `answered` says that it was there to the end, and told then what
+    had become of everything.
     """
 
     def __init__(self, target: Target, site: Site, plan: LoadPlan, journal_file: IO[bytes], processes: Watched) -> None:
         self.site = site
         self.plan = plan
         self.problems: list[str] = []
+        self.faults: list[str] = []
         self.answered = False
         self._target = target
         self._file = journal_file
@@ -193,11 +196,14 @@ class Ground:
         Raises:
             NothingProved: it cannot be written down.
         """
+        said = self._processes.said()
+        faults = [each for each in said if own_faults.TOLD in each]
         run = msgspec.structs.replace(
             self._run,
             target_cpu_seconds=self._used,
             target_processes=self._processes.count,
-            problems=tuple(dict.fromkeys((*self.problems, *self._processes.said()))),
+            problems=tuple(dict.fromkeys((*self.problems, *(each for each in said if each not in faults)))),
+            faults=tuple(dict.fromkeys((*self.faults, *faults))),
         )
         self._run = msgspec.structs.replace(run, **more)
         with self._writing():

@@ -336,3 +336,19 @@ def test_all_processes_behind_an_address_are_watched() -> None:
     finally:
         for each in started:
             each.communicate()
+
+
+def test_a_fault_of_an_emulator_of_ours_is_a_fault_of_the_harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart from what merely went wrong, and then nothing else counts."""
+    said = ["popreceipt: a fault of the emulator itself: TypeError: no", "popreceipt: something else"]
+    monkeypatch.setattr(Watched, "said", lambda _: said)
+    with (
+        (tmp_path / "journal-setup.ndjson").open("wb") as file,
+        open_ground("emulator:", PLAN, journal_file=file) as ground,
+    ):
+        ground.write()
+    run = runs.read(tmp_path)
+    assert run.faults == (said[0],)
+    assert run.problems == (said[1],)
