@@ -3,7 +3,9 @@
 The speed of a computer drifts within minutes, so only what was taken in turns may be compared.
 """
 
+import os
 import random
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -78,7 +80,7 @@ def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None])
     """All cases, in rounds; `told` hears what is under way.
 
     Each round has fresh servers, so that none is measured by what earlier rounds left in it. One that stops answering
-    is left out for the rest of its round, and its figures tell how often that was.
+    is ended and left out for the rest of its round, and its figures tell how often that was.
     """
     figures: dict[Case, Figures] = defaultdict(Figures)
     shuffle = random.Random(0)
@@ -99,6 +101,8 @@ def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None])
                     try:
                         messages, burst = _measured(server, kind, connections, effort, core)
                     except Silent:
+                        # One that is busy with itself takes the core from the others.
+                        os.kill(server.process, signal.SIGKILL)
                         silent.add(name)
                         figures[case].silences += 1
                     else:
