@@ -211,7 +211,7 @@ class Ground:
 
 
 @contextmanager
-def open_site(
+def open_ground(
     target_text: str,
     plan: LoadPlan,
     *,
@@ -220,8 +220,8 @@ def open_site(
     control_key: str | None = None,
     clock: str | None = None,
     profile: str | None = None,
-) -> Iterator[Site]:
-    """A site for load, from a target's name; at the end the target is asked what became of it all.
+) -> Iterator[Ground]:
+    """A target made ready for load, from its name; when load is over, call `Ground.end`: then it is asked what became.
 
     Args:
         target_text: `emulator:`, `emulator:MUTANT`, `emulator:dialect=NAME`, `http://…`, `https://…`, `tenant:NAME`.
@@ -236,26 +236,6 @@ def open_site(
         UsageError: no such target, or one that load must not be put on.
         NothingProved: it cannot be reached, or lacks what is needed.
     """
-    with open_ground(
-        target_text, plan, journal_file=journal_file, ca=ca, control_key=control_key, clock=clock, profile=profile
-    ) as ground:
-        yield ground.site
-        ground.end()
-        ground.write(finished=ground.answered)
-
-
-@contextmanager
-def open_ground(
-    target_text: str,
-    plan: LoadPlan,
-    *,
-    journal_file: IO[bytes],
-    ca: Path | None = None,
-    control_key: str | None = None,
-    clock: str | None = None,
-    profile: str | None = None,
-) -> Iterator[Ground]:
-    """As `open_site`, for whoever wants to say when load is over: call `Ground.end` then."""
     if target_text.startswith(JOURNAL_PREFIX):
         raise UsageError(f"{target_text} is a recording, and no load can be put on it: judge it with popreceipt judge.")
     emulator = target_text.startswith(EMULATOR_PREFIX)

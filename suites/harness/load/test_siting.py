@@ -20,7 +20,7 @@ from popreceipt.journal import JournalFile, Observation
 from popreceipt.load import run as runs
 from popreceipt.load.plan import LoadPlan, Site, Thresholds
 from popreceipt.load.processes import Watched, listeners
-from popreceipt.load.siting import open_ground, open_site, this_machine
+from popreceipt.load.siting import open_ground, this_machine
 
 PLAN = LoadPlan(minutes=5, processing_minutes=1, monitoring_minutes=1)
 
@@ -35,9 +35,11 @@ def served() -> Iterator[str]:
 def opened(folder: Path, target: str, plan: LoadPlan = PLAN, **options: Any) -> Site:
     with (
         (folder / "journal-setup.ndjson").open("wb") as file,
-        open_site(target, plan, journal_file=file, **options) as site,
+        open_ground(target, plan, journal_file=file, **options) as ground,
     ):
-        return site
+        ground.end()
+        ground.write(finished=ground.answered)
+        return ground.site
 
 
 def observed(folder: Path, kind: str) -> list[Observation]:
