@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from popreceipt.exceptions import NothingProved, UsageError
+from popreceipt.generate.cores import two_cores
 from popreceipt.generate.load_bench import cost, fooled, judging, ours
 from popreceipt.generate.load_bench.drivers import drivers
 from popreceipt.generate.load_bench.stub import freezing
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console(stderr=True)
     report = _Report(Console(width=None if sys.stdout.isatty() else WIDTH))
     try:
-        server_core, driver_core = _cores()
+        server_core, driver_core = two_cores()
         with console.status("measuring") as status, tempfile.TemporaryDirectory() as folder:
             room = Path(folder)
             if chosen.only in {None, "fooled"}:
@@ -82,15 +83,6 @@ def main(arguments: Sequence[str]) -> int:
         return problem.exit_status
     report.end(chosen.json)
     return 0 if all(goal.met for goal in report.goals) else 1
-
-
-def _cores() -> tuple[int, int]:
-    if sys.platform != "linux":
-        raise UsageError("These measurements need Linux: they pin processes to cores and read /proc.")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise UsageError("These measurements need two cores: one for the server, one for the driver.")
-    return cores[0], cores[1]
 
 
 def _fooled(

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from popreceipt.exceptions import UsageError
+from popreceipt.generate.cores import two_cores
 from popreceipt.generate.peers.files import Exchanged, export_of, import_of
 from popreceipt.generate.peers.goals import (
     DURABLE,
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        server_core, client_core = _cores()
+        server_core, client_core = two_cores()
         os.sched_setaffinity(0, {client_core})
         report = _Report(Console())
         with console.status("measuring") as status, tempfile.TemporaryDirectory() as folder:
@@ -84,15 +85,6 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 3
     return 0 if all(goal.met for goal in report.goals) else 1
-
-
-def _cores() -> tuple[int, int]:
-    if sys.platform != "linux":
-        raise UsageError("These measurements need Linux: they pin processes to cores and read /proc.")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise UsageError("These measurements need two cores: one for the servers, one for the client.")
-    return cores[0], cores[1]
 
 
 def _speed(effort: Effort, core: int, room: Path, cache: Path, told: Told) -> dict[Case, Figures]:
