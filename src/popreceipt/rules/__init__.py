@@ -1,6 +1,7 @@
 """The catalogue: what the documentation promises, as rules over the readings of a journal."""
 
 from importlib import import_module
+from typing import Final
 
 from popreceipt.exceptions import UsageError
 from popreceipt.rules.rule import Rule, registered
@@ -30,12 +31,17 @@ CHAPTERS = (
 _FURTHER_MODULES = {"processing": ("mapping", "filters"), "batch": ("recurrence", "overrun", "monitoring")}
 """Chapters that are too large for one module: what stands beside the one that has the chapter's name."""
 
+_BINDING_CLIENTS: Final[tuple[str, ...]] = ()
+"""Chapters that have rules for clients too, in a module of the same name in the package `clients`."""
+
 
 def catalogue(binds: Binds | None = Binds.SERVICE) -> tuple[Rule, ...]:
     """All rules that bind the service (or the client; None: both), chapter by chapter."""
     for chapter in CHAPTERS:
         for module in (chapter.replace("-", "_"), *_FURTHER_MODULES.get(chapter, ())):
             import_module(f"popreceipt.rules.{module}")
+        if chapter in _BINDING_CLIENTS:
+            import_module(f"popreceipt.rules.clients.{chapter.replace('-', '_')}")
     order = {name: place for place, name in enumerate(CHAPTERS)}
     rules = [each for each in registered().values() if binds is None or each.binds is binds]
     return tuple(sorted(rules, key=lambda each: order[each.chapter]))

@@ -19,7 +19,8 @@ class Call(msgspec.Struct, gc=False):
     """One exchange, reduced to what rules ask of any: who asked what, when, and how it was answered.
 
     `path` and `query` stand as they were sent. `activity` is the one the path names, bare and in lower case. `token`
-    is the digest of the bearer token. `status` is None without a whole response; `failure` then says why.
+    is the digest of the bearer token. `status` is None without a whole response; `failure` then says why. `root` is the
+    scheme and authority that were asked, `retry_after` that header of the answer as it was written.
     """
 
     seq: int
@@ -34,6 +35,8 @@ class Call(msgspec.Struct, gc=False):
     failure: str | None
     actor: str | None
     token: str | None
+    root: str = ""
+    retry_after: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -379,3 +382,121 @@ def extended(listed: Sequence[Fact], another: Fact) -> Sequence[Fact]:
 def between(first: Call, second: Call) -> tuple[timedelta, timedelta]:
     """The shortest and the longest time that can have passed between two calls taking effect."""
     return second.sent - first.answered, second.answered - first.sent
+
+
+# What the instrument tells of a subject: whoever runs somebody's middleware writes these observations.
+
+
+class Scenario(msgspec.Struct, frozen=True, gc=False):
+    """The scenario that a subject was put through, told before it began.
+
+    `roots` are the schemes and authorities that are the target's own, `other_roots` those of hosts that only listen.
+    `activities` are the jobs of each direction by ID, bare; `inbox` and `outbox` say whether those folders are watched.
+    """
+
+    name: str
+    at: datetime
+    seconds: float
+    roots: frozenset[str] = frozenset()
+    other_roots: frozenset[str] = frozenset()
+    tls: bool = False
+    exports: frozenset[str] = frozenset()
+    imports: frozenset[str] = frozenset()
+    in_order: bool = False
+    entity: str | None = None
+    import_type: str = "file"
+    inbox: bool = False
+    outbox: bool = False
+
+
+class FileSeen(msgspec.Struct, frozen=True, gc=False):
+    """A file in one of the subject's folders: its path below the folder, its SHA-256 and length in bytes."""
+
+    name: str
+    sha256: str
+    length: int
+
+
+class Look(msgspec.Struct, gc=False):
+    """A look into the inbox or the outbox at an instant: what was there, and what was not there before.
+
+    `reason` is `start`, `ack` (an acknowledgment had just come in and was not yet answered) or `end`. `place` lies
+    before that of the exchange it was taken for.
+    """
+
+    at: datetime
+    reason: str
+    appeared: tuple[FileSeen, ...]
+    gone: tuple[str, ...]
+    place: float = 0
+
+
+class Payload(msgspec.Struct, frozen=True, gc=False):
+    """What the instrument put into the queue of an export: digests of the file, and of each data file in a package."""
+
+    sha256: str
+    contents: frozenset[str]
+
+
+class Told(msgspec.Struct, gc=False):
+    """A line that the subject wrote into its report: a file's message and what became of it, as the subject believes.
+
+    `outcome` is `processed`, `failed` or `uncertain`; `errors` are texts.
+    """
+
+    at: datetime
+    file: str | None
+    message: str | None
+    outcome: str
+    errors: tuple[str, ...] = ()
+    place: float = 0
+
+
+class Run(msgspec.Struct, gc=False):
+    """One life of the subject's process: `ended` is None while it lives, `status` its exit status (negative: a signal).
+
+    `ended_by` is `itself`, or `us` where the instrument ended it because the scenario was over.
+    """
+
+    number: int
+    started: datetime
+    ended: datetime | None = None
+    status: int | None = None
+    ended_by: str | None = None
+    place: float = 0
+    end_place: float | None = None
+
+
+class Connection(msgspec.Struct, gc=False):
+    """What reached a listener of the instrument without becoming a request to the application.
+
+    `kind` is `clear-text` (HTTP without TLS on an address that speaks TLS), `elsewhere` (a request to another host),
+    `connect` (a CONNECT for `root`, `accepted` or not) or `tls-failed` (a handshake that the subject broke off, as it
+    should where the certificate is none of its authority's). `token` is the digest of a bearer token that came along;
+    `method`, `path` and `query` where a request was read.
+    """
+
+    at: datetime
+    kind: str
+    root: str
+    token: str | None = None
+    method: str | None = None
+    path: str = ""
+    query: str = ""
+    accepted: bool = False
+    place: float = 0
+
+
+class Struck(msgspec.Struct, gc=False):
+    """A planned fault that struck a request: `exchange` is its number, `phase` before or after the effect.
+
+    `took_effect` says whether the service did what was asked although its answer was lost or replaced.
+    """
+
+    at: datetime
+    kind: str
+    phase: str | None
+    operation: str
+    exchange: int | None
+    took_effect: bool
+    place: float = 0

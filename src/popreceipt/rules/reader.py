@@ -22,6 +22,7 @@ from popreceipt.rules.facts import (
     BatchAction,
     Call,
     Cleanup,
+    Connection,
     Dequeue,
     Disturbance,
     Download,
@@ -32,16 +33,23 @@ from popreceipt.rules.facts import (
     ExecutionId,
     ExecutionSummary,
     FieldTold,
+    FileSeen,
     Load,
+    Look,
     Parameters,
+    Payload,
     ProcessRun,
     Production,
     ProjectSeen,
     Records,
     Rows,
+    Run,
     Sample,
+    Scenario,
     StatusAnswer,
+    Struck,
     Token,
+    Told,
 )
 from popreceipt.rules.files import ENTITY
 
@@ -91,6 +99,14 @@ class Reader:
         self.batch_actions: dict[str, list[BatchAction]] = defaultdict(list)
         self.loads: dict[str, list[Load]] = defaultdict(list)
         self.parameters: list[Parameters] = []
+        self.scenario: Scenario | None = None
+        self.inbox: list[Look] = []
+        self.outbox: list[Look] = []
+        self.payloads: list[Payload] = []
+        self.told: list[Told] = []
+        self.lives: list[Run] = []
+        self.connections: list[Connection] = []
+        self.struck: list[Struck] = []
         self.resets: list[datetime] = []
         self.reset_spans: list[tuple[datetime, datetime]] = []
         self.reset_places: list[float] = []
@@ -118,6 +134,14 @@ class Reader:
             "batch": self._batch,
             "load": self._load,
             "parameters": self._parameters,
+            "scenario": self._scenario,
+            "inbox": self._inbox,
+            "outbox": self._outbox,
+            "payload": self._payload,
+            "report": self._told,
+            "subject": self._subject,
+            "connection": self._connection,
+            "fault": self._fault,
         }
         self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
             vocabulary.TOKEN: self._token,
@@ -186,11 +210,19 @@ class Reader:
             exchange.failure if response is not None or exchange.failure else "no response",
             self._same(exchange.actor) if exchange.actor is not None else None,
             self._bearer(exchange.request.headers),
+            self._root(exchange.request.url),
+            _header(response.headers, "retry-after") if response is not None else None,
         )
         reader = self._readers.get(operation)
         if self._hops and exchange.request.method == "GET" and asked in self._hops:
             reader = self._download
         return reader(exchange, base) if reader is not None else Call(*base)
+
+    def _root(self, url: str) -> str:
+        """Scheme and authority, in lower case."""
+        start = url.find("://")
+        end = url.find("/", start + 3) if start >= 0 else 0
+        return self._same((url[:end] if end >= 0 else url).lower())
 
     def _same(self, text: str) -> str:
         """One string for all equal ones: a word that comes a million times takes its room once."""
@@ -556,8 +588,108 @@ class Reader:
         told = skip if isinstance(skip, bool) else None
         self.parameters.append(Parameters(_since(seen), seen.at, told, self._place))
 
+    # What the instrument tells of a subject
+
+    def _scenario(self, seen: Observation) -> None:
+        facts = seen.facts
+        self.scenario = Scenario(
+            name=str(facts.get("name", "")),
+            at=seen.at,
+            seconds=float(facts.get("seconds") or 0),
+            roots=_lower(facts.get("roots")),
+            other_roots=_lower(facts.get("other_roots")),
+            tls=bool(facts.get("tls")),
+            exports=frozenset(map(vocabulary.bare_guid, _lower(facts.get("exports")))),
+            imports=frozenset(map(vocabulary.bare_guid, _lower(facts.get("imports")))),
+            in_order=bool(facts.get("in_order")),
+            entity=_text(facts.get("entity")),
+            import_type=str(facts.get("import_type") or "file"),
+            inbox=bool(facts.get("inbox")),
+            outbox=bool(facts.get("outbox")),
+        )
+
+    def _inbox(self, seen: Observation) -> None:
+        self.inbox.append(self._look(seen))
+
+    def _outbox(self, seen: Observation) -> None:
+        self.outbox.append(self._look(seen))
+
+    def _look(self, seen: Observation) -> Look:
+        facts = seen.facts
+        appeared = tuple(_file(each) for each in _many(facts.get("appeared")) if isinstance(each, dict))
+        gone = tuple(map(str, _many(facts.get("gone"))))
+        return Look(seen.at, str(facts.get("reason", "")), appeared, gone, self._place)
+
+    def _payload(self, seen: Observation) -> None:
+        self.payloads.append(Payload(str(seen.facts.get("sha256", "")), _lower(seen.facts.get("contents"))))
+
+    def _told(self, seen: Observation) -> None:
+        facts = seen.facts
+        message = _text(facts.get("messageId"))
+        self.told.append(
+            Told(
+                at=seen.at,
+                file=_text(facts.get("file")),
+                message=vocabulary.bare_guid(message) if message else None,
+                outcome=str(facts.get("outcome", "")).lower(),
+                errors=tuple(map(str, _many(facts.get("errors")))),
+                place=self._place,
+            )
+        )
+
+    def _subject(self, seen: Observation) -> None:
+        facts = seen.facts
+        if facts.get("event") == "started":
+            self.lives.append(Run(number=int(facts.get("run", 0)), started=seen.at, place=self._place))
+            return
+        for life in self.lives:
+            if life.number == facts.get("run") and life.ended is None:
+                life.ended, life.end_place = seen.at, self._place
+                life.status = _number(facts.get("status"))
+                life.ended_by = _text(facts.get("ended_by"))
+
+    def _connection(self, seen: Observation) -> None:
+        facts = seen.facts
+        token = _text(facts.get("token"))
+        self.connections.append(
+            Connection(
+                at=seen.at,
+                kind=str(facts.get("kind", "")),
+                root=str(facts.get("root", "")).lower(),
+                token=redacted(token) if token else None,
+                method=_text(facts.get("method")),
+                path=str(facts.get("path") or ""),
+                query=str(facts.get("query") or ""),
+                accepted=bool(facts.get("accepted")),
+                place=self._place,
+            )
+        )
+
+    def _fault(self, seen: Observation) -> None:
+        facts = seen.facts
+        self.struck.append(
+            Struck(
+                at=seen.at,
+                kind=str(facts.get("kind", "")),
+                phase=_text(facts.get("phase")),
+                operation=str(facts.get("operation", "")),
+                exchange=_number(facts.get("exchange")),
+                took_effect=facts.get("phase") == "after",
+                place=self._place,
+            )
+        )
+
 
 _CONNECTOR = "/api/connector/"
+
+
+def _lower(listed: object) -> frozenset[str]:
+    """Texts of a list that was observed, in lower case."""
+    return frozenset(str(each).lower() for each in _many(listed))
+
+
+def _file(told: Mapping[str, Any]) -> FileSeen:
+    return FileSeen(str(told.get("name", "")), str(told.get("sha256", "")), _number(told.get("length")) or 0)
 
 
 def _in_time(call: Call) -> tuple[datetime, int]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from popreceipt.journal import Entry, Header
+from popreceipt.rules.conduct import Conduct
 from popreceipt.rules.exports import Exports, Message
 from popreceipt.rules.facts import Ack, Call, Dequeue, Enqueue, Production, Rows, StatusAnswer, Token
 from popreceipt.rules.imports import Imports
@@ -80,6 +81,11 @@ class Readings(Reader):
     def waiting(self) -> Waiting:
         """Which exported messages an empty answer missed."""
         return Waiting(self.exports)
+
+    @cached_property
+    def conduct(self) -> Conduct:
+        """What the client did with what it was told: for the rules that bind clients."""
+        return Conduct(self)
 
     @cached_property
     def enqueued(self) -> dict[str, Enqueue]:

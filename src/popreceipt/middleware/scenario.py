@@ -1,0 +1,128 @@
+"""What a scenario is: what waits for the subject, what goes wrong and when. No process, no socket and no clock here.
+
+A scenario has one thing that goes wrong, at a named place, never by chance. Its lengths of time are in leases, since
+the lease is what a run shortens: half an hour in the documentation ("API for acknowledgment"), some seconds here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Side = Literal["export", "import"]
+"""Seen from the service, as the documentation says it: a subject pulls exports and pushes imports."""
+
+Ending = Literal["settled", "time"]
+
+PayloadType = Literal["file", "package"]
+
+FileKind = Literal["good", "bad-records", "unreadable", "empty", "large"]
+"""What becomes of a file: Processed, ProcessedWithErrors, PreProcessingError; no bytes at all; above the limit."""
+
+EXPORT: Final[Side] = "export"
+IMPORT: Final[Side] = "import"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What the export puts into the queue before the subject starts.
+
+    `messages` files of `records` records each; `no_file` messages without a file come at place `no_file_at` (from 1) of
+    the line. With `expired` the files of so many messages, the first ones, are gone from blob storage.
+    """
+
+    messages: int = 3
+    records: int = 3
+    type: PayloadType = "package"
+    no_file: int = 0
+    no_file_at: int = 2
+    expired: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The files that lie in the outbox, by what becomes of each, and the job that they are for.
+
+    `process_every` is how often the batch looks, in leases; None for never (no batch job runs).
+    """
+
+    files: tuple[FileKind, ...] = ("good", "good", "good")
+    type: PayloadType = "file"
+    in_order: bool = False
+    entity: str = "Customer groups"
+    process_every: float | None = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something that happens while the subject runs, `at` so many leases after its start.
+
+    `action` is `produce` (with `messages`, `records`), `expire` (what waits loses its file), `clean-up`, `disable` and
+    `enable` (the application on the job's policy), `revoke` (every token that was issued is refused from now on) or
+    `restart` (the connections of the moment are cut).
+    """
+
+    at: float
+    action: Literal["produce", "expire", "clean-up", "disable", "enable", "revoke", "restart"]
+    side: Side = "export"
+    messages: int = 1
+    records: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What stands between the subject and the connector.
+
+    `tls`: the scenario needs TLS. `location_host` is the host that DownloadLocation names: the connector's `own`, or
+    `other` (127.0.0.2); `redirect_host` that of the blob where a download is redirected. `certificate` is of the
+    authority that the subject was told, or of a `foreign` one.
+    """
+
+    tls: bool = False
+    location_host: Literal["own", "other"] = "own"
+    redirect_host: Literal["own", "other"] = "own"
+    certificate: Literal["own", "foreign"] = "own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One situation in which a subject is put.
+
+    Args:
+        name: as it is called on the command line; the file's name without its ending.
+        title: what goes wrong, in a sentence.
+        source: where it was seen or what promises it: an article and its section, or a public client and what it met.
+        sides: which sides of a subject it concerns; a subject without them is not started for it.
+        quick: whether it belongs to the selection that is played by default.
+        leases: how long it lasts at most.
+        lease_factor: by how much its lease is longer than the run's.
+        ends: `settled` ends it once nothing is left to do and that has been so for a moment; `time` never before.
+        export: what waits in the queue.
+        imports: what lies in the outbox.
+        points: open points that are answered otherwise, by name (a dialect of the emulator).
+        parameters: further members of the emulator's profile, in seconds where they are lengths of time.
+        faults: planned faults, as the control plane's fault plan has them; `seconds` may be told in `leases`.
+        steps: what happens in between.
+        network: what stands in between.
+        touches: open points that matter in it: a sweep plays it under each of their dialects.
+        shows: rules that the reference middleware exercises in it.
+    """
+
+    name: str
+    title: str
+    source: str
+    sides: tuple[Side, ...] = (EXPORT,)
+    quick: bool = False
+    leases: float = 3.0
+    lease_factor: float = 1.0
+    ends: Ending = "settled"
+    export: Exported | None = None
+    imports: Imported | None = None
+    points: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, float | int | bool] = field(default_factory=dict)
+    faults: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[Step, ...] = ()
+    network: Network = Network()
+    touches: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
+    dialect: str | None = None
+    """The dialect that a sweep put on it, `POINT=VALUE`, or several with a comma between."""
