@@ -79,8 +79,9 @@ Open = Callable[[], AbstractContextManager[Sequence[Running]]]
 def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None]) -> dict[Case, Figures]:
     """All cases, in rounds; `told` hears what is under way.
 
-    Each round has fresh servers, so that none is measured by what earlier rounds left in it. One that stops answering
-    is ended and left out for the rest of its round, and its figures tell how often that was.
+    Each round has fresh servers, so that none is measured by what earlier rounds left in it. While one is measured the
+    others stand still: a server that goes on working after its last answer takes the core from nobody but itself. One
+    that stops answering is ended and left out for the rest of its round, and its figures tell how often that was.
     """
     figures: dict[Case, Figures] = defaultdict(Figures)
     shuffle = random.Random(0)
@@ -90,6 +91,7 @@ def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None])
                 told(f"round {number + 1} of {effort.rounds}: warming up {server.candidate.name}")
                 for kind in KINDS:
                     _measured(server, kind, 16, effort, core)
+                os.kill(server.process, signal.SIGSTOP)
             silent: set[str] = set()
             for kind, connections in _cases():
                 for server in shuffle.sample(list(servers), len(servers)):
@@ -98,15 +100,19 @@ def measure(start: Open, effort: Effort, core: int, told: Callable[[str], None])
                         continue
                     told(f"round {number + 1} of {effort.rounds}: {kind}, {connections} connections, {name}")
                     case = (name, kind, connections)
+                    os.kill(server.process, signal.SIGCONT)
                     try:
                         messages, burst = _measured(server, kind, connections, effort, core)
                     except Silent:
-                        # One that is busy with itself takes the core from the others.
                         os.kill(server.process, signal.SIGKILL)
                         silent.add(name)
                         figures[case].silences += 1
                     else:
                         figures[case].add(messages, burst, resident_megabytes(server.process))
+                        os.kill(server.process, signal.SIGSTOP)
+            for server in servers:
+                if server.candidate.name not in silent:
+                    os.kill(server.process, signal.SIGCONT)  # or nothing could end it with courtesy
     return dict(figures)
 
 
