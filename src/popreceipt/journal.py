@@ -6,6 +6,7 @@ when an exchange is written down, so that two tokens can be told apart and neith
 """
 
 import base64
+import codecs
 import functools
 import hashlib
 import json
@@ -474,7 +475,8 @@ class JournalFile:
         self.damage: str | None = None
         try:
             with path.open("rb") as file:
-                first = file.readline()
+                # An editor may have put a byte order mark before it.
+                first = file.readline().removeprefix(codecs.BOM_UTF8)
         except OSError as error:
             raise UsageError(f"Cannot read the journal {path}: {error.strerror or error}.") from error
         try:

@@ -4,14 +4,17 @@ It turns options into an emulator and a server, says when requests are accepted,
 Everything an option can get wrong is said before the port opens.
 """
 
+import _thread
 import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import secrets
+import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -109,6 +112,13 @@ def serve(
     world_file: Annotated[
         Path | None, typer.Option(help="Write activities, clients and their secrets to this file (JSON).")
     ] = None,
+    until_stdin_ends: Annotated[
+        bool,
+        typer.Option(
+            "--until-stdin-ends",
+            help="End as well when standard input ends: with whoever started this process, however that one ends.",
+        ),
+    ] = False,
     no_control: Annotated[bool, typer.Option("--no-control", help="Only the wire: no control plane.")] = False,
     control_key: Annotated[
         str | None,
@@ -125,6 +135,8 @@ def serve(
     """
     if database is not None and data is not None:
         raise UsageError("--data and --database both keep everything: name one of them.")
+    if until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     _need("--ca-file", ca_file, "--tls", tls or None)
     _need("--sync", sync, "--data", data)
     _need("--export-records", export_records, "--export-every", export_every)
@@ -222,6 +234,14 @@ def serve(
             work(common.own, journal and journal.with_stem(f"{journal.stem}-{number}"), ready)
 
         together.work_together(processes, one_of_several, lambda: announce(common))
+
+
+def _end_with_stdin() -> None:
+    """Wait until standard input is closed, then end this process as a signal would."""
+    # Not by sys.stdin, whose buffer a thread must not hold when the interpreter ends.
+    while os.read(0, 1 << 16):
+        pass
+    _thread.interrupt_main(signal.SIGTERM)
 
 
 def _need(option: str, given: object, needed: str, there: object) -> None:

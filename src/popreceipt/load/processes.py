@@ -41,7 +41,7 @@ class Served:
             raise UsageError("A manual clock stands still, and load takes time: --clock system or --clock scaled:RATE.")
         named = target_text.removeprefix(EMULATOR_PREFIX)
         self._command = [sys.executable, "-m", "popreceipt", "serve", "--port", "0", "--clock", clock]
-        self._command += ["--seed", str(seed)]
+        self._command += ["--seed", str(seed), "--until-stdin-ends"]
         if named.startswith("dialect="):
             self._command += ["--dialect", named.removeprefix("dialect=")]
         elif named:
@@ -78,7 +78,7 @@ class Served:
 
     def __enter__(self) -> Self:
         process = self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, **APART
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, **APART
         )
         # It says a line or ends; one that does neither is ended.
         watchdog = threading.Timer(START_SECONDS, process.kill)
@@ -116,8 +116,9 @@ class Served:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
         self._errors.close()
 
 

@@ -116,6 +116,18 @@ def test_empty_lines_do_not_count(tmp_path: Path) -> None:
     assert read.complete
 
 
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    """An editor that put one before the first line has damaged nothing."""
+    journal = Journal(Header(seed=7))
+    journal.seal()
+    path = tmp_path / "j.ndjson"
+    path.write_bytes(b"\xef\xbb\xbf" + b"".join(line + b"\n" for line in journal.lines()))
+    read = JournalFile(path)
+    assert read.header.seed == 7
+    assert list(read) == []
+    assert read.complete
+
+
 def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     """Said in one sentence that names it."""
     with pytest.raises(UsageError, match=r"Cannot read the journal .*missing"):

@@ -284,3 +284,23 @@ def test_answers_many_at_once(serve):
     for client in clients:
         client.join()
     assert answers == [200] * 160
+
+
+def test_ends_with_whoever_started_it():
+    """A process that another one started ends when that one is killed, and has no chance to end anything."""
+    starter = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([*{RUN!r}, 'serve', '--port', '0', '--until-stdin-ends'], stdin=subprocess.PIPE)\n"
+        "child.wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    ready = json.loads(parent.stdout.readline())
+    assert httpx.get(f"{ready['base_url']}/_control/v1/clock").status_code == 200
+    parent.kill()
+    parent.wait()
+    # Its standard output is closed with its last process.
+    assert parent.stdout.read() == b""
+    parent.stdout.close()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{ready['base_url']}/_control/v1/clock")
