@@ -30,7 +30,7 @@ WRITTEN_OUT = 64 * 1024
 LEFT_AT_MOST: Final = 64
 """Exchanges that a spooled journal may leave for later."""
 
-_SECRET_FIELDS = frozenset(
+SECRET_FIELDS = frozenset(
     {
         "client_secret",
         "password",
@@ -42,7 +42,9 @@ _SECRET_FIELDS = frozenset(
         "code",
     }
 )
-_SECRET_HEADERS = frozenset(
+"""Fields of forms, queries and JSON whose values never enter."""
+
+SECRET_HEADERS = frozenset(
     {
         "authorization",
         "proxy-authorization",
@@ -62,6 +64,7 @@ _SECRET_HEADERS = frozenset(
         "ocp-apim-subscription-key",
     }
 )
+"""Headers whose values never enter, but for a scheme such as Bearer."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -626,7 +629,7 @@ def redacted_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """Header names in lower case, secrets replaced; a scheme such as Bearer stays readable."""
     return tuple(
         [
-            (lower, _redacted_value(value) if lower in _SECRET_HEADERS else without_tokens(value))
+            (lower, _redacted_value(value) if lower in SECRET_HEADERS else without_tokens(value))
             for lower, value in [(name.lower(), value) for name, value in headers]
         ]
     )
@@ -693,10 +696,10 @@ _NAME = re.compile(r"[\w.-]*")
 
 def _is_secret(name: str, value: str) -> bool:
     """Whether a field is one of those that hold a secret, or holds one of those by itself."""
-    return name.lower() in _SECRET_FIELDS or _HOLDS_A_SECRET.search(value) is not None
+    return name.lower() in SECRET_FIELDS or _HOLDS_A_SECRET.search(value) is not None
 
 
-_BELOW = _SECRET_FIELDS - {"code"}
+_BELOW = SECRET_FIELDS - {"code"}
 """An error has a code as well, and tells it further down."""
 
 _HOLDS_A_SECRET = re.compile(rf"\b({'|'.join(sorted(_BELOW))})\W{{0,9}}[=:]", re.IGNORECASE)
@@ -720,7 +723,7 @@ def redacted_json(content: bytes) -> bytes:
     return json.dumps(_hidden(answer)).encode("utf-8")
 
 
-def _hidden(value: Any, fields: frozenset[str] = _SECRET_FIELDS) -> Any:
+def _hidden(value: Any, fields: frozenset[str] = SECRET_FIELDS) -> Any:
     """A value of JSON, with the secrets in it replaced however deep they stand."""
     if isinstance(value, dict):
         return {

@@ -219,6 +219,9 @@ class EmulatorTransport(httpx.BaseTransport):
             )
         )
         broken = answer.interruption
+        if broken is not None and broken.resume is not None:
+            answer = broken.resume(False)
+            broken = answer.interruption
         if broken is not None and broken.kind == "reset":
             raise httpx.ReadError("connection reset, as planned", request=request)
         if broken is not None and broken.kind == "timeout":

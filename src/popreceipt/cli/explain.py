@@ -13,6 +13,7 @@ from popreceipt import resources
 from popreceipt.cli.rules import as_json
 from popreceipt.rules import catalogue, find
 from popreceipt.rules.rule import Rule
+from popreceipt.verdict import Binds
 
 app = typer.Typer()
 
@@ -26,12 +27,13 @@ def explain(
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.", autocompletion=_rules)],
     json_output: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Tell all about one rule: text, source, how it is read, its code, tests, journals and mutants."""
+    """Tell all about one rule: text, source, how it is read, its code, tests, journals, and whom it convicts."""
     found = find(rule)
     code = inspect.getsource(found.check)
     tests, journals, mutants = scenarios_of(found), journals_of(found), mutants_of(found)
+    middlewares = middlewares_of(found)
     if json_output:
-        more = {"code": code, "tests": tests, "journals": journals, "mutants": mutants}
+        more = {"code": code, "tests": tests, "journals": journals, "mutants": mutants, "middlewares": middlewares}
         print(json.dumps(as_json(found) | more, indent=1, ensure_ascii=False))
         return
     console = Console()
@@ -47,6 +49,7 @@ def explain(
         ("tests", "\n".join(tests)),
         ("journals", "\n".join(journals)),
         ("mutants", "\n".join(mutants)),
+        ("middleware", "\n".join(middlewares)),
     ]
     for name, value in lines:
         if value:
@@ -56,7 +59,9 @@ def explain(
 
 
 def scenarios_of(rule: Rule) -> list[str]:
-    """The scenarios that show a rule, as file and name."""
+    """The scenarios that show a rule: of the suites as file and name, of a middleware by the name it is played by."""
+    if rule.binds is Binds.CLIENT:
+        return _scenarios_for_middleware(rule)
     found = []
     for path in sorted(resources.suites().joinpath("conformance").glob("test_*.py")):
         name = ""
@@ -71,6 +76,12 @@ def scenarios_of(rule: Rule) -> list[str]:
     return found
 
 
+def _scenarios_for_middleware(rule: Rule) -> list[str]:
+    from popreceipt.middleware import selection
+
+    return [each.name for each in (*selection.everything(), *selection.matrix()) if rule.id in each.shows]
+
+
 def journals_of(rule: Rule) -> list[str]:
     """The journals written by hand for a rule."""
     folder = resources.fixtures() / "journals" / rule.chapter
@@ -83,3 +94,10 @@ def mutants_of(rule: Rule) -> list[str]:
     from popreceipt.emulator.mutants import MUTANTS
 
     return [f"{each.id}: {each.text}" for each in MUTANTS.values() if rule.id in each.convicted_by]
+
+
+def middlewares_of(rule: Rule) -> list[str]:
+    """The wrong middlewares that a rule was seen to convict, with what each does wrong."""
+    from popreceipt.generate.catalogue import convictions
+
+    return [f"{name}: {each['text']}" for name, each in convictions().items() if rule.id in each["convicted"]]

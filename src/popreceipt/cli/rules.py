@@ -11,6 +11,7 @@ from rich.text import Text
 from popreceipt.exceptions import UsageError
 from popreceipt.rules import CHAPTERS, catalogue
 from popreceipt.rules.rule import Rule
+from popreceipt.verdict import Binds
 
 app = typer.Typer()
 
@@ -19,11 +20,12 @@ app = typer.Typer()
 def rules(
     json_output: Annotated[bool, typer.Option("--json", help="Print the catalogue as JSON.")] = False,
     chapter: Annotated[str | None, typer.Option(metavar="C", help="Only this chapter.")] = None,
+    binds: Annotated[Binds | None, typer.Option(help="Only the rules that bind this side; both by default.")] = None,
 ) -> None:
     """List the catalogue of rules."""
     if chapter is not None and chapter not in CHAPTERS:
         raise UsageError(f"No chapter is called {chapter!r}. Chapters: {', '.join(CHAPTERS)}.")
-    listed = [each for each in catalogue(None) if chapter is None or each.chapter == chapter]
+    listed = [each for each in catalogue(binds) if chapter is None or each.chapter == chapter]
     if json_output:
         print(json.dumps([as_json(each) for each in listed], indent=1, ensure_ascii=False))
         return

@@ -5,14 +5,13 @@ It knows one target, its time and one journal. It does not know what asks mean a
 
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
+from popreceipt.client.base_url import split_base
 from popreceipt.client.recording import record
 from popreceipt.client.tape import Sent, Tapes
 from popreceipt.client.times import TargetClock
 from popreceipt.client.transport import Network, Transport, Verify
 from popreceipt.client.wire import Ask, Reply
-from popreceipt.exceptions import UsageError
 from popreceipt.journal import Journal
 
 __all__ = ["Reply", "Session", "split_base"]
@@ -142,24 +141,6 @@ class Session:
         reply = Reply(exchange, status, answer.headers, answer.body, answer.failure)
         self.tapes.add(Sent(ask, actor, token, more, chunked, reply))
         return reply
-
-
-def split_base(url: str) -> tuple[str, str]:
-    """Scheme with authority, and the path that stands before every other (empty as a rule).
-
-    Raises:
-        UsageError: it is no http or https URL.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{url!r} is no base URL: {error}.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"{url!r} is no base URL: it should look like https://host:port.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    authority = host if port is None else f"{host}:{port}"
-    return f"{parts.scheme}://{authority}", parts.path.rstrip("/")
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:

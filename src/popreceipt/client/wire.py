@@ -9,13 +9,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from popreceipt import vocabulary
-from popreceipt.journal import Exchange
+
+if TYPE_CHECKING:
+    from popreceipt.journal import Exchange
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -42,6 +44,24 @@ class Ask:
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
+class Answered(Protocol):
+    """As much of an answer as its readers need, whoever received it."""
+
+    @property
+    def body(self) -> bytes:
+        """Its body."""
+
+    @property
+    def ok(self) -> bool:
+        """A whole answer with a status of success."""
+
+    def header(self, name: str) -> str | None:
+        """The first header of this (lower-case) name."""
+
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What became of an ask, with the exchange that stands for it in the journal.
@@ -50,7 +70,7 @@ class Reply:
     Header names are in lower case.
     """
 
-    exchange: Exchange
+    exchange: "Exchange"
     status: int | None
     headers: Pairs = ()
     body: bytes = field(default=b"", repr=False)
@@ -230,7 +250,7 @@ class Delivery:
         return bool(self.location) and self.file_exists is not False
 
 
-def message_id(reply: Reply) -> str | None:
+def message_id(reply: Answered) -> str | None:
     """The message's id in the answer to an enqueue, bare and in lower case, however the answer was written."""
     if not reply.ok:
         return None
@@ -242,7 +262,7 @@ def message_id(reply: Reply) -> str | None:
     return vocabulary.bare_guid(text.strip().strip('"')) or None
 
 
-def delivery(reply: Reply) -> Delivery | None:
+def delivery(reply: Answered) -> Delivery | None:
     """The message in the answer to a dequeue; None when there is none (nothing waits, or the call failed)."""
     answer = reply.json() if reply.ok else None
     if not isinstance(answer, dict):
@@ -261,19 +281,19 @@ def delivery(reply: Reply) -> Delivery | None:
     return found if known else None
 
 
-def odata_value(reply: Reply) -> Any:
+def odata_value(reply: Answered) -> Any:
     """The member `value` of an OData action's answer; None where there is none."""
     answer = reply.json() if reply.ok else None
     return answer.get("value") if isinstance(answer, dict) else None
 
 
-def message_state(reply: Reply) -> str | None:
+def message_state(reply: Answered) -> str | None:
     """The status in the answer of GetMessageStatus, in the documentation's spelling where it is one of its names."""
     value = odata_value(reply)
     return vocabulary.SPELLINGS.get(value.lower(), value) if isinstance(value, str) and value else None
 
 
-def job_state(reply: Reply) -> str | None:
+def job_state(reply: Answered) -> str | None:
     """The state in the answer of jobstatus, name or number, in the spelling that GetMessageStatus uses."""
     answer = reply.json() if reply.ok else None
     detail = member(answer, "DataJobStatus") if isinstance(answer, dict) else None
@@ -285,7 +305,7 @@ def job_state(reply: Reply) -> str | None:
     return vocabulary.SPELLINGS.get(state.lower(), state) if isinstance(state, str) and state else None
 
 
-def execution(reply: Reply) -> str | None:
+def execution(reply: Answered) -> str | None:
     """The execution's id in the answer of GetExecutionIdByMessageId; None while there is none (zeros, or nothing)."""
     value = odata_value(reply)
     if not isinstance(value, str) or not value.strip():
@@ -293,7 +313,7 @@ def execution(reply: Reply) -> str | None:
     return None if vocabulary.bare_guid(value) == vocabulary.ZERO_GUID else value
 
 
-def errors(reply: Reply) -> list[dict[str, Any]]:
+def errors(reply: Answered) -> list[dict[str, Any]]:
     """The errors in the answer of GetExecutionErrors: a string that holds a JSON list, or a list.
 
     The inner text is not always valid JSON (quotes and line breaks in a message may stand unescaped); then each
@@ -308,7 +328,7 @@ def errors(reply: Reply) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def retry_after(reply: Reply) -> timedelta | None:
+def retry_after(reply: Answered) -> timedelta | None:
     """How long the server asks to wait, where it says so in whole seconds (as its throttling is documented to)."""
     value = reply.header("retry-after")
     return timedelta(seconds=int(value)) if value is not None and value.strip().isdecimal() else None

@@ -44,6 +44,11 @@ class Blobs:
         """The file; None when there never was one or it has expired."""
         return None if identifier is None else self._store.blob(identifier)
 
+    def lose(self, identifier: str | None) -> None:
+        """Let a file be gone before its time."""
+        if identifier is not None:
+            self._store.delete_blob(identifier)
+
     def _expire(self, _: str, now: datetime) -> None:
         following = self._store.drop_blobs(now)
         if following is not None:

@@ -35,7 +35,7 @@ from popreceipt.emulator.dmf.formats import FORMATS
 from popreceipt.emulator.dmf.project import Project
 from popreceipt.emulator.faults import Fault, FaultPlan
 from popreceipt.emulator.guids import Guids
-from popreceipt.emulator.http import Request, Response
+from popreceipt.emulator.http import Interruption, Request, Response
 from popreceipt.emulator.identity import Identity
 from popreceipt.emulator.message import Message
 from popreceipt.emulator.monitoring import Monitoring
@@ -145,6 +145,10 @@ class Emulator:
         self.profile = profile if profile is not None else Profile()
         self.seed = seed
         self.base_url = base_url
+        self.blob_root: str | None = None
+        """The root of a redirected download's URL, where blob storage is called otherwise than by this computer."""
+        self.location_is_blob = False
+        """Whether a DownloadLocation is the blob's own signed URL, which asks for no token."""
         self.control = control
         self.control_key = control_key
         self.identity = identity or Identity(clock, self.profile, None, lambda: self.base_url, seed)
@@ -210,14 +214,34 @@ class Emulator:
                 answered = self._once_settled(call, is_control=is_control)
             except Exception as fault:  # noqa: BLE001 - whatever it is, the caller gets an answer and the fault is kept
                 answered = _Answered(self._failed(fault, is_control=is_control))
+            broken = answered.response.interruption
+            if broken is not None and broken.kind == faults.LATE and answered.fault is not None:
+                late = msgspec.structs.replace(broken, resume=partial(self._take_up, call, answered.fault))
+                return msgspec.structs.replace(answered.response, interruption=late)
             if not is_control:
                 self._write_down(call, answered)
             return answered.response
 
-    def _answered(self, call: Call, now: datetime, *, is_control: bool) -> _Answered:
-        """Answer a call; what becomes of the answer where the call meets with a planned fault."""
+    def _take_up(self, call: Call, fault: Fault, is_left: bool) -> Response:
+        """The answer to a request that was laid aside by plan. One whose caller has left takes no effect."""
+        with self._lock:
+            sent = call.now
+            if is_left:
+                answered = _Answered(Response(0, interruption=Interruption(faults.TIMEOUT)), fault)
+            else:
+                try:
+                    response = self._once_settled(call, is_control=False, is_struck=True).response
+                except Exception as own:  # noqa: BLE001 - as in `handle`
+                    response = self._failed(own, is_control=False)
+                answered = _Answered(response, fault)
+            call.now = sent
+            self._write_down(call, answered)
+            return answered.response
+
+    def _answered(self, call: Call, now: datetime, *, is_control: bool, is_struck: bool = False) -> _Answered:
+        """Answer a call; what becomes of the answer where the call meets with a planned fault, at most with one."""
         call.now = now
-        fault = None if is_control else self.fault_plan.for_request(call.request.path)
+        fault = None if is_control or is_struck else self.fault_plan.for_request(call.request.path)
         if fault is None:
             return _Answered(self._answer(call, is_control=is_control))
         lost: Response | None = None
@@ -225,7 +249,7 @@ class Emulator:
             gates.authenticate(call)  # Changes nothing; the journal then knows who called.
         else:
             lost = self._answer(call, is_control=False)
-        return _Answered(faults.struck(fault, call.request.path, lost), fault, lost)
+        return _Answered(faults.struck(fault, call.request.path, lost, now), fault, lost)
 
     def _failed(self, fault: Exception, *, is_control: bool) -> Response:
         self.faults.append(fault)
@@ -346,7 +370,7 @@ class Emulator:
         else:
             self._untold.append(entry)
 
-    def _once_settled(self, call: Call, *, is_control: bool) -> _Answered:
+    def _once_settled(self, call: Call, *, is_control: bool, is_struck: bool = False) -> _Answered:
         """Answer a call at an instant by which nothing else is due, as one unit of work.
 
         Where another process comes in between it is done again from the start: so nothing but the store may remember
@@ -363,9 +387,9 @@ class Emulator:
                         # What is due comes first: from then on nobody moves a clock that is shared.
                         due, now = self.agenda.next(), self.clock.now()
                         if due is None or due > now:
-                            return self._answered(call, now, is_control=is_control)
+                            return self._answered(call, now, is_control=is_control, is_struck=is_struck)
                         if settled is not None and due > settled and rounds >= MOST_ROUNDS:
-                            return self._answered(call, settled, is_control=is_control)
+                            return self._answered(call, settled, is_control=is_control, is_struck=is_struck)
                     settled = self.settle()
                     rounds += 1
             except Conflict:

@@ -6,6 +6,8 @@ socket, the in-process transport with the same failure as an exception). It know
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from itertools import count
 from typing import Any, Final
 
@@ -32,6 +34,12 @@ TIMEOUT: Final = "timeout"
 TRUNCATED: Final = "truncated"
 SLOW: Final = "slow"
 
+LATE: Final = "late"
+"""What becomes of a request that is slow before its effect."""
+
+DATE: Final = "date"
+"""The form of a Retry-After that is an HTTP date, counted from the moment at which the fault strikes."""
+
 # What a message can meet with.
 POST_PROCESSING_FAILED: Final = "post-processing-failed"
 STUCK: Final = "stuck"
@@ -45,7 +53,8 @@ class Fault:
     It strikes the matching requests (for `processing`: messages) number `position`, from 1, counted since it was
     planned, and those that follow until it has had `times` of them; all of them where `times` is None. `activity` None
     matches every activity. With the phase `before` nothing takes effect; with `after` the effect is there and the
-    answer is lost or replaced. (A batch job that dies: before its message's records have landed, or after.)
+    answer is lost or replaced. (A batch job that dies: before its message's records have landed, or after. What is slow
+    before its effect is taken up late, and by then only for a caller that still waits.)
     """
 
     id: str
@@ -57,6 +66,7 @@ class Fault:
     phase: str | None = None
     status: int | None = None
     retry_after: int | str | None = None
+    retry_after_form: str | None = None
     after_bytes: int | None = None
     seconds: float | None = None
 
@@ -177,11 +187,13 @@ def _plan_of(text: str | None) -> _Plan:
     return _Plan() if text is None else _plan_in(text)
 
 
-def struck(fault: Fault, path: str, answer: Response | None) -> Response:
+def struck(fault: Fault, path: str, answer: Response | None, now: datetime) -> Response:
     """What leaves instead of the answer to a request (None where nothing took effect, so that there is none)."""
     if fault.kind == STATUS:
-        return _replaced(fault, path)
+        return _replaced(fault, path, now)
     seconds = fault.seconds if fault.seconds is not None else 0.0
+    if answer is None and fault.kind == SLOW:
+        return Response(0, interruption=Interruption(LATE, seconds=seconds))
     if answer is None or fault.kind in {RESET, TIMEOUT}:
         return Response(0, interruption=Interruption(TIMEOUT if fault.kind == TIMEOUT else RESET, seconds=seconds))
     if fault.kind == SLOW:
@@ -195,12 +207,22 @@ def struck(fault: Fault, path: str, answer: Response | None) -> Response:
     return msgspec.structs.replace(answer, headers=headers, interruption=Interruption(TRUNCATED, after_bytes=kept))
 
 
-def _replaced(fault: Fault, path: str) -> Response:
+def _replaced(fault: Fault, path: str, now: datetime) -> Response:
     status = fault.status or 500
-    headers = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
+    headers = () if fault.retry_after is None else (("retry-after", _retry_after(fault, now)),)
     operation, _ = operation_of(path)
     if operation == TOKEN:
         said = {"error": "temporarily_unavailable", "error_description": problems.OCCURRED}
         return Response.of_json(status, said, *headers)
     refuse = problems.odata if operation in ACTIONS.values() else problems.connector
     return refuse(status, problems.OCCURRED, *headers)
+
+
+def _retry_after(fault: Fault, now: datetime) -> str:
+    """The header as it is written. A date knows whole seconds only: it is never earlier than it should be."""
+    if fault.retry_after_form != DATE or not isinstance(fault.retry_after, int):
+        return str(fault.retry_after)
+    later = now + timedelta(seconds=fault.retry_after)
+    if later.microsecond:
+        later = later.replace(microsecond=0) + timedelta(seconds=1)
+    return format_datetime(later, usegmt=True)

@@ -5,7 +5,7 @@ tell which way it was called.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote_plus
@@ -58,12 +58,14 @@ class Interruption(msgspec.Struct, frozen=True):
 
     `reset`: the connection is reset, nothing is sent. `timeout`: nothing is sent for `seconds`, then the connection is
     closed. `truncated`: of the body `after_bytes` are sent, then the connection is closed. `slow`: all of it is sent,
-    little by little, over `seconds`. Seconds are real ones.
+    little by little, over `seconds`. `late`: nothing is done for `seconds`; then `resume` gives the answer, and is told
+    whether the caller has left meanwhile. Seconds are real ones.
     """
 
-    kind: Literal["reset", "timeout", "truncated", "slow"]
+    kind: Literal["reset", "timeout", "truncated", "slow", "late"]
     after_bytes: int = 0
     seconds: float = 0.0
+    resume: "Callable[[bool], Response] | None" = None
 
 
 class Response(msgspec.Struct, frozen=True):

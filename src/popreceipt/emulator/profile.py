@@ -323,12 +323,22 @@ def _from_tables(content: Mapping[str, Any], path: Path) -> Profile:
     base = content.get("base", "default")
     if not isinstance(base, str) or base not in PROFILES:
         raise UsageError(f"{path}: base is one of {', '.join(PROFILES)}, not {base!r}.")
-    profile = PROFILES[base]
-    for name, value in _table(content, "points", path).items():
+    return changed(PROFILES[base], _table(content, "points", path), _table(content, "parameters", path), place=path)
+
+
+def changed(
+    profile: Profile, points: Mapping[str, Any], parameters: Mapping[str, Any], *, place: Path | str
+) -> Profile:
+    """A profile with some points answered otherwise and some parameters set, named as in a profile's file.
+
+    Raises:
+        UsageError: one of them is unknown or out of range; `place` says where that stands.
+    """
+    for name, value in points.items():
         profile = dialect(f"{name}={value}", profile)
     changes = {}
-    for name, value in _table(content, "parameters", path).items():
-        field_name, read = _parameter(name, value, path)
+    for name, value in parameters.items():
+        field_name, read = _parameter(name, value, place)
         changes[field_name] = read
     return dataclasses.replace(profile, **changes)
 
@@ -340,7 +350,7 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> Mapping[str, An
     return table
 
 
-def _parameter(name: str, value: object, path: Path) -> tuple[str, Any]:
+def _parameter(name: str, value: object, path: Path | str) -> tuple[str, Any]:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name in _PERIODS and isinstance(value, (int, float)) and number and 0 <= value < 1e9:
         return _PERIODS[name], timedelta(seconds=value)

@@ -39,6 +39,8 @@ class Played:
         output_tail: the last of what it wrote to standard output and standard error.
         fault: what went wrong with us; then nothing may be held against the subject. None where nothing did.
         folder: where journal, output and folders were left; None where nothing was kept.
+        cut_short: somebody stopped it before its time.
+        lacks: what this computer lacks to play it; then nothing was played. None where it lacks nothing.
     """
 
     scenario: Scenario
@@ -49,6 +51,8 @@ class Played:
     output_tail: str
     fault: str | None = None
     folder: Path | None = None
+    cut_short: bool = False
+    lacks: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,5 +77,7 @@ class Judged:
                 "output_tail": played.output_tail,
             },
             "harness_fault": played.fault,
+            "lacks": played.lacks,
+            "cut_short": played.cut_short,
             "rules": [each.as_json() for each in self.rules],
         }

@@ -18,8 +18,12 @@ PayloadType = Literal["file", "package"]
 FileKind = Literal["good", "bad-records", "unreadable", "empty", "large"]
 """What becomes of a file: Processed, ProcessedWithErrors, PreProcessingError; no bytes at all; above the limit."""
 
+Action = Literal["produce", "expire", "clean-up", "disable", "enable", "revoke", "restart", "calm"]
+
 EXPORT: Final[Side] = "export"
 IMPORT: Final[Side] = "import"
+
+SIDES: Final[tuple[Side, ...]] = (EXPORT, IMPORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,8 @@ class Exported:
     """What the export puts into the queue before the subject starts.
 
     `messages` files of `records` records each; `no_file` messages without a file come at place `no_file_at` (from 1) of
-    the line. With `expired` the files of so many messages, the first ones, are gone from blob storage.
+    the line. The files of the first `expired` messages are gone from blob storage: from the start, or
+    (`expires = "after-delivery"`) as soon as the subject has been told where they lie.
     """
 
     messages: int = 3
@@ -36,34 +41,40 @@ class Exported:
     no_file: int = 0
     no_file_at: int = 2
     expired: int = 0
+    expires: Literal["before", "after-delivery"] = "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """The files that lie in the outbox, by what becomes of each, and the job that they are for.
 
-    `process_every` is how often the batch looks, in leases; None for never (no batch job runs).
+    `process_every` is how often the batch looks, in leases; 0 for never (no batch job runs).
     """
 
     files: tuple[FileKind, ...] = ("good", "good", "good")
     type: PayloadType = "file"
     in_order: bool = False
     entity: str = "Customer groups"
-    process_every: float | None = 0.2
+    process_every: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """Something that happens while the subject runs, `at` so many leases after its start.
 
-    `action` is `produce` (with `messages`, `records`), `expire` (what waits loses its file), `clean-up`, `disable` and
-    `enable` (the application on the job's policy), `revoke` (every token that was issued is refused from now on) or
-    `restart` (the connections of the moment are cut).
+    With `after` the time counts from the moment at which the `count`th request of that operation was answered: what
+    depends on how far the subject is must not depend on how quick it is. `action` is `produce` (with `messages` of
+    `records` each), `expire` (what was handed out or waits loses its file), `clean-up` (all messages of the side are
+    deleted), `disable` and `enable` (the application on the policy of the side's job), `revoke` (every token that was
+    issued is refused from now on), `restart` (the connections of the moment are cut) or `calm` (the planned faults are
+    over).
     """
 
-    at: float
-    action: Literal["produce", "expire", "clean-up", "disable", "enable", "revoke", "restart"]
-    side: Side = "export"
+    action: Action
+    at: float = 0.0
+    after: str | None = None
+    count: int = 1
+    side: Side = EXPORT
     messages: int = 1
     records: int = 3
 
@@ -97,14 +108,16 @@ class Scenario:
         lease_factor: by how much its lease is longer than the run's.
         ends: `settled` ends it once nothing is left to do and that has been so for a moment; `time` never before.
         export: what waits in the queue.
-        imports: what lies in the outbox.
+        imports: what lies in the outbox; the table [import] of the file.
         points: open points that are answered otherwise, by name (a dialect of the emulator).
         parameters: further members of the emulator's profile, in seconds where they are lengths of time.
-        faults: planned faults, as the control plane's fault plan has them; `seconds` may be told in `leases`.
+        faults: planned faults, as the control plane's fault plan has them; `leases` may stand for `seconds`, the
+            operation `status` for every way to ask for one.
         steps: what happens in between.
         network: what stands in between.
         touches: open points that matter in it: a sweep plays it under each of their dialects.
         shows: rules that the reference middleware exercises in it.
+        dialect: what a sweep put on it, `POINT=VALUE`, or several with a comma between.
     """
 
     name: str
@@ -125,4 +138,3 @@ class Scenario:
     touches: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     dialect: str | None = None
-    """The dialect that a sweep put on it, `POINT=VALUE`, or several with a comma between."""

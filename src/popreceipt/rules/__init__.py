@@ -31,7 +31,21 @@ CHAPTERS = (
 _FURTHER_MODULES = {"processing": ("mapping", "filters"), "batch": ("recurrence", "overrun", "monitoring")}
 """Chapters that are too large for one module: what stands beside the one that has the chapter's name."""
 
-_BINDING_CLIENTS: Final[tuple[str, ...]] = ()
+_BINDING_CLIENTS: Final = (
+    "authorization",
+    "enqueue",
+    "dequeue",
+    "download",
+    "acknowledgment",
+    "redelivery",
+    "ordering",
+    "status",
+    "execution-errors",
+    "retention",
+    "transport",
+    "zero-records",
+    "throttling",
+)
 """Chapters that have rules for clients too, in a module of the same name in the package `clients`."""
 
 

@@ -1,22 +1,51 @@
 """What a client did with what it was told: questions to a journal for the rules that bind clients.
 
 A client knows what reached it and nothing else. A delivery whose answer was lost is none here, however much the service
-remembers it; a download counts when the whole file came. Nothing here knows a promise or passes a verdict.
+remembers it; a download counts when the whole file came. A journal may also be a recording of real traffic that begins
+and ends anywhere: what may have happened unseen is said, not guessed. Nothing here knows a promise or passes a verdict.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from popreceipt.rules.facts import Ack, Call, Dequeue, Download, FileSeen, Run
+from popreceipt import vocabulary
+from popreceipt.journal import Body
+from popreceipt.rules.facts import Ack, Call, Connection, Dequeue, Download, FileSeen, Run, Token
 
 if TYPE_CHECKING:
     from popreceipt.rules.readings import Readings
+
+TIGHT: Final = 0.1
+"""Real seconds between one try and the next below which a client does not wait at all, for whatever reason."""
+
+MANY: Final = 10
+"""So many tries make a loop: fewer may be a burst of retries."""
+
+LONG_ENOUGH: Final = 1.5
+"""Leases that a client is given for what it has to do: one, after which a message comes back, and half of another."""
+
+SLOW: Final = "slow"
+
+PASSING: Final = frozenset({408, 425, 429})
+"""Refusals below 500 that ask for another try."""
+
+FILE_GONE: Final = frozenset({404, 410})
+"""What an expired file is answered with, beside a fault of the server."""
+
+NOWHERE: Final = frozenset({"null", "none", "undefined", "nil", "nan"})
+"""How languages write down what is not there."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of one and the same host."""
 
 
 class Handout(msgspec.Struct, gc=False):
@@ -24,7 +53,7 @@ class Handout(msgspec.Struct, gc=False):
 
     `downloads` are the requests for its location from then until the location was handed out anew; `acks` are the
     acknowledgments with its CorrelationId and PopReceipt. `digest` is that of its file where a whole download, now or
-    for another delivery of the same location, told it. `until` is when its lease ends.
+    for another delivery of the same location, told it. `until` is when its lease ends, at the latest.
     """
 
     delivery: Dequeue
@@ -58,74 +87,94 @@ class Conduct:
         self.scenario = readings.scenario
         self.lease: timedelta = readings.lease
 
+    # The target, and what can be known of it
+
     @cached_property
     def roots(self) -> frozenset[str]:
         """The target's own schemes and authorities: as the instrument told, else those of the connector's calls."""
         if self.scenario is not None and self.scenario.roots:
             return self.scenario.roots
-        return frozenset(each.root for each in self.journal.calls if each.activity is not None)
+        return frozenset(
+            each.root
+            for each in self.journal.calls
+            if each.activity is not None and each.operation != vocabulary.DOWNLOAD
+        )
+
+    def is_own(self, root: str) -> bool:
+        """Whether a scheme and authority are of the target's own host, at whatever port; loopback names are one."""
+        if self.scenario is not None and root in self.scenario.other_roots:
+            return False
+        return _host(root) in self._own_hosts
+
+    @cached_property
+    def _own_hosts(self) -> frozenset[str]:
+        hosts = frozenset(_host(each) for each in self.roots)
+        return hosts | LOOPBACK if hosts & LOOPBACK else hosts
+
+    @cached_property
+    def speaks_tls(self) -> bool:
+        """Whether the client asks the target by https alone; not where a recorder asks in its stead."""
+        return not self.journal.relayed and bool(self.roots) and all(each.startswith("https://") for each in self.roots)
+
+    @cached_property
+    def slow(self) -> frozenset[int]:
+        """Numbers of exchanges whose answer was held back by plan: the client may have given it up."""
+        return frozenset(each.exchange for each in self.journal.struck if each.kind == SLOW and each.exchange)
+
+    @cached_property
+    def struck(self) -> frozenset[int]:
+        """Numbers of exchanges that a planned fault struck."""
+        return frozenset(each.exchange for each in self.journal.struck if each.exchange)
+
+    def saw(self, call: Call) -> bool:
+        """Whether the whole answer surely reached the client."""
+        return call.status is not None and call.seq not in self.slow
+
+    def failed(self, call: Call) -> bool:
+        """Whether a client that got this answer, or none, has reason to try again."""
+        return call.in_doubt or call.status in PASSING
+
+    def real(self, span: timedelta) -> float | None:
+        """A span of the journal in seconds as the client lived them; None on a clock that was moved by hand."""
+        header = self.journal.header
+        if header.clock == "manual":
+            return None
+        rate = header.rate if header.clock == "scaled" and header.rate else 1.0
+        return span.total_seconds() / rate
+
+    def gap(self, earlier: Call, later: Call) -> float | None:
+        """Real seconds from the answer to one call until the next was sent."""
+        return self.real(later.sent - earlier.answered)
+
+    def gaps(self, calls: Sequence[Call]) -> list[float]:
+        """Real seconds between each call's answer and the next call; none on a clock that was moved by hand."""
+        found = (self.gap(one, other) for one, other in pairwise(calls))
+        return [each for each in found if each is not None]
+
+    # How long the client lived
 
     @cached_property
     def end(self) -> datetime | None:
-        """The last instant of which the journal tells anything of the client; None where it tells nothing."""
+        """The last instant of which the journal tells anything of the client; None where it tells nothing.
+
+        A subject that ended with 0 is started again; with the last of its lives its time is over.
+        """
+        lives = self.journal.lives
+        ended = [each.ended for each in lives if each.ended is not None]
+        if lives and len(ended) == len(lives):
+            return max(ended)
         instants = [each.answered for each in self.journal.calls]
-        instants += [each.ended for each in self.journal.lives if each.ended is not None]
-        return max(instants, default=None)
+        instants += [each.at for each in (*self.journal.inbox, *self.journal.outbox) if each.reason == "end"]
+        return max([*instants, *ended], default=None)
 
-    # Deliveries
+    def had_time(self, since: datetime, back: Sequence["Handout"] = ()) -> bool:
+        """Whether the client had a lease and a half from an instant on, restarts included.
 
-    @cached_property
-    def handouts(self) -> list[Handout]:
-        """Every delivery that reached the client, in order of time."""
-        found = [
-            Handout(each, each.sent + self.lease, [], [])
-            for each in self.journal.dequeues
-            if each.ok and each.delivered
-        ]
-        by_location: dict[tuple[str | None, str], list[Handout]] = defaultdict(list)
-        for one in found:
-            if one.delivery.location is not None:
-                by_location[None, one.delivery.location].append(one)
-        for download in self.journal.downloads:
-            given = by_location.get((None, download.location), [])
-            place = bisect_right(
-                given, (download.sent, download.seq), key=lambda one: (one.delivery.sent, one.delivery.seq)
-            )
-            if place:
-                given[place - 1].downloads.append(download)
-        for given in by_location.values():
-            digest = next((each.digest for one in given for each in one.downloads if each.digest is not None), None)
-            for one in given:
-                one.digest = digest
-        for ack in self.journal.acks:
-            named = self._by_receipt(found).get((ack.correlation, ack.receipt))
-            if named is not None:
-                named.acks.append(ack)
-        return found
-
-    def _by_receipt(self, handouts: Iterable[Handout]) -> dict[tuple[str | None, str | None], Handout]:
-        if not self._receipts:
-            self._receipts.update({(each.delivery.correlation, each.delivery.receipt): each for each in handouts})
-        return self._receipts
-
-    @cached_property
-    def _receipts(self) -> dict[tuple[str | None, str | None], Handout]:
-        return {}
-
-    def handout_of(self, ack: Ack) -> Handout | None:
-        """The delivery whose CorrelationId and PopReceipt an acknowledgment repeats."""
-        return self._by_receipt(self.handouts).get((ack.correlation, ack.receipt))
-
-    @cached_property
-    def messages(self) -> list[list[Handout]]:
-        """Deliveries of the same message together: by the file's digest where it is known, else by CorrelationId."""
-        found: dict[tuple[str | None, str | None], list[Handout]] = defaultdict(list)
-        for each in self.handouts:
-            key = each.digest if each.digest is not None else each.delivery.correlation or each.delivery.receipt
-            found[each.delivery.activity, key].append(each)
-        return list(found.values())
-
-    # The subject's lives
+        Where the message came back afterwards, half a lease from then on too.
+        """
+        if self.end is None or self.end - since < self.lease * LONG_ENOUGH:
+            return False
+        return not back or self.end - back[0].delivery.answered >= self.lease * (LONG_ENOUGH - 1)
 
     def life_at(self, call: Call) -> Run | None:
         """The subject's process that was alive when a call came in; None where nobody told of processes."""
@@ -140,6 +189,244 @@ class Conduct:
         if life is None or life.ended is None:
             return self.end if self.end is not None else call.answered
         return life.ended
+
+    def crashed(self, life: Run | None) -> bool:
+        """Whether a process ended by itself with another status than 0."""
+        return life is not None and life.ended is not None and life.ended_by != "us" and life.status not in (None, 0)
+
+    def calls_in(self, life: Run) -> list[Call]:
+        """What one process of the subject asked, in order of time."""
+        return self._by_life.get(life.number, [])
+
+    @cached_property
+    def _by_life(self) -> dict[int, list[Call]]:
+        found: dict[int, list[Call]] = defaultdict(list)
+        for each in self.journal.calls:
+            life = self.life_at(each)
+            if life is not None:
+                found[life.number].append(each)
+        return dict(found)
+
+    def is_last(self, call: Call) -> bool:
+        """Whether nothing was asked after a call in the process that made it (without any: in the journal)."""
+        life = self.life_at(call)
+        calls = self.calls_in(life) if life is not None else self.journal.calls
+        return bool(calls) and calls[-1].seq == call.seq
+
+    def troubled(self, call: Call) -> bool:
+        """Whether the process that made a call had met with something before that it may report by its exit status."""
+        life = self.life_at(call)
+        if life is None:
+            return False
+        for each in self.calls_in(life):
+            if each.seq >= call.seq:
+                break
+            if not each.ok or each.seq in self.slow or (isinstance(each, Dequeue) and each.kind in _UNUSUAL):
+                return True
+        failures = (*self.journal.statuses, *self.journal.jobstatuses)
+        return any(each.state in _FAILED and life.place <= each.seq < call.seq for each in failures)
+
+    def hindered(self, since: Call) -> bool:
+        """Whether the client was turned away, or got no token, after a call: then it could not go on."""
+        return self._last_hindrance > since.seq
+
+    @cached_property
+    def _last_hindrance(self) -> int:
+        turned_away = (
+            each.seq
+            for each in self.journal.calls
+            if each.status in (401, 403) or (isinstance(each, Token) and not each.ok)
+        )
+        return max(turned_away, default=0)
+
+    # Deliveries
+
+    def next_chance(self, group: list[Handout], since: Call) -> Call:
+        """The first delivery of a message after a call; the call itself where it did not come back.
+
+        Not the last one: a message that comes back at each lease's end would put any judgement off for ever.
+        """
+        return next((each.delivery for each in group if each.delivery.seq > since.seq), since)
+
+    @cached_property
+    def handouts(self) -> list[Handout]:
+        """Every delivery that reached the client, in order of time."""
+        found = [
+            Handout(each, each.answered + self.lease, [], [])
+            for each in self.journal.dequeues
+            if each.ok and each.delivered
+        ]
+        by_location: dict[str, list[Handout]] = defaultdict(list)
+        for one in found:
+            if one.delivery.location is not None:
+                by_location[unquote(one.delivery.location)].append(one)
+        for download in self.journal.downloads:
+            asked = _latest(by_location.get(unquote(download.location), ()), download)
+            if asked is not None:
+                asked.downloads.append(download)
+        for given in by_location.values():
+            digest = next((each.digest for one in given for each in one.downloads if each.digest is not None), None)
+            for one in given:
+                one.digest = digest
+        by_receipt: dict[tuple[str | None, str | None], list[Handout]] = defaultdict(list)
+        by_answer: dict[str, list[Handout]] = defaultdict(list)
+        for one in found:
+            by_receipt[one.delivery.correlation, one.delivery.receipt].append(one)
+            by_answer[one.delivery.digest].append(one)
+        for ack in self.journal.acks:
+            named = _latest(by_receipt.get((ack.correlation, ack.receipt), ()), ack)
+            if named is None and ack.correlation is None and ack.receipt is None and ack.digest:
+                named = _latest(by_answer.get(ack.digest, ()), ack)
+            if named is not None:
+                named.acks.append(ack)
+                self._named[ack.seq] = named
+        return found
+
+    @cached_property
+    def _named(self) -> dict[int, Handout]:
+        return {}
+
+    def handout_of(self, ack: Ack) -> Handout | None:
+        """The delivery whose CorrelationId and PopReceipt an acknowledgment repeats: the last one before it."""
+        return self._named.get(ack.seq) if self.handouts else None
+
+    @cached_property
+    def messages(self) -> list[list[Handout]]:
+        """Deliveries of the same message together: by CorrelationId, and by the file's digest where that tells.
+
+        No two files that an instrument makes are equal. In other recordings equal files are one message only where the
+        later delivery says that it was not the first.
+        """
+        by_name: dict[tuple[str | None, str], list[Handout]] = defaultdict(list)
+        for each in self.handouts:
+            name = each.delivery.correlation or each.delivery.receipt or str(each.delivery.seq)
+            by_name[each.delivery.activity, name].append(each)
+        found: list[list[Handout]] = []
+        by_digest: dict[tuple[str | None, str], list[Handout]] = {}
+        for group in by_name.values():
+            first = group[0]
+            digest = next((each.digest for each in group if each.digest is not None), None)
+            known = by_digest.get((first.delivery.activity, digest)) if digest is not None else None
+            if known is not None and (self.scenario is not None or first.delivery.blank is None):
+                known += group
+                continue
+            found.append(group)
+            if digest is not None:
+                by_digest[first.delivery.activity, digest] = group
+        for group in found:
+            group.sort(key=lambda each: (each.delivery.sent, each.delivery.seq))
+        return found
+
+    def message_of(self, handout: Handout) -> list[Handout]:
+        """All deliveries of the message of which this is one."""
+        return self._groups[handout.delivery.seq]
+
+    @cached_property
+    def _groups(self) -> dict[int, list[Handout]]:
+        return {each.delivery.seq: group for group in self.messages for each in group}
+
+    def delivered_unseen(self, group: Sequence[Handout]) -> bool:
+        """Whether a message may have been handed out, and more, before the journal or under another CorrelationId."""
+        first = group[0].delivery
+        if first.blank is not None or first.last_dequeue is None:
+            return False
+        if self.scenario is None:
+            return True
+        return not self._keeps_correlation and any(
+            each.delivery.activity == first.activity and each.delivery.seq < first.seq for each in self.handouts
+        )
+
+    @cached_property
+    def _keeps_correlation(self) -> bool:
+        """Whether the target was seen to hand out a message twice under one CorrelationId."""
+        seen: set[tuple[str | None, str]] = set()
+        for each in self.handouts:
+            if each.delivery.correlation is not None:
+                name = (each.delivery.activity, each.delivery.correlation)
+                if name in seen:
+                    return True
+                seen.add(name)
+        return False
+
+    def fetched_unseen(self, group: Sequence[Handout]) -> str | None:
+        """Why a message's file may have come without the journal knowing of it; None where it can't have."""
+        if vocabulary.DOWNLOAD in self.journal.unseen:
+            return "the recorder does not see downloads"
+        for each in group:
+            root = each.delivery.location_root
+            if each.delivery.location is not None and root is not None and not self.is_own(root):
+                return "its location names another host, where nobody looked"
+            for download in each.downloads:
+                if download.status is not None and 300 <= download.status < 400:
+                    return "its download was redirected to where nobody looked"
+                if download.status is not None and 200 < download.status < 300:
+                    return f"its download was answered with {download.status}: perhaps in pieces"
+        if self.delivered_unseen(group):
+            return "it had been handed out before, unseen or under another name"
+        return None
+
+    def attempts(self, group: Sequence[Handout]) -> list[Download]:
+        """The requests for a message's file, in order of time, those to where they were redirected left out."""
+        found = [each for one in group for each in one.downloads if not each.hop]
+        return sorted(found, key=lambda each: (each.sent, each.seq))
+
+    def acks_of(self, group: Sequence[Handout]) -> list[Ack]:
+        """The acknowledgments of any delivery of a message, in order of time."""
+        found = [each for one in group for each in one.acks]
+        return sorted(found, key=lambda each: (each.sent, each.seq))
+
+    def made_up_for(self, download: Download) -> Handout | None:
+        """The delivery without a file and without a location for which a download was asked all the same.
+
+        Such a request names the message in a location of its own making, or has nothing where a location belongs.
+        """
+        asked = unquote(download.location)
+        found = None
+        for each in self._without_location:
+            if each.delivery.seq > download.seq:
+                break
+            if leads_nowhere(asked) or (each.delivery.correlation or asked) in asked:
+                found = each
+        return found
+
+    @cached_property
+    def _without_location(self) -> list[Handout]:
+        return [each for each in self.handouts if not each.has_file and each.delivery.location is None]
+
+    def gone(self, download: Download) -> bool | None:
+        """Whether an answer says that the file is there no more; None where it may have been a passing fault."""
+        if download.status in FILE_GONE:
+            return True
+        if download.status != 500 or download.seq in self.struck:
+            return False
+        # Some services answer so for a file that has expired; of one without planned faults it is certain.
+        return True if self.scenario is not None else None
+
+    def waiting(self, activity: str | None, call: Call) -> int:
+        """How many messages with a file certainly waited, handed out to nobody, when a call came in.
+
+        A delivery whose answer was lost counts as one; what an instrument produced is known, in recordings nothing is.
+        An empty answer says that none waited.
+        """
+        moment: tuple[datetime, float] = (call.sent, call.seq)
+        runs = [each for each in self.journal.productions if each.activity == activity and each.uploaded]
+        runs = [each for each in runs if (each.at, each.place) < moment]
+        if not runs or any(each.activity == activity for each in self.journal.cleanups):
+            return 0
+        last = max((each.at, each.place) for each in runs)
+        taken = sum(
+            group[0].delivery.activity == activity and group[0].delivery.seq <= call.seq for group in self.messages
+        )
+        for each in self.journal.dequeues:
+            if each.activity == activity and each.seq <= call.seq:
+                taken += each.status is None or each.status >= 500
+                if each.kind == "empty" and (each.sent, float(each.seq)) > last:
+                    return 0
+        return max(0, len(runs) - taken)
+
+    def left_waiting(self, activity: str | None) -> int:
+        """How many messages with a file certainly waited, handed out to nobody, at the end."""
+        return self.waiting(activity, self.journal.calls[-1]) if self.journal.calls else 0
 
     # The inbox
 
@@ -173,7 +460,7 @@ class Conduct:
             found.append((look.place, now))
         return found
 
-    def holds(self, files: dict[str, FileSeen], digest: str) -> int:
+    def holds(self, files: Mapping[str, FileSeen], digest: str) -> int:
         """How often a payload lies in the inbox: itself, or (unzipped) all data files of the package that it is."""
         whole = sum(file.sha256 == digest for file in files.values())
         contents = self._contents.get(digest, frozenset())
@@ -182,6 +469,77 @@ class Conduct:
         counts = [sum(file.sha256 == each for file in files.values()) for each in contents]
         return max(whole, min(counts))
 
+    def ever_held(self, digest: str, until: float) -> bool:
+        """Whether a payload lay in the inbox at any look up to a place in the journal."""
+        wanted = {digest} | self._contents.get(digest, frozenset())
+        found: set[str] = set()
+        for look in self.journal.inbox:
+            if look.place > until:
+                break
+            found |= {file.sha256 for file in look.appeared} & wanted
+        return digest in found or (len(wanted) > 1 and wanted - {digest} <= found)
+
     @cached_property
     def _contents(self) -> dict[str, frozenset[str]]:
         return {each.sha256: each.contents for each in self.journal.payloads}
+
+
+_UNUSUAL: Final = frozenset({"no-file", "malformed"})
+
+_FAILED: Final = frozenset(
+    {vocabulary.PREPROCESSING_ERROR, vocabulary.PROCESSED_WITH_ERRORS, vocabulary.POSTPROCESSING_FAILED}
+)
+
+
+def tight(gaps: Sequence[float], at_least: int = MANY) -> bool:
+    """Whether so many pauses (in real seconds) are those of a loop that does not wait."""
+    return len(gaps) >= at_least and median(gaps) < TIGHT
+
+
+def asked_for(connection: Connection, delivery: Dequeue) -> bool:
+    """Whether a connection that was not to the application asked for a delivery's file."""
+    asked = f"{connection.path}?{connection.query}" if connection.query else connection.path
+    return bool(asked) and delivery.location is not None and unquote(asked) == unquote(delivery.location)
+
+
+def leads_nowhere(path: str) -> bool:
+    """Whether a path ends with what becomes of a location that is not there, where it is written down all the same."""
+    return path.partition("?")[0].rstrip("/").rpartition("/")[2].lower() in NOWHERE
+
+
+def before(first: Call, second: Call) -> bool:
+    """Whether a call was answered before another was sent."""
+    return (first.answered, first.seq) < (second.sent, second.seq)
+
+
+def seconds(span: float) -> str:
+    """Seconds, to be read."""
+    return f"{span:.3g} s"
+
+
+def value_of(body: Body | None) -> Any:
+    """The JSON value of a body that the journal holds; None where it holds none."""
+    if body is None or body.text is None:
+        return None
+    try:
+        return msgspec.json.decode(body.text)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def _host(root: str) -> str:
+    """The host of a scheme and authority; empty where there is none."""
+    try:
+        return urlsplit(root).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _latest(given: Iterable[Handout], call: Call) -> Handout | None:
+    """The last of these deliveries (in order of time) that came before a call."""
+    found = None
+    for each in given:
+        if (each.delivery.sent, each.delivery.seq) > (call.sent, call.seq):
+            break
+        found = each
+    return found

@@ -73,7 +73,10 @@ class Token(Call, gc=False):
 
 
 class Enqueue(Call, gc=False):
-    """A file handed in. `message` is the id in the answer, bare; `form` is the shape that the answer had."""
+    """A file handed in. `message` is the id in the answer, bare; `form` is the shape that the answer had.
+
+    `announced` is the length that its head told: a body may be missing in the journal though it was on its way.
+    """
 
     digest: str = ""
     length: int = 0
@@ -83,6 +86,7 @@ class Enqueue(Call, gc=False):
     content_type: str | None = None
     encoding: str | None = None
     chunked: bool = False
+    announced: int | None = None
     message: str | None = None
     form: str | None = None
     answer_type: str | None = None
@@ -111,6 +115,7 @@ class Dequeue(Call, gc=False):
     last_dequeue: datetime | None = None
     instant_form: str | None = None
     digest: str = ""
+    body: Body | None = None
 
     @property
     def delivered(self) -> bool:
@@ -122,6 +127,7 @@ class Download(Call, gc=False):
     """A download. `location` is path and query as requested; `digest` that of the bytes that came, where all came.
 
     `hop` marks a request to where a download was redirected; its `location` is the one that was asked for first.
+    `refusal` is the digest of what came instead of a file.
     """
 
     location: str = ""
@@ -131,6 +137,7 @@ class Download(Call, gc=False):
     redirect: str | None = None
     body: Body | None = None
     hop: bool = False
+    refusal: str | None = None
 
 
 class Ack(Call, gc=False):
@@ -144,6 +151,7 @@ class Ack(Call, gc=False):
     answer_length: int = 0
     content_type: str | None = None
     answer_type: str | None = None
+    body: Body | None = None
 
 
 class StatusAnswer(Call, gc=False):
@@ -391,7 +399,8 @@ class Scenario(msgspec.Struct, frozen=True, gc=False):
     """The scenario that a subject was put through, told before it began.
 
     `roots` are the schemes and authorities that are the target's own, `other_roots` those of hosts that only listen.
-    `activities` are the jobs of each direction by ID, bare; `inbox` and `outbox` say whether those folders are watched.
+    `exports` and `imports` are the jobs of each direction by ID, bare; `inbox` and `outbox` say whether those folders
+    are watched. `foreign_certificate`: the target's is of an authority that the subject was not told.
     """
 
     name: str
@@ -407,6 +416,7 @@ class Scenario(msgspec.Struct, frozen=True, gc=False):
     import_type: str = "file"
     inbox: bool = False
     outbox: bool = False
+    foreign_certificate: bool = False
 
 
 class FileSeen(msgspec.Struct, frozen=True, gc=False):

@@ -107,6 +107,8 @@ class Reader:
         self.lives: list[Run] = []
         self.connections: list[Connection] = []
         self.struck: list[Struck] = []
+        self.unseen: frozenset[str] = frozenset()
+        self.relayed = False
         self.resets: list[datetime] = []
         self.reset_spans: list[tuple[datetime, datetime]] = []
         self.reset_places: list[float] = []
@@ -142,6 +144,7 @@ class Reader:
             "subject": self._subject,
             "connection": self._connection,
             "fault": self._fault,
+            "watched": self._watched,
         }
         self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
             vocabulary.TOKEN: self._token,
@@ -272,7 +275,7 @@ class Reader:
         call = Enqueue(*base)
         body = exchange.request.body
         if body is not None:
-            call.digest = body.digest()
+            call.digest = _digest(body, str(exchange.seq))
             call.length = body.length if body.length is not None else len(body.content() or b"")
             if len(self.enqueues) < BODIES_KEPT:
                 call.body = body
@@ -281,6 +284,8 @@ class Reader:
         call.content_type = self._word(headers, "content-type")
         call.encoding = _header(headers, "content-encoding")
         call.chunked = (_header(headers, "transfer-encoding") or "").lower() == "chunked"
+        announced = _header(headers, "content-length") or ""
+        call.announced = int(announced) if announced.isdecimal() and len(announced) < SHORT else None
         for part in call.query.split("&"):
             name, _, value = part.partition("=")
             if name.lower() == "entity":
@@ -312,6 +317,8 @@ class Reader:
             else:
                 call.digest = body.digest()[:SHORT]
                 self._message_in(call, _loads(body))
+                if len(self.dequeues) < BODIES_KEPT:
+                    call.body = body
         self.dequeues.append(call)
         return call
 
@@ -372,11 +379,13 @@ class Reader:
                     self._hops[target] = call.location
             elif call.status == 200 and call.method == "GET":
                 body = response.body if response.body is not None else Body(text="")
-                call.digest = body.digest()
+                call.digest = _digest(body, call.location)
                 call.length = body.length if body.length is not None else len(body.content() or b"")
                 if self._kept < BODIES_KEPT:
                     self._kept += 1
                     call.body = body
+            elif response.body is not None and call.status is not None and call.status >= 400:
+                call.refusal = response.body.digest()
         self.downloads.append(call)
         return call
 
@@ -386,6 +395,8 @@ class Reader:
         call.content_type = self._word(exchange.request.headers, "content-type")
         if body is not None:
             call.digest = body.digest()[:SHORT]
+            if len(self.acks) < BODIES_KEPT:
+                call.body = body
             said = _loads(body)
             if isinstance(said, dict):
                 call.form = "object"
@@ -606,6 +617,7 @@ class Reader:
             import_type=str(facts.get("import_type") or "file"),
             inbox=bool(facts.get("inbox")),
             outbox=bool(facts.get("outbox")),
+            foreign_certificate=bool(facts.get("foreign_certificate")),
         )
 
     def _inbox(self, seen: Observation) -> None:
@@ -665,8 +677,15 @@ class Reader:
             )
         )
 
+    def _watched(self, seen: Observation) -> None:
+        """A recorder stood between client and service: what it cannot see, and whether the client spoke to it alone."""
+        self.unseen = _lower(seen.facts.get("unseen"))
+        self.relayed = bool(seen.facts.get("relayed"))
+
     def _fault(self, seen: Observation) -> None:
         facts = seen.facts
+        lost = facts.get("answer")  # what was refused anyway took no effect, whatever became of the refusal
+        refused = isinstance(lost, dict) and (_number(lost.get("status")) or 0) >= 300
         self.struck.append(
             Struck(
                 at=seen.at,
@@ -674,7 +693,7 @@ class Reader:
                 phase=_text(facts.get("phase")),
                 operation=str(facts.get("operation", "")),
                 exchange=_number(facts.get("exchange")),
-                took_effect=facts.get("phase") == "after",
+                took_effect=facts.get("phase") == "after" and not refused,
                 place=self._place,
             )
         )
@@ -714,6 +733,13 @@ def _sample(told: Mapping[str, Any]) -> Sample | None:
         timedelta(minutes=minutes) if isinstance(minutes, (int, float)) else None,
         int(told.get("in_process") or 0),
     )
+
+
+def _digest(body: Body, name: str) -> str:
+    """A file's digest; of one that is known by its length alone a name, so that it is taken for no other file."""
+    if body.sha256 is None and body.content() is None:
+        return f"unknown:{name}"
+    return body.digest()
 
 
 def _header(headers: Headers, name: str) -> str | None:

@@ -21,6 +21,7 @@ from popreceipt.rules.imports import Imports
 from popreceipt.rules.landing import Landings
 from popreceipt.rules.projects import Projects
 from popreceipt.rules.reader import Reader
+from popreceipt.rules.submissions import Submissions
 from popreceipt.rules.waiting import Waiting
 from popreceipt.vocabulary import SPELLINGS
 
@@ -86,6 +87,11 @@ class Readings(Reader):
     def conduct(self) -> Conduct:
         """What the client did with what it was told: for the rules that bind clients."""
         return Conduct(self)
+
+    @cached_property
+    def submissions(self) -> Submissions:
+        """What the client handed in and what it learnt of it: for the rules that bind clients."""
+        return Submissions(self)
 
     @cached_property
     def enqueued(self) -> dict[str, Enqueue]:

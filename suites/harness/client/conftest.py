@@ -7,11 +7,15 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from popreceipt.client.times import ManualTimes
 from popreceipt.journal import Journal
+
+from .surroundings import Surroundings
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -118,3 +122,17 @@ def still() -> ManualTimes:
         return state["now"]
 
     return ManualTimes(START, move)
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Iterator[Callable[..., Surroundings]]:
+    """Makes worlds around a consumer and a producer; what they opened is closed after the test."""
+    made: list[Surroundings] = []
+
+    def make(*dialects: str, **options: Any) -> Surroundings:
+        made.append(Surroundings.made(tmp_path / f"world-{len(made)}", *dialects, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.closing.close()

@@ -96,6 +96,10 @@ class Identity:
         """
         return self._tokens.check(authorization, at)
 
+    def revoke(self) -> None:
+        """Refuse from now on every token that was issued until now, as after an administrator has revoked them."""
+        self._tokens.revoke()
+
     def sign_with(self, key: RSAKey) -> None:
         """Sign with this key from now on: that of an environment that outlives its process."""
         self._tokens.sign_with(key)

@@ -100,12 +100,18 @@ class Tokens:
         self._base_url = base_url
         self._key: RSAKey | None = None
         self._count = 0
+        self._revoked = 0
         self._checked: dict[str, _Checked] = {}
         self._checked_for = ""
 
     def sign_with(self, key: RSAKey) -> None:
         """Sign and check with a key of its own instead of the process's."""
         self._key = key
+        self._checked.clear()
+
+    def revoke(self) -> None:
+        """Let no token count any more that this process has issued until now."""
+        self._revoked = self._count
         self._checked.clear()
 
     def public_keys(self) -> dict[str, object]:
@@ -206,6 +212,8 @@ class Tokens:
         if not is_environment(claims["aud"], base_url) or claims["tid"] != self._directory.tenant:
             return None
         if claims["iss"] not in {self.issuer(1), self.issuer(2)} or _UNTIL not in claims:
+            return None
+        if int(claims["uti"], 16) <= self._revoked:
             return None
         return _Checked(
             caller=Caller(claims["appid"], claims["oid"], claims.get("upn")),

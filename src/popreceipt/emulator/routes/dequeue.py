@@ -13,6 +13,7 @@ from popreceipt.emulator.deliveries import Offer
 from popreceipt.emulator.http import JSON, Response
 from popreceipt.emulator.profile import Profile
 from popreceipt.emulator.routes.call import Call
+from popreceipt.emulator.routes.download import blob_location
 from popreceipt.vocabulary import (
     CORRELATION_ID,
     DOWNLOAD_LOCATION,
@@ -73,6 +74,8 @@ def _written(instant: datetime, profile: Profile) -> str:
 
 def _location(call: Call, activity: Activity, offer: Offer) -> str:
     """Where to download from: this host, but perhaps another scheme ("Http vs Https")."""
+    if call.emulator.location_is_blob:
+        return blob_location(call, activity, offer.message.correlation or "", offer.blob_name)
     profile = call.emulator.profile
     match profile.download_location_activity:
         case "as-called":

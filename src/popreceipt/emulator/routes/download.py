@@ -22,14 +22,16 @@ def answer(call: Call, activity: Activity) -> Response:
     if correlation is None or blob is None:
         return problems.connector(400, "The parameters correlation-id and blob must be GUIDs.")
     if call.emulator.profile.download_answer == "redirect":
-        return Response(302, (("location", _blob_location(call, activity, correlation, blob)),))
+        return Response(302, (("location", blob_location(call, activity, correlation, blob)),))
     return _file(call, activity, correlation, blob)
 
 
 def blob_answer(call: Call) -> Response | None:
     """The answer of blob storage, which asks for a signature in the URL and for no token; None for other paths."""
     words = call.words
-    if len(words) != 4 or words[0] != BLOBS or call.emulator.profile.download_answer != "redirect":
+    if len(words) != 4 or words[0] != BLOBS:
+        return None
+    if call.emulator.profile.download_answer != "redirect" and not call.emulator.location_is_blob:
         return None
     if call.request.method != "GET":
         return problems.connector(405, "A blob can only be read.", ("allow", "GET"))
@@ -52,13 +54,15 @@ def _file(call: Call, activity: Activity, correlation: str, blob: str) -> Respon
     return Response(200, (("content-type", kind),), content)
 
 
-def _blob_location(call: Call, activity: Activity, correlation: str, blob: str) -> str:
-    """The blob under another name of this computer, on the same port."""
+def blob_location(call: Call, activity: Activity, correlation: str, blob: str) -> str:
+    """The blob where blob storage is: else under another name of this computer, on the same port."""
+    named = f"/{BLOBS}/{activity.id}/{correlation}/{blob}?sig={_signature(call, activity.id, correlation, blob)}"
+    if call.emulator.blob_root is not None:
+        return call.emulator.blob_root + named
     base = urlsplit(call.emulator.base_url)
     host = "127.0.0.1" if base.hostname == "localhost" else "localhost"
     port = f":{base.port}" if base.port is not None else ""
-    path = f"{base.path}/{BLOBS}/{activity.id}/{correlation}/{blob}"
-    return f"{base.scheme}://{host}{port}{path}?sig={_signature(call, activity.id, correlation, blob)}"
+    return f"{base.scheme}://{host}{port}{base.path}{named}"
 
 
 def _signature(call: Call, *names: str) -> str:

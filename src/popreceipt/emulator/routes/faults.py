@@ -83,8 +83,10 @@ def _refuse_unfitting(operation: str, kind: str, given: Mapping[str, Any]) -> No
     for member, kinds in _MEANT_FOR.items():
         if member in given and kind not in kinds:
             raise Refused(f"The member {member} is meant for the kind {' or '.join(kinds)}, not for {kind}.")
-    if kind in _OF_AN_ANSWER and given.get("phase") == faults.BEFORE:
+    if kind == faults.TRUNCATED and given.get("phase") == faults.BEFORE:
         raise Refused(f"There is an answer that can be {kind} only after the effect: the phase is after, not before.")
+    if given.get("retry_after_form") == faults.DATE and not isinstance(given.get("retry_after"), int):
+        raise Refused("A Retry-After in the form date is counted from now: retry_after says how many seconds.")
     if given.get("activity") is not None and operation not in _OF_AN_ACTIVITY:
         raise Refused(f"A request of the operation {operation} names no activity: leave the member activity out.")
 
@@ -143,6 +145,7 @@ _MEANT_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "phase": (*_OF_A_REQUEST, faults.DIES),
     "status": (faults.STATUS,),
     "retry_after": (faults.STATUS,),
+    "retry_after_form": (faults.STATUS,),
     "after_bytes": (faults.TRUNCATED,),
     "seconds": (faults.TIMEOUT, faults.SLOW),
 }
@@ -163,6 +166,7 @@ _MEMBERS: Final[Mapping[str, Reader]] = {
     "kind": one_of(*_OF_A_REQUEST, *_OF_A_MESSAGE),
     "status": or_null(whole(400, 599)),
     "retry_after": or_null(_retry_after),
+    "retry_after_form": or_null(one_of("seconds", faults.DATE)),
     "after_bytes": or_null(whole(0, MOST_BYTES)),
     "seconds": or_null(_seconds),
 }

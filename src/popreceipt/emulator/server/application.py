@@ -64,13 +64,20 @@ class Application:
             response = self.service.handle(
                 _request(scope["method"], path, query, headers, body, scope["scheme"], scope["server"], scope["client"])
             )
+        wire: Wire | None = None
+        if response.interruption is not None:
+            connection: asyncio.Transport = scope["extensions"][CONNECTION]["transport"]
+            wire = Wire(connection, receive, send)
+            taken_up = await wire.taken_up(response)
+            if taken_up is None:
+                self.outbox.keep()
+                return
+            response = taken_up
         if not self.outbox.keep() and response.interruption is None:
             response = Response(500)
         sent = [*self.headers_of(response), (b"connection", b"close")] if oversize else self.headers_of(response)
         head = {"type": "http.response.start", "status": response.status, "headers": sent}
-        if response.interruption is not None:
-            connection: asyncio.Transport = scope["extensions"][CONNECTION]["transport"]
-            wire = Wire(connection, receive, send)
+        if wire is not None and response.interruption is not None:
             await wire.interrupt(response.interruption, head, response.body)
             return
         await send(head)

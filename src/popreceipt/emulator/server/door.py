@@ -135,9 +135,13 @@ def _temporary_file() -> Path:
 def _tls_context(ca_file: Path, *hosts: str) -> ssl.SSLContext:
     """A context with a certificate for these hosts and the computer's own names; the authority goes to the file."""
     authority = trustme.CA(organization_name="popreceipt", organization_unit_name="a test run's own authority")
-    names = dict.fromkeys([*hosts, "localhost", "127.0.0.1", "127.0.0.2", "::1", socket.gethostname()])
-    certificate = authority.issue_cert(*(name for name in names if name))
     authority.cert_pem.write_to_path(str(ca_file))
+    return tls_context(authority, *hosts, "localhost", "127.0.0.1", "127.0.0.2", "::1", socket.gethostname())
+
+
+def tls_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
+    """The server's side of TLS, with a certificate of this authority for these hosts."""
+    certificate = authority.issue_cert(*(name for name in dict.fromkeys(hosts) if name))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
@@ -36,6 +36,7 @@ class HttpServer:
         ca_file: where to write that authority's certificate; a temporary file that goes with the server otherwise.
         base_url: what clients call the server by, where that is not its own address (a container, a proxy).
         mounts: ASGI applications by the path below which they answer in the service's stead.
+        closing: closes what they hold open in the server's event loop; called when nobody asks any more.
         door: an address that was taken before, instead of one by the arguments above.
 
     Raises:
@@ -52,6 +53,7 @@ class HttpServer:
         ca_file: Path | None = None,
         base_url: str | None = None,
         mounts: Mapping[str, Mounted] | None = None,
+        closing: Callable[[], Awaitable[None]] | None = None,
         door: Door | None = None,
     ) -> None:
         self._door = door or Door(host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
@@ -60,6 +62,7 @@ class HttpServer:
         self.ca_file = self._door.ca_file
         service.base_url = self.base_url
         self._server = _Server(_configuration(Application(service, mounts), self._door.context))
+        self._server.closing = closing
         self._thread: threading.Thread | None = None
         self._fault: BaseException | None = None
 
@@ -114,15 +117,17 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with three differences.
+    """uvicorn's server with four differences.
 
-    It says when it is ready; a signal ends it with nothing raised afterwards, so that the command may end with 0; and
-    at the end it waits a moment for requests under way, but not for a client that went silent in the middle of one.
+    It says when it is ready; a signal ends it with nothing raised afterwards, so that the command may end with 0; at
+    the end it waits a moment for requests under way, but not for a client that went silent in the middle of one; and
+    then it has closed what others hold open in its event loop.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.on_ready: Callable[[], None] = lambda: None
+        self.closing: Callable[[], Awaitable[None]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -134,6 +139,8 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets=sockets)
         finally:
             cut.cancel()
+            if self.closing is not None:
+                await self.closing()
 
     def _cut_connections(self) -> None:
         for connection in list(self.server_state.connections):

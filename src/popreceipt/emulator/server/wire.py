@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from popreceipt.emulator.http import Interruption
+from popreceipt.emulator.http import Interruption, Response
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -27,6 +27,15 @@ class Wire:
         self._connection = connection
         self._receive = receive
         self._send = send
+
+    async def taken_up(self, response: Response) -> Response | None:
+        """The answer to a request that was laid aside on purpose; None where the caller has not waited for it."""
+        broken = response.interruption
+        if broken is None or broken.resume is None:
+            return response
+        is_left = await self._is_left(broken.seconds)
+        answer = broken.resume(is_left)
+        return None if is_left else answer
 
     async def interrupt(self, interruption: Interruption, head: dict[str, Any], body: bytes) -> None:
         """Do to the answer what was planned."""

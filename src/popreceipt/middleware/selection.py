@@ -1,0 +1,56 @@
+"""Which scenarios there are, and which of them are meant: by name, the quick ones, all, or the lost-response matrix."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+
+from popreceipt import resources
+from popreceipt.exceptions import UsageError
+from popreceipt.middleware.matrix import matrix
+from popreceipt.middleware.reading import read_folder
+from popreceipt.middleware.scenario import Scenario
+
+__all__ = ["everything", "find", "matrix", "names", "quick", "select"]
+
+
+@cache
+def everything() -> tuple[Scenario, ...]:
+    """The scenarios that stand in files, in the order of their names; the matrix is not among them.
+
+    Raises:
+        UsageError: one of the files cannot be read.
+    """
+    return read_folder(resources.fixtures() / "scenarios")
+
+
+def quick() -> tuple[Scenario, ...]:
+    """Those that are played by default: together they take less than somebody waits for."""
+    return tuple(each for each in everything() if each.quick)
+
+
+def names() -> list[str]:
+    """The names of all scenarios, those of the matrix last."""
+    return [each.name for each in (*everything(), *matrix())]
+
+
+def find(name: str) -> Scenario:
+    """The scenario of this name.
+
+    Raises:
+        UsageError: there is none; the sentence names those that are called alike.
+    """
+    for each in (*everything(), *matrix()):
+        if each.name == name:
+            return each
+    near = get_close_matches(name, names(), 3) or [each for each in names() if name in each][:3]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(names()[:5])} and more."
+    raise UsageError(f"There is no scenario {name!r}. {hint}")
+
+
+def select(chosen: Iterable[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names, each once, in this order.
+
+    Raises:
+        UsageError: there is no such scenario.
+    """
+    return tuple(find(name) for name in dict.fromkeys(chosen))
