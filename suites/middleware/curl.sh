@@ -241,6 +241,10 @@ follow() {
         [ -f "$file" ] || continue
         name=${file##*/}
         read -r id since <"$file"
+        if [ -e "$state/tries/$name" ]; then
+            explain "$name" "$id" # it has failed, which will not change any more
+            continue
+        fi
         if call "$state/answer" $json --data "{\"messageId\": \"$id\"}" "$actions.GetMessageStatus"; then
             status=$(member value)
         elif [ "$code" = 404 ] && call "$state/answer" \

@@ -260,9 +260,10 @@ async function handIn(connector, state, name) {
 /** Ask what became of a message, once. */
 async function follow(connector, state, name, file, patience) {
   if (file.id === null) return state.finish(name, "uncertain");
-  const status = String(await statusOf(connector, file.id)).toLowerCase();
+  const status = file.failed ?? String(await statusOf(connector, file.id)).toLowerCase();
   if (ENDED_WELL.has(status)) return state.finish(name, "processed");
   if (ENDED_BADLY.has(status)) {
+    file.failed = status; // it will not change any more: from now on only the errors are asked for
     const errors = await errorsOf(connector, file.id);
     file.tries += 1;
     if (errors || file.tries >= 5) return state.finish(name, "failed", errors ?? []);

@@ -28,7 +28,7 @@ from popreceipt.client.connection import Answer, Connection, Pairs, Place
 from popreceipt.client.consumer import Consumer, Handout, Received
 from popreceipt.client.memory import HandedIn
 from popreceipt.client.patience import Patience
-from popreceipt.client.producer import ACCEPTED, FAILED, PROCESSED, UNCERTAIN, Producer
+from popreceipt.client.producer import ACCEPTED, FAILED, PROCESSED, TOLD, Producer
 from popreceipt.client.reference import Reference, main
 from popreceipt.client.wire import Ask, Delivery
 
@@ -202,8 +202,7 @@ class MakesItsOwnLocation(Connection):
     "stays-with-http",
     "It asks for the file as the location says, in clear text where the connector speaks TLS, without its token.",
     "download.https-for-http",
-    at=("http-location",),
-    tls=True,
+    at=("location-http",),
     besides=("download.tried-again", "dequeue.message-is-fetched"),
 )
 class StaysWithHttp(Connection):
@@ -216,8 +215,7 @@ class StaysWithHttp(Connection):
     "It asks for the file as the location says, in clear text, and its token goes along.",
     "transport.token-not-in-clear",
     "download.https-for-http",
-    at=("http-location",),
-    tls=True,
+    at=("location-http",),
     besides=("download.tried-again", "dequeue.message-is-fetched"),
 )
 class TokenInClearText(Connection):
@@ -232,8 +230,7 @@ class TokenInClearText(Connection):
     "keeps-the-port",
     "It makes https of http and keeps the port 80 that stands beside it.",
     "download.port-that-answers",
-    at=("http-80-location",),
-    tls=True,
+    at=("location-http-80",),
     proxy=True,
     besides=("dequeue.message-is-fetched", "download.tried-again"),
 )
@@ -283,7 +280,6 @@ class GivesUpADownload(Consumer):
     "acknowledges-first",
     "It acknowledges what it takes, and then fetches it.",
     "acknowledgment.after-a-whole-download",
-    "acknowledgment.after-storing",
     at=("export-package",),
 )
 class AcknowledgesFirst(Consumer):
@@ -315,7 +311,6 @@ class AcknowledgesWhatFailed(Consumer):
     "takes-half-a-file",
     "It keeps what came of a file that was cut short, and acknowledges it.",
     "acknowledgment.after-a-whole-download",
-    "acknowledgment.after-storing",
     at=("lost.download.after.truncated",),
     besides=("download.tried-again",),
 )
@@ -445,8 +440,8 @@ class AcknowledgesTooLate(Consumer):
     "keeps-the-first-receipt",
     "When a message comes back it acknowledges with the receipt that it had the first time.",
     "acknowledgment.newest-receipt",
-    at=("lost.download.before.reset", "lost.ack.before.status"),
-    besides=("acknowledgment.retried",),
+    at=("lost.ack.before.status",),
+    besides=("acknowledgment.within-the-lease",),
 )
 class KeepsTheFirstReceipt(Consumer):
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -512,7 +507,7 @@ class AcknowledgesAsText(Connection):
     "stores-what-comes-again",
     "It stores every delivery under a new name, and knows none again.",
     "redelivery.arrives-once",
-    at=("lost.ack.before.reset", "lost.ack.after.reset", "acknowledgment-fails-for-long"),
+    at=("lost.ack.before.reset", "lost.ack.after.reset"),
 )
 class StoresWhatComesAgain(Consumer):
     def is_known(self, delivery: Delivery) -> bool:
@@ -555,14 +550,14 @@ class AsksForNull(Consumer):
     "hammers-without-a-file",
     "It takes a message without a file for one whose file is not there yet, and asks again at once.",
     "zero-records.no-file-understood",
-    at=("no-file",),
-    besides=("dequeue.goes-on-after-a-bad-one", "dequeue.message-is-fetched", "throttling.backs-off"),
+    at=("no-file under zero-records.no-file-answer=location-filled",),
+    besides=("dequeue.goes-on-after-a-bad-one", "retention.expired-file-outlived"),
 )
 class HammersWithoutAFile(Consumer):
     def on_no_file(self, handout: Handout) -> None:
-        path = f"/api/connector/download/{self.activity}?correlation-id={handout.delivery.correlation}"
+        location = urlsplit(handout.delivery.location or "")
         while not self.watch.over:
-            self.connection.call(vocabulary.DOWNLOAD, Ask("GET", path))
+            self.connection.call(vocabulary.DOWNLOAD, Ask("GET", location.path, location.query))
 
 
 @wrong(
@@ -606,7 +601,7 @@ class HammersAnExpiredFile(Consumer):
     "It does not look at Retry-After.",
     "throttling.retry-after-seconds",
     "throttling.retry-after-date",
-    at=("retry-after-seconds", "retry-after-date"),
+    at=("dequeue-throttled", "dequeue-throttled-by-date"),
 )
 class IgnoresRetryAfter(Connection):
     def retry_after(self, answer: Answer) -> float | None:
@@ -617,7 +612,7 @@ class IgnoresRetryAfter(Connection):
     "reads-retry-after-as-a-number",
     "It knows Retry-After as a number of seconds and not as a date.",
     "throttling.retry-after-date",
-    at=("retry-after-date",),
+    at=("dequeue-throttled-by-date",),
 )
 class ReadsRetryAfterAsANumber(Connection):
     def retry_after(self, answer: Answer) -> float | None:
@@ -679,7 +674,7 @@ class KeepsARefusedToken(Connection):
     "hammers-a-refusal",
     "Where the application is not allowed to it asks again at once, for as long as it takes.",
     "authorization.refusal-not-hammered",
-    at=("not-on-the-policy", "wrong-secret"),
+    at=("not-on-the-policy",),
     besides=("throttling.backs-off",),
 )
 class HammersARefusal(Reference):
@@ -711,7 +706,7 @@ class TokenToAnotherHost(Connection):
     "token-to-where-it-is-sent",
     "Its token follows a redirect to another host.",
     "transport.token-to-own-host-only",
-    at=("redirect-to-another-host",),
+    at=("redirected-to-another-host",),
 )
 class TokenToWhereItIsSent(Connection):
     def follows(self, asked: Place, answer: Answer) -> Place | None:
@@ -736,7 +731,6 @@ class TokenInTheUrl(Connection):
     "It speaks with whoever answers, whatever certificate is shown.",
     "transport.certificate-checked",
     at=("foreign-certificate",),
-    tls=True,
 )
 class ChecksNoCertificate(Connection):
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -891,28 +885,33 @@ class SendsBlindlyAgain(Producer):
 
 @wrong(
     "forgets-what-was-taken",
-    "It hands the files of the outbox in at every look, also those that were taken.",
+    "It hands in whatever lies in the outbox, also what was processed.",
     "enqueue.accepted-file-not-repeated",
     at=("import-file",),
-    besides=("status.asked-to-an-end",),
 )
 class ForgetsWhatWasTaken(Producer):
     def hand_in_all(self) -> None:
         for file in self.files():
-            self.hand_in(file, f"look {self.watch.now()}")
-        self.watch.wait(0.3)
+            version = "the same"
+            entry = self.memory.handed_in(file.name, version)
+            if entry is None or entry.stage == TOLD:
+                self.hand_in(file, version)
 
 
 @wrong(
     "repeats-what-was-refused",
     "It hands a file in again and again that was refused for good.",
     "enqueue.refusal-not-repeated",
-    at=("file-too-large",),
-    besides=("throttling.backs-off",),
+    at=("import-too-large",),
 )
-class RepeatsWhatWasRefused(Producer):
-    def is_refused(self, answer: Answer) -> bool:
-        return False
+class RepeatsWhatWasRefused(Reference):
+    @cached_property
+    def patience(self) -> Patience:
+        return replace(super().patience, longest=0.5)
+
+    class PRODUCER(Producer):
+        def is_refused(self, answer: Answer) -> bool:
+            return False
 
 
 @wrong(
@@ -930,7 +929,7 @@ class HandsInBackwards(Producer):
     "overtakes",
     "On a job that takes files in order it goes on with the next while one has to wait.",
     "ordering.files-in-their-order",
-    at=("in-order-fault", "lost.enqueue.before.status"),
+    at=("in-order-after-a-failure",),
 )
 class Overtakes(Reference):
     class PRODUCER(Producer):
@@ -949,7 +948,7 @@ class Overtakes(Reference):
     "It says that a file was processed when the enqueue was answered with 200.",
     "status.success-only-when-processed",
     "status.asked-to-an-end",
-    at=("unreadable-file",),
+    at=("import-unreadable",),
     besides=("status.failure-noticed", "execution-errors.fetched-on-failure"),
 )
 class TakesAnAnswerForTheEnd(Producer):
@@ -961,18 +960,22 @@ class TakesAnAnswerForTheEnd(Producer):
     "asks-once",
     "It asks for the status once, and leaves it at that.",
     "status.asked-to-an-end",
-    at=("slow-processing", "import-file"),
+    at=("import-waits-for-the-batch",),
 )
 class AsksOnce(Producer):
     def look_after(self, entry: HandedIn) -> None:
-        self.tell(entry, self.ends(self.status_of(entry)) or UNCERTAIN)
+        end = self.ends(self.status_of(entry))
+        if end is None:
+            self.memory.note(replace(entry, stage=TOLD))
+        else:
+            self.tell(entry, end)
 
 
 @wrong(
     "knows-two-ends",
     "It takes Processed and ProcessedWithErrors for the only ends.",
     "status.end-recognised",
-    at=("unreadable-file",),
+    at=("import-unreadable",),
     besides=("status.failure-noticed", "status.given-up-in-the-end"),
 )
 class KnowsTwoEnds(Reference):
@@ -990,7 +993,7 @@ class KnowsTwoEnds(Reference):
     "knows-one-spelling",
     "It knows the end of a failed post-processing in one spelling only.",
     "status.end-recognised",
-    at=("post-processing-error",),
+    at=("import-post-processing-failed",),
     besides=("status.failure-noticed", "status.given-up-in-the-end"),
 )
 class KnowsOneSpelling(Reference):
@@ -1009,7 +1012,7 @@ class KnowsOneSpelling(Reference):
     "asks-without-a-pause",
     "It asks for the status as fast as it can.",
     "status.asked-at-a-calm-pace",
-    at=("slow-processing", "import-file"),
+    at=("import-waits-for-the-batch",),
 )
 class AsksWithoutAPause(Producer):
     def run(self) -> None:
@@ -1023,15 +1026,15 @@ class AsksWithoutAPause(Producer):
 
 @wrong(
     "waits-without-end",
-    "It asks for ever, faster and faster, for a message that never ends.",
+    "It asks for ever for a message that never ends, and hardly pauses.",
     "status.given-up-in-the-end",
-    at=("stuck-message",),
+    at=("import-stuck",),
     besides=("status.asked-at-a-calm-pace",),
 )
 class WaitsWithoutEnd(Reference):
     @cached_property
     def patience(self) -> Patience:
-        return replace(super().patience, status_limit=1e9)
+        return replace(super().patience, status_limit=1e9, status=0.01)
 
     class PRODUCER(Producer):
         def pause_after(self, entry: HandedIn) -> float:
@@ -1042,7 +1045,7 @@ class WaitsWithoutEnd(Reference):
     "takes-errors-for-success",
     "It takes ProcessedWithErrors for a success.",
     "status.success-only-when-processed",
-    at=("bad-records",),
+    at=("import-bad-records",),
     besides=("status.failure-noticed", "execution-errors.fetched-on-failure", "execution-errors.told"),
 )
 class TakesErrorsForSuccess(Producer):
@@ -1054,7 +1057,7 @@ class TakesErrorsForSuccess(Producer):
     "keeps-failures-to-itself",
     "It says nothing of a message that failed.",
     "status.failure-noticed",
-    at=("unreadable-file", "bad-records"),
+    at=("import-unreadable", "import-bad-records"),
     besides=("execution-errors.told",),
 )
 class KeepsFailuresToItself(Producer):
@@ -1094,7 +1097,7 @@ class AsksByTheActivity(Producer):
     "takes-the-message-for-the-execution",
     "It asks for a message's errors with the message's own ID, and takes the empty list for none.",
     "execution-errors.not-by-message-id",
-    at=("bad-records",),
+    at=("import-bad-records",),
     besides=("execution-errors.fetched-on-failure", "execution-errors.told"),
 )
 class TakesTheMessageForTheExecution(Producer):
@@ -1106,7 +1109,7 @@ class TakesTheMessageForTheExecution(Producer):
     "takes-zeros-for-an-execution",
     "It takes an execution ID of zeros for one, and asks for its errors.",
     "execution-errors.zero-id-waited-out",
-    at=("unreadable-file", "execution-id-later"),
+    at=("import-unreadable", "import-waits-for-the-batch"),
     besides=("execution-errors.told", "execution-errors.fetched-on-failure"),
 )
 class TakesZerosForAnExecution(Producer):
@@ -1119,7 +1122,7 @@ class TakesZerosForAnExecution(Producer):
     "asks-for-no-errors",
     "It reports a failure and does not ask why.",
     "execution-errors.fetched-on-failure",
-    at=("bad-records",),
+    at=("import-bad-records",),
     besides=("execution-errors.told",),
 )
 class AsksForNoErrors(Producer):
@@ -1135,7 +1138,7 @@ class AsksForNoErrors(Producer):
     "names-the-parameter-wrongly",
     "It asks for the execution with messageId, where the name begins with an underline.",
     "execution-errors.fetched-on-failure",
-    at=("bad-records",),
+    at=("import-bad-records",),
     besides=("execution-errors.told",),
 )
 class NamesTheParameterWrongly(Producer):
@@ -1149,18 +1152,18 @@ class NamesTheParameterWrongly(Producer):
     "drops-the-errors",
     "It fetches the errors, and reports that there was one.",
     "execution-errors.told",
-    at=("bad-records",),
+    at=("import-bad-records",),
 )
 class DropsTheErrors(Producer):
-    def errors_of(self, execution: str) -> list[str] | None:
-        return None if super().errors_of(execution) is None else []
+    def tell(self, entry: HandedIn, outcome: str, *errors: str) -> HandedIn:
+        return super().tell(entry, outcome)
 
 
 @wrong(
     "trusts-the-inner-json",
     "It reads the list of errors as JSON, which it is not always, and takes what it cannot read for no errors.",
     "execution-errors.told",
-    at=("malformed-errors",),
+    at=("import-bad-records under execution-errors.value-form=malformed",),
 )
 class TrustsTheInnerJson(Producer):
     def errors_of(self, execution: str) -> list[str] | None:
@@ -1170,6 +1173,9 @@ class TrustsTheInnerJson(Producer):
         except (TypeError, ValueError):
             return []
         return [each["ErrorMessage"] for each in listed]
+
+    def tell(self, entry: HandedIn, outcome: str, *errors: str) -> HandedIn:
+        return super().tell(entry, outcome, *errors[1:])  # without the name of the status
 
 
 def run(name: str) -> int:

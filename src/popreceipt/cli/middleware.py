@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,9 @@ SILENCE_SECONDS = 10.0
 STANDARD_OUTPUT = Path("-")
 
 MOST_JOBS = 8
+
+BUNDLES_OF_A_RULE = 5
+"""So many scenarios that violate a rule are put into bundles: whoever has more has enough to look at."""
 
 NEEDED = {"psutil": "psutil"}
 """Modules without which no subject can be ended for sure, and the packages in which they come."""
@@ -96,11 +100,13 @@ def middleware(
             autocompletion=_dialects,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All scenarios, beside those of --matrix.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All scenarios but those of --matrix.")] = False,
     matrix: Annotated[
         bool,
         typer.Option(
-            "--matrix", help="Also each operation's answer lost before and after its effect, in every kind of way."
+            "--matrix",
+            help="The lost-response matrix: each operation's answer lost before and after its effect, in every kind of "
+            "way. With --all beside all others.",
         ),
     ] = False,
     sweep: Annotated[
@@ -361,20 +367,24 @@ def _subject(
 
 
 def _with_bundles(result: "Result", options: "Options", folder: Path) -> "Result":
-    """The result, its violations told with the folders in which they can be looked at and played again."""
+    """The result, its violations told with the folders in which they can be looked at and played again.
+
+    Of a rule that is violated everywhere a few are enough.
+    """
     from popreceipt.middleware import bundle
     from popreceipt.middleware.result import again, violations
     from popreceipt.middleware.running import file_name, label
 
+    made: Counter[str] = Counter()
     told = []
     for each in result.judged:
-        if violations(each):
-            own = folder / file_name(label(each.played.scenario))
-            made = bundle.write(each, own, again(result, each, options))
-            rules = tuple(replace(one, bundle=str(made[one.id])) if one.id in made else one for one in each.rules)
-            told.append(replace(each, rules=rules))
-        else:
-            told.append(each)
+        wanted = {one.id for one in violations(each) if made[one.id] < BUNDLES_OF_A_RULE}
+        made.update(wanted)
+        some = replace(each, rules=tuple(one for one in each.rules if one.id in wanted))
+        own = folder / file_name(label(each.played.scenario))
+        paths = bundle.write(some, own, again(result, each, options)) if wanted else {}
+        rules = tuple(replace(one, bundle=str(paths[one.id])) if one.id in paths else one for one in each.rules)
+        told.append(replace(each, rules=rules))
     return replace(result, judged=tuple(told))
 
 
@@ -407,7 +417,9 @@ def _show(result: "Result", out: Path | None, json_file: Path | None, html_file:
     terminal.show(result, Console(), {each.id: each for each in catalogue(Binds.CLIENT)}, strict=strict)
     written = [str(each) for each in (json_file, html_file) if each is not None]
     if out is not None:
-        written.insert(0, f"{out} (verdicts.json, junit.xml, scenarios/, bundles/)")
+        bundles = sum(one.bundle is not None for each in result.judged for one in each.rules)
+        also = f", {bundles} in bundles/" if bundles else ""
+        written.insert(0, f"{out} (verdicts.json, junit.xml, scenarios/{also})")
     if written:
         Console(stderr=True).print(f"Written: {', '.join(written)}", style="dim", soft_wrap=True)
 

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from popreceipt.client.session import split_base
+from popreceipt.client.transport import context
 from popreceipt.exceptions import NothingProved, UsageError
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def record(
     from popreceipt.watching.secrets import Secrets
 
     errors = Console(stderr=True)
-    secrets = Secrets(_values(secret_env or ()))
-    # All but the file: nothing is left behind where an option is wrong.
+    secrets, verify = Secrets(_values(secret_env or ())), context(ca)
     with contextlib.ExitStack() as closing:
         door = Door(host=host, port=port, tls=tls, ca_file=ca_file, base_url=base_url)
         closing.callback(door.close)
@@ -134,7 +134,7 @@ def record(
             token_upstream=token_upstream,
             relocates=relocate,
             base_url=base_url,
-            verify=ca,
+            verify=verify,
             timeout=timeout,
             tell=lambda said: errors.print(f"popreceipt: {said}", style="yellow", soft_wrap=True, highlight=False),
             broken=broken,
@@ -174,7 +174,8 @@ def _say_what_was_seen(console: Console, recorder: "Recorder", journal: Path, up
         raise NothingProved(f"Nothing came by: no request reached the proxy, and {journal} is empty.")
     if not recorder.answered:
         raise NothingProved(f"{upstream} answered none of {seen} requests; {journal} says how each of them failed.")
-    console.print(f"{_counted(recorder)} in {journal}. To judge it: popreceipt judge {journal} --binds client")
+    said = f"{_counted(recorder)} in {journal}. To judge it: popreceipt judge {journal} --binds client"
+    console.print(said, soft_wrap=True, highlight=False)
 
 
 def _counted(recorder: "Recorder") -> str:

@@ -9,6 +9,7 @@ where to download), `follows` (redirects), `retry_after`, `is_passing`, `persist
 """
 
 import json
+import logging
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -22,13 +23,19 @@ from typing import IO, Any, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_result
 
 from popreceipt import vocabulary
 from popreceipt.client.base_url import split_base
 from popreceipt.client.patience import Patience, Watch
 from popreceipt.client.transport import KEPT_IDLE, PROTOCOL, REFUSED, RESET, TIMEOUT, TRUNCATED, Pairs, context
 from popreceipt.client.wire import Ask, member
+
+try:
+    from tenacity import RetryCallState, Retrying, retry_if_result
+except ModuleNotFoundError as missing:
+    raise ImportError(f"{missing}: it comes along with pip install 'popreceipt[middleware]'.") from missing
+
+_log = logging.getLogger("popreceipt.client")
 
 NO_TOKEN: Final = "token"
 """A call was not made because there is no token for it."""
@@ -55,7 +62,6 @@ ASSUMED_LIFETIME: Final = 300.0
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT: Final = {"http": 80, "https": 443}
-_PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,11 +267,6 @@ class Connection:
             request = self._client.build_request(
                 method, url, headers=list(headers), content=content, timeout=self.patience.answer
             )
-            # On the wire stands what was asked for: the parsed URL may spell it another way.
-            parts = urlsplit(url)
-            path = quote(parts.path or "/", safe=_PRINTABLE)
-            query = f"?{quote(parts.query, safe=_PRINTABLE)}" if parts.query else ""
-            request.extensions["target"] = (path + query).encode("ascii")
             response = self._client.send(request, stream=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             return Answer(failure=PROTOCOL, sent=False)
@@ -291,8 +292,10 @@ class Connection:
                     sink.write(piece)
                 else:
                     body += piece
-                if self.watch.now() > ends or len(body) > LONGEST_ANSWER:
+                if self.watch.now() > ends:
                     failure = TIMEOUT
+                elif len(body) > LONGEST_ANSWER:
+                    failure = PROTOCOL
                 elif sink is not None and self.watch.over:
                     failure = STOPPED
                 if failure is not None:
@@ -393,6 +396,7 @@ class Connection:
         token = member(said, "access_token") if isinstance(said, Mapping) else None
         if not isinstance(token, str) or not token:
             self._token_refusals += 1
+            _log.warning("No token: %s", answer.words)
             self._later(vocabulary.TOKEN, self.patience.pause(self._token_refusals))
             return
         self._token_refusals = 0

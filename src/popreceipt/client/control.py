@@ -465,6 +465,7 @@ class Control:
         phase: str | None = None,
         status: int | None = None,
         retry_after: int | str | None = None,
+        retry_after_form: str | None = None,
         after_bytes: int | None = None,
         seconds: float | None = None,
     ) -> dict[str, Any]:
@@ -480,6 +481,7 @@ class Control:
             phase: `before` for no effect, `after` for an effect whose answer is lost (dies: records that have landed).
             status: the answer's, with the kind status.
             retry_after: seconds or an HTTP date, with the kind status.
+            retry_after_form: `date` writes seconds as the HTTP date that they lead to from the moment of the fault.
             after_bytes: how much of the body arrives, with the kind truncated.
             seconds: real ones, that a timeout keeps silent or a slow answer takes.
 
@@ -495,6 +497,7 @@ class Control:
             "phase": phase,
             "status": status,
             "retry_after": retry_after,
+            "retry_after_form": retry_after_form,
             "after_bytes": after_bytes,
             "seconds": seconds,
         }

@@ -122,6 +122,14 @@ class Producer:
             self.look_after_all()
             self.watch.wait(self.patience.status)
 
+    def drain(self) -> None:
+        """Hand in what there is, and look after it until every outcome was told or the watch is over."""
+        self.recall()
+        self.hand_in_all()
+        while self.memory.at(WAITING, ACCEPTED, FAILED) and self.watch.wait(self.patience.status):
+            self.hand_in_all()
+            self.look_after_all()
+
     def close(self) -> None:
         """Close the memory."""
         self.memory.close()

@@ -130,7 +130,10 @@ class Reference:
         """
         sides = [each for each in (self.consume(), self.produce()) if each is not None]
         if not sides:
-            raise UsageError("Nothing to do: POPRECEIPT_EXPORT_ACTIVITY and POPRECEIPT_IMPORT_ACTIVITY are not set.")
+            raise UsageError(
+                "Nothing to do: neither POPRECEIPT_EXPORT_ACTIVITY with POPRECEIPT_INBOX "
+                "nor POPRECEIPT_IMPORT_ACTIVITY with POPRECEIPT_OUTBOX is set."
+            )
         threads = [threading.Thread(target=self._guarded, args=(side.run,), daemon=True) for side in sides]
         with _signals() as noted:
             for each in threads:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from popreceipt import resources
-from popreceipt.middleware import selection
+from popreceipt.middleware import dialects, selection
 from popreceipt.middleware.judging import judge_played
 from popreceipt.middleware.played import Judged
 from popreceipt.middleware.running import LEASE_SECONDS, Options, command_of, play
+from popreceipt.middleware.scenario import Scenario
 from popreceipt.rules import catalogue
 from popreceipt.verdict import Binds, Level, Outcome
 
@@ -31,6 +32,9 @@ REFERENCE: Final = ("-m", "popreceipt.client.reference")
 MOST_JOBS: Final = 6
 
 FORMAT: Final = "popreceipt/convictions@1"
+
+UNDER: Final = " under "
+"""Between a scenario's name and the dialect that it is played under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,8 +197,15 @@ def judged_in(
 ) -> Judged:
     """Play a subject through one scenario, and judge it."""
     own = None if folder is None else folder / subject.name
-    options = Options(lease_seconds=lease_seconds, folder=own, **subject.options)
-    return judge_played(play(selection.find(scenario), command_of(subject.command), options))
+    options = Options(lease_seconds=lease_seconds, folder=own, tls=subject.tls, proxy=subject.proxy)
+    return judge_played(play(scenario_of(scenario), command_of(subject.command), options))
+
+
+def scenario_of(text: str) -> Scenario:
+    """The scenario of a name, with the dialect that may stand behind it: `NAME under POINT=VALUE`."""
+    name, _, dialect = text.partition(UNDER)
+    found = selection.find(name)
+    return dialects.under(found, dialect) if dialect else found
 
 
 def as_json(found: Iterable[Conviction], lease_seconds: float) -> dict[str, Any]:

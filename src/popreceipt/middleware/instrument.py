@@ -101,7 +101,9 @@ class Instrument:
         self._emulator.journal.header = msgspec.structs.replace(
             self._emulator.journal.header, dialect=scenario.dialect, lease_seconds=self.lease_seconds
         )
-        self._inbox, self._outbox, self._tellings = Folder(self.inbox), Folder(self.outbox), Tellings(self.report)
+        self._payloads: set[str] = set()
+        self._inbox, self._outbox = Folder(self.inbox, self._payloads), Folder(self.outbox)
+        self._tellings = Tellings(self.report)
         self._activities = self._make_activities()
         self._expiring: set[str] = set()
         self._outgoing = self._fill_outbox(seed)
@@ -127,6 +129,7 @@ class Instrument:
         self._waiting = [step for step in scenario.steps if step.after is not None]
         self._due: list[tuple[datetime, Step]] = []
         self._next_batch: datetime | None = None
+        self._began = self._emulator.clock.now()
         self._is_down = False
         self._is_over = False
         self._own_faults: list[Exception] = []
@@ -210,7 +213,7 @@ class Instrument:
             for number, fault in enumerate(scenario.faults, 1):
                 self._plan(f"fault-{number}", fault)
             emulator.control = False  # What comes over the wire from here on is the subject.
-            now = emulator.clock.now()
+            now = self._began = emulator.clock.now()
             for step in scenario.steps:
                 if step.after is None and step.at:
                     self._due.append((now + self._lease * step.at, step))
@@ -218,6 +221,13 @@ class Instrument:
                     self._do(step)  # at once: the quickest subject comes after it
             if IMPORT in self.sides and scenario.imports is not None and scenario.imports.process_every:
                 self._next_batch = now + self._lease * scenario.imports.process_every
+
+    def count_from_now(self) -> None:
+        """Steps and batch runs count from now, not from `begin`: who runs already comes in his own time."""
+        passed = self._emulator.clock.now() - self._began
+        self._due = [(at + passed, step) for at, step in self._due]
+        if self._next_batch is not None:
+            self._next_batch += passed
 
     def tick(self) -> None:
         """Do what has fallen due, and look at what the subject tells; to be called about every 50 milliseconds.
@@ -390,8 +400,10 @@ class Instrument:
         with emulator.attended() as now:
             produced = emulator.batch.produce(activity, records, now)
             content = emulator.blobs.content(produced.message.blob) or b""
-            emulator.note("payload", sha256=produced.sha256, contents=list(_contents(content)))
-            return produced
+            contents = list(_contents(content))
+            emulator.note("payload", sha256=produced.sha256, contents=contents)
+        self._payloads.update([produced.sha256 or "", *contents])
+        return produced
 
     def _produce_nothing(self) -> None:
         """A message without a file, as an export without records leaves one that is told to upload none then."""
@@ -474,7 +486,7 @@ class Instrument:
             self._emulator.note("outbox", reason=reason, **self._outbox.look())
 
     def _look_into_inbox(self, reason: str) -> None:
-        self._emulator.note("inbox", reason=reason, **self._inbox.look())
+        self._emulator.note("inbox", reason=reason, **self._inbox.look(in_haste=reason == "ack"))
 
     def _listen(self, *, last: bool = False) -> None:
         """Write down what the subject has told since the last time."""

@@ -90,7 +90,7 @@ def cell_of(scenario: Scenario) -> tuple[str, str, str] | None:
 def _scenario(operation: str, phase: str, kind: str) -> Scenario:
     is_import = operation in _IMPORTS
     shows = ("transport.passing-fault-outlived", *_SHOWS.get(operation, ())) if kind != "slow" else ()
-    if operation == "enqueue" and phase == "after" and kind != "slow":
+    if operation == "enqueue" and phase == "after" and kind not in ("slow", "status"):
         shows += ("enqueue.no-blind-resend",)
     return Scenario(
         name=f"{PREFIX}.{operation}.{phase}.{kind}",

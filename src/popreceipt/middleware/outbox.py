@@ -87,8 +87,8 @@ def _empty(_: Random, __: int) -> bytes:
 
 def _large(chance: Random, body_limit: int) -> bytes:
     """Good records, and so many of them that the service refuses the body."""
-    records = [_record(chance)]
-    each = len(delimited(records)) // 2
+    one = _record(chance)
+    each = len(delimited([one, one])) - len(delimited([one]))
     return delimited(_record(chance) for _ in range((body_limit + BEYOND) // each + 1))
 
 

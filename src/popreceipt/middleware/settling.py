@@ -38,11 +38,11 @@ from popreceipt.vocabulary import (
 QUIET: Final = timedelta(milliseconds=250)
 """So long nothing may have happened, at least; whoever plays the scenario waits on top of it."""
 
-OPEN_FOR: Final = 1.5
-"""Leases for which a failure stays an open question: a message comes back after one."""
+OPEN_FOR: Final = 1.6
+"""Leases for which a failure stays an open question: a message comes back after one, and rules wait half a one more."""
 
-ERRORS_WITHIN: Final = 1.0
-"""Leases within which a subject is expected to look after a file that has failed."""
+ERRORS_WITHIN: Final = 1.6
+"""Leases within which a subject is expected to look after a file that has failed: a little more than rules ask for."""
 
 PATIENCE: Final = 1.5
 """By how much longer than the last time a pause may be before it is taken for the end."""
@@ -61,6 +61,7 @@ class _Handed:
 
     ended: datetime | None = None
     well: bool = False
+    has_errors: bool = False
     looked_after: bool = False
     asked: datetime | None = None
     pause: timedelta = timedelta(0)
@@ -174,6 +175,7 @@ class Settling:
         if state in _ENDS or value.lower() in _SUMMARY_ENDS:
             handed.ended = at
             handed.well = state == PROCESSED or value.lower() == "succeeded"
+            handed.has_errors = state == PROCESSED_WITH_ERRORS
 
     def _is_done(self, name: str, digest: str, now: datetime) -> bool:
         messages = self._tried.get(digest)
@@ -183,12 +185,13 @@ class Settling:
 
     def _is_over(self, name: str, message: str, now: datetime) -> bool:
         handed = self._handed[message]
-        if self._is_told(name, message):
+        if self._is_told(name, message) and (handed.looked_after or not handed.has_errors):
             return True
         if handed.ended is None:
             return False
         if (handed.well or handed.looked_after) and not self._told:
             return True
+        # Who has told of a failure may still ask for the errors, which there are.
         return now - handed.ended > self.lease * ERRORS_WITHIN
 
     def _is_told(self, name: str, message: str) -> bool:

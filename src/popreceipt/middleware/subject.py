@@ -201,12 +201,14 @@ class Subject:
         others = list(self._living(everywhere=True))
         if not leader and not others:
             return
-        for each in others:
-            with contextlib.suppress(psutil.Error):
-                if sys.platform != "win32" and (process is None or each.pid != process.pid):
-                    each.terminate()
+        # The process that was started first: else a shell would see its command fail before it knows that it is over.
         if process is not None and leader:
             stop(process)
+        if sys.platform != "win32":
+            for each in others:
+                with contextlib.suppress(psutil.Error):
+                    if process is None or each.pid != process.pid:
+                        each.terminate()
         until = stopwatch() + GRACE
         while stopwatch() < until and not self._hurry.wait(LOOKED_EVERY):
             alone = process is None or process.poll() is not None

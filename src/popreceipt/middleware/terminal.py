@@ -5,6 +5,7 @@ and one line that says it all. Nothing is decided here.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +17,8 @@ from popreceipt.middleware.played import Judged
 from popreceipt.middleware.result import Result, crash_of, ending_in_words, violations
 from popreceipt.middleware.running import label
 from popreceipt.middleware.scenario import Scenario
-from popreceipt.reports import evidence
+from popreceipt.middleware.timeline import Timelines
+from popreceipt.reports import evidence, lanes
 from popreceipt.reports.terminal import SYMBOLS
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome, RuleVerdict
@@ -29,6 +31,8 @@ NOTHING_SAID: Final = (" ", "dim")
 FINDINGS_SHOWN: Final = 1
 SCENARIOS_SHOWN: Final = 3
 LINES_OF_OUTPUT: Final = 12
+RULES_NAMED: Final = 8
+WIDEST: Final = 120
 
 
 def show(result: Result, console: Console, rules: Mapping[str, Rule], *, strict: bool = False) -> None:
@@ -40,7 +44,7 @@ def show(result: Result, console: Console, rules: Mapping[str, Rule], *, strict:
         console.print(part)
     if lost:
         console.print(grid(lost))
-    for each in _violated(result, rules):
+    for each in _violated(result, rules, min(console.width, WIDEST)):
         # Not wrapped: exchanges and command lines are there to be copied.
         console.print(each, soft_wrap=True)
     for one in (*_crashes(result), *_undecided(result), *_dialects(result), *_unexercised(result)):
@@ -105,9 +109,7 @@ def _legend(judged: Sequence[Judged], rules: Sequence[RuleVerdict]) -> Table:
         here = [one for each in judged for one in each.rules if one.id == rule.id]
         symbol, style = _symbol(min(here, key=_badness))
         wrong = [each for each in judged for one in each.rules if one.id == rule.id and _is_wrong(one)]
-        where = ", ".join(_row_name(each) for each in wrong[:SCENARIOS_SHOWN])
-        more = f" and {len(wrong) - SCENARIOS_SHOWN} more" if len(wrong) > SCENARIOS_SHOWN else ""
-        made.add_row(str(number), rule.id, rule.level, Text(f"{symbol} {where}{more}".rstrip(), style=style))
+        made.add_row(str(number), rule.id, rule.level, Text(f"{symbol} {_some(wrong)}".rstrip(), style=style))
     return made
 
 
@@ -183,15 +185,18 @@ def _cell(judged: Judged | None) -> Text:
 # What is behind it
 
 
-def _violated(result: Result, rules: Mapping[str, Rule]) -> Iterator[Text]:
+def _violated(result: Result, rules: Mapping[str, Rule], width: int) -> Iterator[Text]:
     """Each violated rule once, with the exchanges of the first scenario that shows it: MUST rules first."""
     found = result.verdicts.with_outcome(Outcome.VIOLATED)
     for verdict in sorted(found, key=lambda each: each.level is not Level.MUST):
         where = [(each, one) for each in result.judged for one in violations(each) if one.id == verdict.id]
-        yield _violation(verdict, rules.get(verdict.id), where)
+        yield _violation(verdict, rules.get(verdict.id), where, width)
 
 
-def _violation(verdict: RuleVerdict, rule: Rule | None, where: Sequence[tuple[Judged, RuleVerdict]]) -> Text:
+def _violation(
+    verdict: RuleVerdict, rule: Rule | None, where: Sequence[tuple[Judged, RuleVerdict]], width: int
+) -> Text:
+    """The rule, what was seen, and (of one that convicts) the timeline of the message."""
     symbol, style = SYMBOLS[Outcome.VIOLATED] if verdict.level is Level.MUST else SHOULD_VIOLATED
     body = Text()
     body.append(f"\n{symbol} {verdict.id} violated ({verdict.level})\n", style=style)
@@ -205,15 +210,24 @@ def _violation(verdict: RuleVerdict, rule: Rule | None, where: Sequence[tuple[Ju
         body.append(f"\n{_row_name(judged)}: {finding.message}\n", style="bold")
         for line in evidence.lines_for(finding.exchanges, exchanges, movable=False)[0]:
             body.append(f"  {line}\n")
+    if verdict.level is Level.MUST:
+        # Title and sentence stand above.
+        drawing = replace(Timelines(judged).of(here), title="", sentence="")
+        for each in list(lanes.text_lines(drawing, width))[1:]:
+            body.append_text(each).append("\n")
     if len(told) > FINDINGS_SHOWN:
-        body.append(f"  … and {len(told) - FINDINGS_SHOWN} more like it, in verdicts.json\n", style="dim")
-    others = [_row_name(each) for each, _ in where[1:]]
-    if others:
-        more = f" and {len(others) - SCENARIOS_SHOWN} more" if len(others) > SCENARIOS_SHOWN else ""
-        body.append(f"also in: {', '.join(others[:SCENARIOS_SHOWN])}{more}\n", style="dim")
+        body.append(f"… and {len(told) - FINDINGS_SHOWN} more like it, in verdicts.json\n", style="dim")
+    if len(where) > 1:
+        body.append(f"also in: {_some([each for each, _ in where[1:]])}\n", style="dim")
     if here.bundle is not None:
         body.append(f"all of it: {here.bundle}\n", style="dim")
     return body
+
+
+def _some(judged: Sequence[Judged]) -> str:
+    """The first of these scenarios by name, and how many more there are."""
+    more = f" and {len(judged) - SCENARIOS_SHOWN} more" if len(judged) > SCENARIOS_SHOWN else ""
+    return ", ".join(map(_row_name, judged[:SCENARIOS_SHOWN])) + more
 
 
 def _crashes(result: Result) -> Iterator[Text]:
@@ -223,10 +237,8 @@ def _crashes(result: Result) -> Iterator[Text]:
         return
     first, how = found[0]
     body = Text(f"\nThe subject {ending_in_words(how)} in {_row_name(first)}", style="yellow")
-    others = [_row_name(each) for each, _ in found[1:]]
-    if others:
-        more = f" and {len(others) - SCENARIOS_SHOWN} more" if len(others) > SCENARIOS_SHOWN else ""
-        body.append(f", and so in {', '.join(others[:SCENARIOS_SHOWN])}{more}")
+    if len(found) > 1:
+        body.append(f", and so in {_some([each for each, _ in found[1:]])}")
     body.append(".\n")
     for line in first.played.output_tail.splitlines()[-LINES_OF_OUTPUT:]:
         body.append(f"  {_printable(line)}\n", style="dim")
@@ -269,12 +281,16 @@ def _dialects(result: Result) -> Iterator[RenderableType]:
 
 
 def _unexercised(result: Result) -> Iterator[Text]:
-    """What was not exercised and why: a line a reason."""
+    """What was not exercised and why: a line a reason, by chapter where there are many."""
     reasons: dict[str, list[str]] = {}
     for each in result.verdicts.with_outcome(Outcome.UNEXERCISED):
         reasons.setdefault(each.reason or "", []).append(each.id)
     for reason, ids in reasons.items():
-        yield Text(f"· not exercised, {reason}: {', '.join(ids)}", style="dim")
+        told = ", ".join(ids)
+        if len(ids) > RULES_NAMED:
+            chapters = ", ".join(dict.fromkeys(each.partition(".")[0] for each in ids))
+            told = f"{len(ids)} rules ({chapters})"
+        yield Text(f"· not exercised, {reason}: {told}", style="dim")
 
 
 def summary(result: Result, *, strict: bool = False) -> Text:

@@ -82,11 +82,17 @@ COLOURS: Final = {
 MESSAGES: Final = 4
 """So many messages are told in one drawing."""
 
-ALIKE: Final = 3
+ALIKE: Final = 5
 """So many things of one kind in a row become one mark."""
 
-NEIGHBOURS: Final = 3
-"""Calls before and after a witness that are shown where it concerns no message."""
+BEFORE: Final = 0.1
+"""Of what is drawn so much lies before the first mark, at least where a subject took its time."""
+
+LIVES: Final = 3
+"""So many lives of a process are told one by one."""
+
+LONGEST_NAME: Final = 40
+"""Characters of a file's name that are told; of a longer one its beginning and its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +170,13 @@ class _Story:
         leases = list(self._leases(messages, start))
         near = last * 4 / 3
         end = max([last, *(each.end for each in leases if each.end <= near)], default=0.0) or 1.0
+        # Until a subject calls for the first time it starts: nothing is to be seen there.
+        first = min((each.since for each in marks), default=0.0)
+        begin = max(first - (end - first) * BEFORE, 0.0) if first > (end - first) * BEFORE * 2 else 0.0
         bars = [*self._runs(start, end), *leases]
-        drawn = tuple(replace(each, end=min(each.end, end)) for each in bars if each.start <= end)
+        drawn = tuple(
+            replace(each, start=max(each.start, begin), end=min(each.end, end)) for each in bars if each.start <= end
+        )
         used = {each.lane for each in marks} | {each.lane for each in drawn}
         return Drawing(
             title=title,
@@ -175,6 +186,7 @@ class _Story:
             bars=drawn,
             end=end,
             left_out=left_out,
+            start=begin,
         )
 
     # What belongs together
@@ -213,11 +225,9 @@ class _Story:
                 shown |= {each.seq: each for each in (one.delivery, *one.downloads, *one.acks)}
         for filed, became in files:
             shown |= {each.seq: each for each in (*filed.tries, *(each for one in became for each in one.asked))}
-        for place, call in enumerate(self._journal.calls):
-            if call.seq not in self._wanted or call.seq in shown:
-                continue
-            near = self._journal.calls[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
-            shown |= {each.seq: each for each in near if each is call or each.operation == call.operation}
+        # Of calls that are about no message all of the kind are shown: a loop is many of them.
+        kinds = {each.operation for each in self._journal.calls if each.seq in self._wanted and each.seq not in shown}
+        shown |= {each.seq: each for each in self._journal.calls if each.operation in kinds}
         # What went wrong on purpose is part of every story of its scenario.
         shown |= {each.seq: each for each in self._journal.calls if each.seq in self._struck}
         return sorted(shown.values(), key=lambda each: (each.sent, each.seq))
@@ -261,7 +271,7 @@ class _Story:
             return "ack", f"acknowledges {about}: {outcome}"
         if isinstance(call, Enqueue):
             seen = self._submissions.outbox.get(self._submissions.digest_of(call))
-            file = seen.name if seen is not None else f"{call.length} bytes that are no file of the outbox"
+            file = _name(seen.name) if seen is not None else f"{call.length} bytes that are no file of the outbox"
             return (
                 "enqueue",
                 f"hands in {file}: {f'message {call.message[:8]}' if call.ok and call.message else outcome}",
@@ -312,7 +322,7 @@ class _Story:
                         INBOX,
                         look.at,
                         look.at,
-                        f"{word} {', '.join(listed[:MESSAGES])}{more} ({_why(look)})",
+                        f"{word} {', '.join(map(_name, listed[:MESSAGES]))}{more} ({_why(look)})",
                         place=look.place,
                     )
 
@@ -320,7 +330,7 @@ class _Story:
         meant: list[Told] = [line for _, became in files for one in became for line in self._submissions.told(one)]
         for line in self._journal.told if not self._wanted else meant:
             errors = f", with {len(line.errors)} errors" if line.errors else ""
-            about = line.file or _short(line.message)
+            about = _name(line.file) if line.file else _short(line.message)
             yield Event(REPORT, line.at, line.at, f"says of {about}: {line.outcome}{errors}", place=line.place)
 
     def _connections(self) -> Iterator[Event]:
@@ -339,9 +349,15 @@ class _Story:
     # Bars
 
     def _runs(self, start: datetime, end: float) -> Iterator[Bar]:
-        for life in self._journal.lives:
+        lives = self._journal.lives
+        for life in lives:
+            since = max((life.started - start).total_seconds(), 0.0)
             until = end if life.ended is None else (life.ended - start).total_seconds()
-            yield Bar(PROCESS, max((life.started - start).total_seconds(), 0.0), until, "alive", COLOURS[PROCESS])
+            words = "alive"
+            if len(lives) <= LIVES:
+                words = f"run {life.number}, until {seconds(until)}" if life.ended is not None else f"run {life.number}"
+                words += ", when the scenario was over" if life.ended_by == "us" else ""
+            yield Bar(PROCESS, since, until, words, COLOURS[PROCESS])
 
     def _leases(self, messages: Sequence[Sequence[Handout]], start: datetime) -> Iterator[Bar]:
         """From each delivery to the end of its lease, or to the acknowledgment that ended it."""
@@ -364,6 +380,10 @@ def _outcome(call: Call) -> str:
 
 def _short(identifier: str | None) -> str:
     return identifier[:8] if identifier else "nothing"
+
+
+def _name(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 14]}…{name[-13:]}"
 
 
 def _why(look: Look) -> str:

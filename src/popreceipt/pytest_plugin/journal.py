@@ -4,7 +4,7 @@ The rules are those of `popreceipt middleware`. A rule that found nothing to jud
 nothing at all has not passed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -13,16 +13,24 @@ from popreceipt.exceptions import UsageError
 from popreceipt.journal import Entry, Exchange, Header, Journal
 from popreceipt.pytest_plugin.connector import Connector
 from popreceipt.reports.evidence import line
-from popreceipt.rules import catalogue
+from popreceipt.rules import catalogue, find
+from popreceipt.rules.conduct import Conduct
+from popreceipt.rules.facts import Call, Dequeue, Download
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import Rule
-from popreceipt.verdict import Binds, Level, Outcome, RuleVerdict, judge
+from popreceipt.verdict import Binds, Finding, Level, Outcome, RuleVerdict, judge
 
 CONVICTING: Final = (Level.MUST, Level.SHOULD)
 """The levels that a check convicts by, unless it is told otherwise."""
 
 _FINDINGS: Final = 3
 """So many findings of a rule are told in full."""
+
+_TOLD: Final = 12
+"""So many calls of one message are told."""
+
+_LONGEST: Final = 200
+"""Characters of a line about one exchange."""
 
 
 class ConnectorJournal:
@@ -66,12 +74,13 @@ class ConnectorJournal:
         __tracebackhide__ = True  # a failed check is the test's, and its place is where the test asked for it
         convicting = _levels(levels)
         header, entries = self._recorded()
-        rules = _rules(without)
-        verdicts = judge(Readings(header, entries), rules)
+        readings = Readings(header, entries)
+        verdicts = judge(readings, _rules(without))
         broken = [each for each in verdicts if each.outcome is Outcome.VIOLATED and each.level in convicting]
-        exchanges = [each for each in entries if isinstance(each, Exchange)]
+        exchanges = {each.seq: each for each in entries if isinstance(each, Exchange)}
         if broken:
-            raise AssertionError("\n".join(_told(broken, verdicts, {each.id: each for each in rules}, exchanges)))
+            broken.sort(key=lambda each: tuple(Level).index(each.level))
+            raise AssertionError("\n".join(_told(broken, verdicts, readings, exchanges)))
         if all(each.outcome is Outcome.UNEXERCISED for each in verdicts):
             raise AssertionError(
                 f"No rule found anything to judge in {len(exchanges)} exchanges: did the client call "
@@ -110,17 +119,19 @@ def _levels(levels: Iterable[str]) -> frozenset[Level]:
 def _told(
     broken: Sequence[RuleVerdict],
     verdicts: Sequence[RuleVerdict],
-    rules: dict[str, Rule],
-    exchanges: Sequence[Exchange],
+    readings: Readings,
+    exchanges: Mapping[int, Exchange],
 ) -> Iterator[str]:
     """What is wrong, for the person whose test failed."""
     held = sum(each.outcome is Outcome.HELD for each in verdicts)
     idle = sum(each.outcome is Outcome.UNEXERCISED for each in verdicts)
-    count = f"{len(broken)} rule{'s' if len(broken) > 1 else ''} that bind{'' if len(broken) > 1 else 's'} clients"
-    yield f"{count} violated in {len(exchanges)} exchanges ({held} held, {idle} found nothing to judge)"
-    by_number = {each.seq: each for each in exchanges}
+    many = len(broken) > 1
+    yield (
+        f"{len(broken)} rule{'s' if many else ''} that bind{'' if many else 's'} clients {'are' if many else 'is'} "
+        f"violated in {len(exchanges)} exchanges ({held} held, {idle} found nothing to judge)"
+    )
     for verdict in broken:
-        rule = rules[verdict.id]
+        rule = find(verdict.id)
         yield ""
         yield f"✘ {verdict.id} ({verdict.level}, {verdict.provenance})"
         yield f"  {rule.text}"
@@ -130,9 +141,39 @@ def _told(
             yield ""
             yield f"  {finding.message}"
             for number in finding.exchanges:
-                if number in by_number:
-                    yield f"    {line(by_number[number])}"
+                if number in exchanges:
+                    yield f"    {_shortened(line(exchanges[number]))}"
+            yield from _timeline(readings.conduct, finding)
         if len(findings) > _FINDINGS:
             yield f"  … and {len(findings) - _FINDINGS} more like it"
     yield ""
     yield f"A rule that does not fit is left out so: check(without=[{broken[0].id!r}])"
+
+
+def _timeline(conduct: Conduct, finding: Finding) -> Iterator[str]:
+    """What the client did with the messages that a finding is about, in seconds of the connector's clock."""
+    for group in conduct.messages:
+        calls = {call.seq: call for one in group for call in (one.delivery, *one.downloads, *one.acks)}
+        if not calls.keys() & set(finding.exchanges):
+            continue
+        yield "    the message:"
+        ordered = sorted(calls.values(), key=lambda each: (each.sent, each.seq))
+        for call in ordered[:_TOLD]:
+            mark = "▸" if call.seq in finding.exchanges else " "
+            since = (call.sent - ordered[0].sent).total_seconds()
+            yield f"    {mark} {since:10.3f} s  {_words(call)} (#{call.seq})"
+        if len(ordered) > _TOLD:
+            yield f"      … and {len(ordered) - _TOLD} more calls"
+
+
+def _words(call: Call) -> str:
+    answer = call.failure or str(call.status)
+    if isinstance(call, Dequeue):
+        return "handed out" if call.kind == "message" else f"handed out without a file ({answer})"
+    if isinstance(call, Download):
+        return f"downloaded, {call.length} bytes" if call.digest is not None else f"download: {answer}"
+    return f"acknowledged: {answer}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -78,8 +78,9 @@ class Drawing:
         lanes: from above, those without marks and bars too.
         marks: in order of time, at most as many as there are letters.
         bars: what lasted.
-        end: seconds at which it ends; it begins at 0.
+        end: seconds at which it ends.
         left_out: how many marks there was no room for.
+        start: seconds at which it begins.
     """
 
     title: str
@@ -89,6 +90,7 @@ class Drawing:
     bars: tuple[Bar, ...] = ()
     end: float = 1.0
     left_out: int = 0
+    start: float = 0.0
 
 
 def seconds(value: float) -> str:
@@ -102,13 +104,15 @@ def when(mark: Mark) -> str:
     return first if first == last else f"{first} … {last}"
 
 
-def ticks(end: float, most: int) -> list[float]:
-    """Round seconds from 0 to an end, at most so many steps."""
-    if end <= 0:
-        return [0.0]
-    power = math.floor(math.log10(end / most))
-    step = next(each * 10.0**power for each in (1, 2, 5, 10) if each * 10.0**power * most >= end)
-    return [place * step for place in range(int(end / step + 1e-9) + 1)]
+def ticks(start: float, end: float, most: int) -> list[float]:
+    """Round seconds between two instants, at most so many steps apart."""
+    span = end - start
+    if span <= 0:
+        return [start]
+    power = math.floor(math.log10(span / most))
+    step = next(each * 10.0**power for each in (1, 2, 5, 10) if each * 10.0**power * most >= span * (1 - 1e-9))
+    first, last = math.ceil(start / step - 1e-9), math.floor(end / step + 1e-9)
+    return [place * step for place in range(first, last + 1)]
 
 
 def _told(mark: Mark) -> str:
@@ -158,7 +162,7 @@ def _axis(drawing: Drawing, room: int) -> str:
     """Round seconds above the places where they are; one that would touch the one before is left out."""
     cells = [" "] * room
     free = 0
-    for value in ticks(drawing.end, 8):
+    for value in ticks(drawing.start, drawing.end, 8):
         words = f"{value:g} s"
         place = min(_place(drawing, value, room), room - len(words))
         if place >= free:
@@ -196,7 +200,7 @@ def _kinds(bars: Sequence[Bar]) -> list[Bar]:
 
 
 def _place(drawing: Drawing, value: float, room: int) -> int:
-    return min(max(int(value / drawing.end * (room - 1)), 0), room - 1)
+    return int(_share(drawing, value) * (room - 1))
 
 
 def _free(cells: Sequence[str], place: int) -> int:
@@ -216,6 +220,7 @@ _RIGHT: Final = 16
 _ROW: Final = 30
 _LINE: Final = 19
 _CHARACTERS: Final = 108
+_EDGE: Final = 20
 _RADIUS: Final = 8.5
 
 _ALONE: Final = """<style>
@@ -247,10 +252,11 @@ def as_svg(drawing: Drawing, key: str, *, alone: bool = False) -> Markup:
     y += 14
     rows = {lane: y + 10 + _ROW * place + _ROW / 2 for place, lane in enumerate(drawing.lanes)}
     floor = y + 10 + _ROW * len(rows)
-    for value in ticks(drawing.end, 8):
+    for value in ticks(drawing.start, drawing.end, 8):
         x = _across(drawing, value)
         parts.append(_line(x, y + 6, x, floor, Colour.GRID))
-        parts.append(_words(x, y, f"{value:g} s", colour=Colour.QUIET, anchor="middle" if value else "start"))
+        anchor = "start" if x < _LEFT + _EDGE else "end" if x > _WIDTH - _RIGHT - _EDGE else "middle"
+        parts.append(_words(x, y, f"{value:g} s", colour=Colour.QUIET, anchor=anchor))
     for lane, row in rows.items():
         parts.append(_words(8, row + 4.5, lane))
         parts.append(_line(_LEFT, row, _WIDTH - _RIGHT, row, Colour.GRID))
@@ -320,7 +326,7 @@ def _aside(x: float, used: Sequence[float]) -> float:
 
 
 def _circle(x: float, y: float, letter: str, mark: Mark) -> Markup:
-    ring = Markup("; stroke: {}; stroke-width: 3").format(Colour.BAD) if mark.witness else ""
+    ring = Markup("; stroke: {}; stroke-width: 2.5").format(Colour.INK) if mark.witness else ""
     return Markup(
         '<g><title>{words}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" style="fill: {colour}{ring}"/>'
         '<text x="{x:.1f}" y="{below:.1f}" text-anchor="middle" font-size="11.5" font-weight="600" '
@@ -376,5 +382,10 @@ def _words(
 
 
 def _across(drawing: Drawing, value: float) -> float:
-    share = min(max(value / drawing.end, 0.0), 1.0)
-    return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+    return _LEFT + _share(drawing, value) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _share(drawing: Drawing, value: float) -> float:
+    """Where between start and end an instant lies, from 0 to 1."""
+    span = drawing.end - drawing.start
+    return min(max((value - drawing.start) / span, 0.0), 1.0) if span > 0 else 0.0

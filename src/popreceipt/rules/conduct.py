@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +29,9 @@ TIGHT: Final = 0.1
 
 MANY: Final = 10
 """So many tries make a loop: fewer may be a burst of retries."""
+
+UNKNOWN_WORKERS: Final = 4
+"""So many workers a client may have of which nothing else tells."""
 
 LONG_ENOUGH: Final = 1.5
 """Leases that a client is given for what it has to do: one, after which a message comes back, and half of another."""
@@ -167,14 +170,9 @@ class Conduct:
         instants += [each.at for each in (*self.journal.inbox, *self.journal.outbox) if each.reason == "end"]
         return max([*instants, *ended], default=None)
 
-    def had_time(self, since: datetime, back: Sequence["Handout"] = ()) -> bool:
-        """Whether the client had a lease and a half from an instant on, restarts included.
-
-        Where the message came back afterwards, half a lease from then on too.
-        """
-        if self.end is None or self.end - since < self.lease * LONG_ENOUGH:
-            return False
-        return not back or self.end - back[0].delivery.answered >= self.lease * (LONG_ENOUGH - 1)
+    def had_time(self, since: datetime) -> bool:
+        """Whether the client had a lease and a half from an instant on, restarts included."""
+        return self.end is not None and self.end - since >= self.lease * LONG_ENOUGH
 
     def life_at(self, call: Call) -> Run | None:
         """The subject's process that was alive when a call came in; None where nobody told of processes."""
@@ -206,6 +204,14 @@ class Conduct:
             if life is not None:
                 found[life.number].append(each)
         return dict(found)
+
+    def ended_over_nothing(self, life: Run | None) -> bool:
+        """Whether a process crashed and had been answered whole and with success throughout."""
+        return (
+            life is not None
+            and self.crashed(life)
+            and all(each.ok and each.seq not in self.slow for each in self.calls_in(life))
+        )
 
     def is_last(self, call: Call) -> bool:
         """Whether nothing was asked after a call in the process that made it (without any: in the journal)."""
@@ -241,12 +247,15 @@ class Conduct:
 
     # Deliveries
 
-    def next_chance(self, group: list[Handout], since: Call) -> Call:
-        """The first delivery of a message after a call; the call itself where it did not come back.
+    def had_time_for(self, group: Sequence[Handout], since: Call) -> bool:
+        """Whether the client had a lease and a half for a message, and half a lease once it first came back.
 
-        Not the last one: a message that comes back at each lease's end would put any judgement off for ever.
+        Not counted from the last time: a message that comes back at each lease's end would put it off for ever.
         """
-        return next((each.delivery for each in group if each.delivery.seq > since.seq), since)
+        back = next((each.delivery for each in group if each.delivery.seq > since.seq), None)
+        if self.end is None or self.end - since.answered < self.lease * LONG_ENOUGH:
+            return False
+        return back is None or self.end - back.answered >= self.lease * (LONG_ENOUGH - 1)
 
     @cached_property
     def handouts(self) -> list[Handout]:
@@ -401,6 +410,44 @@ class Conduct:
             return False
         # Some services answer so for a file that has expired; of one without planned faults it is certain.
         return True if self.scenario is not None else None
+
+    @cached_property
+    def workers(self) -> int:
+        """How many messages the client had in its hands at once, at most: so many workers it may have. 0: unknown.
+
+        From each delivery to the first acknowledgment, or the last request for the file where there is none.
+        """
+        moments: list[tuple[datetime, int, int]] = []
+        for each in self.handouts:
+            done = each.acks[:1] or each.downloads[-1:]
+            if done:
+                moments.append((each.delivery.answered, each.delivery.seq, 1))
+                moments.append((done[0].sent, done[0].seq, -1))
+        at_once = most = 0
+        for _, _, change in sorted(moments):
+            at_once += change
+            most = max(most, at_once)
+        return most
+
+    def is_loop(self, gaps: Sequence[float]) -> bool | None:
+        """Whether pauses (in real seconds) between calls of all workers are those of a loop that does not wait.
+
+        Workers that wait may ask shortly after one another: so many quick calls in a row as there may be workers prove
+        nothing, nor do calls that are on the whole as far apart as they are for one worker that waits. None where
+        there are many quick calls, and that may be why.
+        """
+        if not tight(gaps):
+            return False
+        workers = self.workers or UNKNOWN_WORKERS
+        row: list[float] = []
+        for gap in (*gaps, TIGHT):
+            if gap < TIGHT:
+                row.append(gap)
+                continue
+            if len(row) >= max(MANY, 2 * workers) and fmean(row) * workers < TIGHT:
+                return True
+            row = []
+        return None
 
     def waiting(self, activity: str | None, call: Call) -> int:
         """How many messages with a file certainly waited, handed out to nobody, when a call came in.

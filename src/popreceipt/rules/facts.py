@@ -160,7 +160,8 @@ class StatusAnswer(Call, gc=False):
     `value` is the state as written, `state` the documentation's name for it (None where it is none). `shaped` says
     whether the answer has the members that clients rely on. `number` is set where the state came as a number. `bare`
     says that the message was asked for by a GUID as it stands in the messages grid: no braces, no quotes, lower case.
-    `details` are what jobstatus says of each entity, None where it says nothing of any.
+    `details` are what jobstatus says of each entity, None where it says nothing of any. `meant` is the message's ID as
+    a tolerant reader finds it, also in a body that is no strict JSON.
     """
 
     message: str | None = None
@@ -171,6 +172,7 @@ class StatusAnswer(Call, gc=False):
     execution: str | None = None
     null: bool = False
     bare: bool = True
+    meant: str | None = None
     details: "tuple[EntityDetail, ...] | None" = None
 
 
@@ -185,13 +187,14 @@ class EntityDetail(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExecutionId(Call, gc=False):
-    """GetExecutionIdByMessageId. `execution` is None where the answer has no text."""
+    """GetExecutionIdByMessageId. `execution` is None where the answer has no text; `meant` as in `StatusAnswer`."""
 
     message: str | None = None
     execution: str | None = None
     named_rightly: bool = True
     shaped: bool = False
     bare: bool = True
+    meant: str | None = None
 
 
 class ErrorEntry(msgspec.Struct, frozen=True, gc=False):
@@ -203,18 +206,23 @@ class ErrorEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExecutionErrors(Call, gc=False):
-    """GetExecutionErrors. `form` is `string`, `array`, `malformed` (a list, but broken JSON), `empty` or `other`."""
+    """GetExecutionErrors. `form` is `string`, `array`, `malformed` (a list, but broken JSON), `empty` or `other`.
+
+    `meant` is the execution's ID, as in `StatusAnswer`.
+    """
 
     execution: str | None = None
+    meant: str | None = None
     form: str | None = None
     entries: tuple[ErrorEntry, ...] = ()
     shaped: bool = False
 
 
 class ExecutionSummary(Call, gc=False):
-    """GetExecutionSummaryStatus."""
+    """GetExecutionSummaryStatus. `meant` is the execution's ID, as in `StatusAnswer`."""
 
     execution: str | None = None
+    meant: str | None = None
     value: str | None = None
     shaped: bool = False
 

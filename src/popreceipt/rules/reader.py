@@ -416,6 +416,7 @@ class Reader:
         if isinstance(asked, dict) and (name := _text(_member(asked, "messageId"))) is not None:
             call.message = vocabulary.bare_guid(name)
             call.bare = call.message == name
+        call.meant = _meant(exchange.request.body, "messageId")
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             value = _text(answer.get("value"))
@@ -432,6 +433,7 @@ class Reader:
             if name.lower() == "jobid":
                 call.message = vocabulary.bare_guid(unquote(value))
                 call.bare = call.message == unquote(value)
+        call.meant = call.message
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             detail = _member(answer, "DataJobStatus")
@@ -462,6 +464,7 @@ class Reader:
             if (name := _text(asked.get("_messageId", asked.get("messageId")))) is not None:
                 call.message = vocabulary.bare_guid(name)
                 call.bare = call.message == name
+        call.meant = _meant(exchange.request.body, "_messageId") or _meant(exchange.request.body, "messageId")
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             call.execution = _text(answer.get("value"))
@@ -474,6 +477,7 @@ class Reader:
         asked = _loads(exchange.request.body)
         if isinstance(asked, dict):
             call.execution = _text(asked.get("executionId"))
+        call.meant = _meant(exchange.request.body, "executionId")
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict) and call.ok:
             call.form, call.entries = _errors_in(answer.get("value"))
@@ -486,6 +490,7 @@ class Reader:
         asked = _loads(exchange.request.body)
         if isinstance(asked, dict):
             call.execution = _text(asked.get("executionId"))
+        call.meant = _meant(exchange.request.body, "executionId")
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
             call.value = _text(answer.get("value"))
@@ -784,6 +789,23 @@ def _member(value: Mapping[str, Any], name: str) -> Any:
     for key, each in value.items():
         if isinstance(key, str) and key.lower() == lower:
             return each
+    return None
+
+
+_LOOSE = re.compile(r"""["']?(\w+)["']?\s*:\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def _meant(body: Body | None, name: str) -> str | None:
+    """An ID in a request's body, bare: also where the body is JSON to a tolerant reader only (single quotes, say)."""
+    said = _loads(body)
+    if isinstance(said, dict):
+        told = _text(_member(said, name))
+        return vocabulary.bare_guid(told) if told is not None else None
+    if body is None or body.text is None:
+        return None
+    for member, double, single in _LOOSE.findall(body.text):
+        if member.lower() == name.lower():
+            return vocabulary.bare_guid(double or single)
     return None
 
 

@@ -48,6 +48,9 @@ BUSY: Final = frozenset({408, 425, 429})
 FOR_GOOD: Final = frozenset({400, 413, 415, 422})
 """Refusals that are about the file: it will be refused as often as it is sent."""
 
+SOON: Final = 0.9
+"""Leases within which a client looks after what it knows to have failed: nothing has to come back before it can."""
+
 HAMMERED: Final = 20
 """So many refused tries in a row are more than a burst of several workers."""
 
@@ -189,11 +192,11 @@ class Submissions:
             if each.ok and each.message and each.message not in found:
                 found[each.message] = Submitted(each.message, each, [], [], {}, [], [])
         for poll in sorted([*self.journal.statuses, *self.journal.jobstatuses], key=_asked):
-            if poll.message in found:
-                found[poll.message].polls.append(poll)
+            if poll.meant in found:
+                found[poll.meant].polls.append(poll)
         for lookup in self.journal.execution_ids:
-            if lookup.message in found:
-                found[lookup.message].lookups.append(lookup)
+            if lookup.meant in found:
+                found[lookup.meant].lookups.append(lookup)
         of_execution: dict[str, list[Submitted]] = defaultdict(list)
         for one in found.values():
             answers: list[ExecutionId | StatusAnswer] = [*one.lookups, *one.polls]
@@ -203,10 +206,10 @@ class Submissions:
                     one.executions[execution] = answer
                     of_execution[execution].append(one)
         for summary in self.journal.execution_summaries:
-            for one in of_execution.get(named(summary.execution) or "", ()):
+            for one in of_execution.get(named(summary.meant) or "", ()):
                 one.summaries.append(summary)
         for errors in self.journal.execution_errors:
-            for one in of_execution.get(named(errors.execution) or "", ()):
+            for one in of_execution.get(named(errors.meant) or "", ()):
                 one.errors.append(errors)
         return found
 
@@ -229,6 +232,13 @@ class Submissions:
             found.append((line, [known] if known is not None else named_so))
         return found
 
+    def said_of(self, filed: Filed) -> list[Told]:
+        """The lines of the report that name a file of the outbox, whatever message they are about."""
+        if filed.seen is None:
+            return []
+        name = _last_part(filed.seen.name)
+        return [line for line in self.journal.told if line.file is not None and _last_part(line.file) == name]
+
     def told(self, one: Submitted) -> list[Told]:
         """The lines of the report that are about a message."""
         return self._told.get(one.message, [])
@@ -243,8 +253,8 @@ class Submissions:
 
     # Time
 
-    def patient(self, since: Call, calls: Sequence[Call] = ()) -> bool:
-        """Whether the client lived on for long after a call: a lease and a half, and thrice its own longest pause.
+    def patient(self, since: Call, calls: Sequence[Call] = (), leases: float = LONG_ENOUGH) -> bool:
+        """Whether the client lived on for long after a call: so many leases, and thrice its own longest pause.
 
         `calls` are those whose pauses show its pace.
         """
@@ -252,7 +262,7 @@ class Submissions:
         if end is None:
             return False
         pauses = [after.sent - before.answered for before, after in pairwise(calls)]
-        enough = max(self.conduct.lease * LONG_ENOUGH, 3 * max(pauses, default=timedelta(0)))
+        enough = max(self.conduct.lease * leases, 3 * max(pauses, default=timedelta(0)))
         return end - since.answered >= enough
 
     def hammered(self, calls: Sequence[Call]) -> bool:

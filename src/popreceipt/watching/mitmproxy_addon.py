@@ -11,6 +11,7 @@ tokens among them; whatever else goes through mitmproxy is nobody's business.
 """
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import json
@@ -19,6 +20,7 @@ import os
 import re
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -219,9 +221,11 @@ class Secrets:
         """Remember one, in each way in which it may be written."""
         if len(secret) < SHORTEST:
             return
-        encoded = base64.b64encode(secret.encode("utf-8")).decode("ascii")
-        plain = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), json.dumps(secret)[1:-1], encoded}
-        self._forms[secret] = sorted(plain, key=len, reverse=True)
+        secret = secret.encode("utf-8", "replace").decode("utf-8")
+        written = set(_in_base64(secret.encode("utf-8", "replace")))
+        for each in _spelled(secret):
+            written |= {each, quote(each, safe=""), quote_plus(each), quote(each), json.dumps(each)[1:-1]}
+        self._forms[secret] = sorted(written, key=len, reverse=True)
         self._forms.move_to_end(secret)
         if len(self._forms) > REMEMBERED:
             self._forms.popitem(last=False)
@@ -237,9 +241,9 @@ class Secrets:
     def without_bytes(self, content: bytes) -> bytes:
         """A body without any of them."""
         for secret, forms in reversed(self._forms.items()):
-            for form in forms:
-                if form.encode("utf-8") in content:
-                    content = content.replace(form.encode("utf-8"), redacted(secret).encode("ascii"))
+            for encoded in (encoded for form in forms for encoded in _encoded(form)):
+                if encoded in content:
+                    content = content.replace(encoded, redacted(secret).encode("ascii"))
         return content
 
     def _keep_password(self, credentials: str) -> None:
@@ -258,6 +262,31 @@ class Secrets:
         elif isinstance(value, list):
             for one in value:
                 self._learn_json(one)
+
+
+def _spelled(secret: str) -> set[str]:
+    """A secret, also as it looks where its UTF-8 was taken for Latin-1, and the other way round."""
+    spelled = {secret, secret.encode("utf-8", "replace").decode("latin-1")}
+    with contextlib.suppress(UnicodeError):
+        spelled.add(secret.encode("latin-1").decode("utf-8"))
+    return spelled
+
+
+def _encoded(form: str) -> set[bytes]:
+    encoded = {form.encode("utf-8", "replace")}
+    with contextlib.suppress(UnicodeError):
+        encoded.add(form.encode("latin-1"))
+    return encoded
+
+
+def _in_base64(content: bytes) -> Iterator[str]:
+    """What of a secret stands in Base64 whatever stands before and behind it."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + content).decode("ascii").rstrip("=")
+        core = whole[(before * 8 + 5) // 6 : (before + len(content)) * 8 // 6]
+        if len(core) >= SHORTEST:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
 
 
 # Bodies that go by
@@ -361,8 +390,8 @@ class Watch:
             try:
                 self.begin(str(options.popreceipt_journal))
             except OSError as error:
-                wrong = importlib.import_module("mitmproxy.exceptions").OptionsError
-                raise wrong(f"popreceipt_journal: cannot write {options.popreceipt_journal}: {error}") from error
+                # mitmproxy ends where an error was logged before it had begun; a traceback would say no more.
+                log.error("popreceipt_journal: cannot write %s: %s", options.popreceipt_journal, error.strerror)  # noqa: TRY400
 
     def running(self) -> None:
         """Say what is missing."""

@@ -7,10 +7,11 @@ They are kept in memory alone, and only as long as they are among the newest.
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
@@ -77,9 +78,9 @@ class Secrets:
     def without_bytes(self, content: bytes) -> bytes:
         """A body without any of the secrets."""
         for form, instead in self._forms():
-            encoded = form.encode("utf-8")
-            if encoded in content:
-                content = content.replace(encoded, instead.encode("ascii"))
+            for encoded in _encoded(form):
+                if encoded in content:
+                    content = content.replace(encoded, instead.encode("ascii"))
         return content
 
     def _forms(self) -> Iterable[tuple[str, str]]:
@@ -90,6 +91,7 @@ class Secrets:
     def _keep(self, secret: str | None) -> None:
         if secret is None or len(secret) < SHORTEST:
             return
+        secret = secret.encode("utf-8", "replace").decode("utf-8")  # JSON may name half a character
         if secret in self._seen:
             self._seen.move_to_end(secret)
             return
@@ -113,9 +115,37 @@ class Secrets:
 def _forms(secret: str) -> tuple[tuple[str, str], ...]:
     """A secret in each way in which it may be written, with what stands in its place; the longest first."""
     instead = redacted(secret)
-    encoded = base64.b64encode(secret.encode("utf-8")).decode("ascii")
-    written = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), json.dumps(secret)[1:-1], encoded}
+    written = set(_in_base64(secret.encode("utf-8", "replace")))
+    for each in _spelled(secret):
+        written |= {each, quote(each, safe=""), quote_plus(each), quote(each), json.dumps(each)[1:-1]}
     return tuple((form, instead) for form in sorted(written, key=len, reverse=True))
+
+
+def _spelled(secret: str) -> set[str]:
+    """A secret, also as it looks where its UTF-8 was taken for Latin-1 (as headers are), and the other way round."""
+    spelled = {secret, secret.encode("utf-8", "replace").decode("latin-1")}
+    with contextlib.suppress(UnicodeError):
+        spelled.add(secret.encode("latin-1").decode("utf-8"))
+    return spelled
+
+
+def _encoded(form: str) -> set[bytes]:
+    """A form in the encodings of bodies."""
+    encoded = {form.encode("utf-8", "replace")}
+    with contextlib.suppress(UnicodeError):
+        encoded.add(form.encode("latin-1"))
+    return encoded
+
+
+def _in_base64(content: bytes) -> Iterator[str]:
+    """What of a secret stands in Base64 whatever stands before and behind it (a client's ID and a colon, say)."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + content).decode("ascii").rstrip("=")
+        # The characters at either end have bits of what is beside it.
+        core = whole[(before * 8 + 5) // 6 : (before + len(content)) * 8 // 6]
+        if len(core) >= SHORTEST:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
 
 
 def _may_name_a_secret(body: bytes) -> bool:

@@ -55,6 +55,17 @@ def test_each_file_is_handed_in_once_and_looked_after_to_its_end(surroundings: W
     ]
 
 
+def test_it_can_be_done_in_one_go(surroundings: Worlds) -> None:
+    """As a scheduler would have it: it returns when every outcome is told, and a second time at once."""
+    world = surroundings()
+    fill(world)
+    world.producer().drain()
+    assert outcomes(world) == {"a.csv": "processed", "b.csv": "failed", "c.csv": "failed"}
+    waits = len(world.watch.waits)
+    world.producer().drain()
+    assert len(world.watch.waits) == waits
+
+
 def test_errors_are_asked_for_by_the_execution_alone(surroundings: Worlds) -> None:
     world = surroundings()
     fill(world)

@@ -147,6 +147,16 @@ def test_a_status_brings_what_was_asked_for(near: Stage) -> None:
             assert member in reply.body
 
 
+def test_a_date_to_come_back_at_counts_from_the_moment_of_the_fault(near: Stage) -> None:
+    """In whole seconds, and never too early."""
+    near.target.tokens.current()
+    near.advance(seconds=10.5)
+    control = near.target.control_for("faults")
+    control.inject("dequeue", "status", status=429, retry_after=30, retry_after_form="date")
+    reply = near.send(wire.dequeue(near.export().id))
+    assert dict(reply.headers)["retry-after"] == "Thu, 01 Jan 2026 00:00:41 GMT"
+
+
 def test_a_truncated_answer_announces_the_whole(near: Stage, emulator: Emulator) -> None:
     """Half of it by default, else as much as was said, never the last byte."""
     queue = near.export()

@@ -115,3 +115,33 @@ def test_the_end_of_the_server_cuts_who_still_waits(emulator: Emulator) -> None:
         waiting.sendall(ASK)
         waiting.recv(1)
     waiting.close()
+
+
+def test_what_is_slow_before_its_effect_is_taken_up_for_who_still_waits(
+    emulator: Emulator, connection: socket.socket
+) -> None:
+    """The answer comes whole, and in the journal the request has the time of its arrival."""
+    connection.sendall(ASK)
+    _, whole = answer(connection)
+    plan(emulator, operation="dequeue", kind="slow", phase="before", seconds=0.05)
+    connection.sendall(ASK)
+    head, body = answer(connection)
+    assert body == whole
+    assert head.startswith(b"HTTP/1.1 401")
+    exchange = list(emulator.journal.exchanges())[1]
+    assert (exchange.failure, exchange.response and exchange.response.status) == (None, 401)
+
+
+def test_what_is_slow_before_its_effect_has_none_for_who_has_left(emulator: Emulator) -> None:
+    """Its exchange has no answer."""
+    plan(emulator, operation="dequeue", kind="slow", phase="before", seconds=3600)
+    with HttpServer(emulator) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(ASK)
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as other:
+                other.sendall(ASK)
+                answer(other)  # by now the first is laid aside
+        server.stop()
+    answered, left = sorted(emulator.journal.exchanges(), key=lambda each: each.failure or "")
+    assert answered.response is not None
+    assert (left.failure, left.response) == ("timeout", None)

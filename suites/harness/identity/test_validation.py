@@ -32,6 +32,15 @@ def test_every_role_gets_tokens_that_count(issuer, role):
     assert issuer.identity.check(token, issuer.clock.now()).client_id == application.client_id
 
 
+def test_what_was_revoked_does_not_count_any_more(issuer):
+    """Also where it was checked before; what is issued afterwards does."""
+    before = issuer.token()
+    assert issuer.identity.check(before, issuer.clock.now()) is not None
+    issuer.identity.revoke()
+    assert issuer.identity.check(before, issuer.clock.now()) is None
+    assert issuer.identity.check(issuer.token(), issuer.clock.now()) is not None
+
+
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(milliseconds=400)])
 def test_lives_exactly_as_long_as_it_says(issuer, late):
     """To the microsecond, also where it was issued within a second; asked in any order."""

@@ -41,8 +41,14 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="their endings are signals")
-@pytest.mark.parametrize("name", ENDINGS)
-@pytest.mark.parametrize("scenario", ["export-package", "import-file"])
+@pytest.mark.parametrize(
+    ("name", "scenario"),
+    [
+        *((each, "export-package") for each in ENDINGS),
+        ("removes-its-folders", "import-file"),
+        ("floods", "import-file"),
+    ],
+)
 def test_it_leaves_the_runner_well(name: str, scenario: str, tmp_path: Path) -> None:
     """Nothing of it lives on, its output is bounded, no fault is ours, and no rule is held against it."""
     command = command_of((sys.executable, "-S", str(BAD), name))

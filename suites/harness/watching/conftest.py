@@ -2,8 +2,13 @@
 
 import contextlib
 import io
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
+from platformdirs import user_cache_path
 
 from popreceipt.clock import SystemClock
 from popreceipt.emulator.emulator import Emulator
@@ -218,3 +224,46 @@ def _request(connection: socket.socket, *, with_body: bool) -> bytes:
             break
         body += piece
     return head + b"\r\n\r\n" + body
+
+
+MITMPROXY = "mitmproxy>=11,<13"
+"""It cannot share an environment with what we use; it is installed into one of its own, once, and kept."""
+
+_INSTALLING = 600.0
+"""Real seconds that it may take."""
+
+
+@pytest.fixture(scope="session")
+def mitmdump() -> tuple[str, ...]:
+    """The command line of mitmdump; where it cannot be installed the test skips, or fails with POPRECEIPT_REQUIRE."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    kept = user_cache_path("popreceipt") / f"mitmproxy-on-{version}"
+    python = kept / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (kept / "installed").exists():
+        try:
+            _install(kept)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            reason = f"{MITMPROXY} could not be installed: {str(said).strip()[-300:]}"
+            if os.environ.get("POPRECEIPT_REQUIRE") == "all":
+                pytest.fail(reason)
+            pytest.skip(reason)
+    # Its own script names the folder in which it was made.
+    return str(python), "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"
+
+
+def _install(kept: Path) -> None:
+    """Make an environment that is whole when it stands in its place: others may be doing the same at this moment."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".installing-") as name:
+        fresh = Path(name) / "fresh"
+        venv.create(fresh, with_pip=True)
+        python = fresh / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", MITMPROXY]
+        subprocess.run(install, capture_output=True, text=True, timeout=_INSTALLING, check=True)
+        (fresh / "installed").touch()
+        try:
+            fresh.rename(kept)
+        except OSError:
+            if not (kept / "installed").exists():  # nobody else was faster: then it is a fault
+                raise

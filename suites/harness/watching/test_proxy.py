@@ -49,7 +49,11 @@ def test_an_export_is_carried_whole_and_judged(watch, environment, client) -> No
     assert journal.complete
     assert [each.id for each in verdicts if each.outcome is Outcome.VIOLATED] == []
     held = {each.id for each in verdicts if each.outcome is Outcome.HELD}
-    assert {"acknowledgment.after-a-whole-download", "acknowledgment.whole-answer", "download.from-the-location"} <= held
+    assert {
+        "acknowledgment.after-a-whole-download",
+        "acknowledgment.whole-answer",
+        "download.from-the-location",
+    } <= held
 
 
 def test_the_service_is_judged_by_the_same_journal(watch, environment, client) -> None:
@@ -279,12 +283,20 @@ def test_a_silent_environment(watch, odd) -> None:
 def test_half_an_answer_stays_half(path, watch, odd) -> None:
     """The client sees the end of the connection before that of the body; nothing is passed off as whole."""
     environment = odd(lambda connection: connection.sendall(_answer(b'{"CorrelationId": "1"}' * 20)[:-50]))
-    with watch(environment.base_url) as watching, httpx.Client(base_url=watching.base_url, trust_env=False) as http:
-        with pytest.raises(httpx.RemoteProtocolError):
-            http.get(path)
+    with (
+        watch(environment.base_url) as watching,
+        httpx.Client(base_url=watching.base_url, trust_env=False) as http,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        http.get(path)
     (exchange,) = watching.exchanges
     assert exchange.failure == "truncated"
     assert exchange.response.status == 200
+
+
+def _wire(watching) -> socket.socket:
+    """A connection to the proxy, on which bytes are sent as they are."""
+    return socket.create_connection(("127.0.0.1", int(watching.base_url.rpartition(":")[2])))
 
 
 def test_a_client_that_gives_up(watch, odd) -> None:
@@ -292,7 +304,7 @@ def test_a_client_that_gives_up(watch, odd) -> None:
     over = threading.Event()
     environment = odd(lambda _: over.wait(20) and None)
     with watch(environment.base_url) as watching:
-        with socket.create_connection(("127.0.0.1", int(watching.base_url.rpartition(":")[2]))) as impatient:
+        with _wire(watching) as impatient:
             impatient.sendall(f"GET {DEQUEUE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             assert environment.asked.wait(20)
         over.set()
@@ -300,14 +312,13 @@ def test_a_client_that_gives_up(watch, odd) -> None:
     assert (exchange.response, exchange.failure) == (None, "abandoned")
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_request(watch, environment, emulator) -> None:
+def test_a_client_that_leaves_in_the_middle_of_its_request(watch, environment) -> None:
     """Nobody knows what it would have sent: no body is made of the half."""
-    with watch(environment.base_url) as watching:
-        with socket.create_connection(("127.0.0.1", int(watching.base_url.rpartition(":")[2]))) as leaving:
-            leaving.sendall(
-                b"POST /api/connector/enqueue/6f1a4f2e-0000-4000-8000-000000000001 HTTP/1.1\r\n"
-                b"host: x\r\ncontent-length: 100\r\n\r\nhalf"
-            )
+    with watch(environment.base_url) as watching, _wire(watching) as leaving:
+        leaving.sendall(
+            b"POST /api/connector/enqueue/6f1a4f2e-0000-4000-8000-000000000001 HTTP/1.1\r\n"
+            b"host: x\r\ncontent-length: 100\r\n\r\nhalf"
+        )
     (exchange,) = watching.exchanges
     assert (exchange.response, exchange.failure, exchange.request.body) == (None, "abandoned", None)
 
@@ -361,10 +372,10 @@ def test_a_request_line_goes_on_as_it_was_written(watch, odd) -> None:
     """Braces, percent-encodings and the query stand on the wire as the client wrote them."""
     environment = odd(lambda connection: connection.sendall(_answer(b"", status=b"204 No Content")))
     path = "/en/api/connector/enqueue/%7B6F1A%7d?entity=Customer%20groups&x=a+b%2f"
-    with watch(environment.base_url) as watching:
-        with socket.create_connection(("127.0.0.1", int(watching.base_url.rpartition(":")[2]))) as wire:
-            wire.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nab".encode())
-            assert wire.makefile("rb").read().startswith(b"HTTP/1.1 204")
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n"
+    with watch(environment.base_url) as watching, _wire(watching) as wire:
+        wire.sendall(head.encode() + b"ab")
+        assert wire.makefile("rb").read().startswith(b"HTTP/1.1 204")
     assert environment.requests[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
     assert watching.exchanges[0].request.url == environment.base_url + path
 
@@ -451,5 +462,3 @@ def test_a_large_upload_goes_by_in_pieces(watch, odd) -> None:
 
 def _whole() -> str:
     return hashlib.sha256(PIECE * (SIZE // len(PIECE))).hexdigest()
-
-

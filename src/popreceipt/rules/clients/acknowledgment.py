@@ -268,10 +268,11 @@ def _never_acknowledged(journal: Readings, group: list[Handout], first: Download
     none_at_all = not any(each.activity == activity for each in journal.acks)
     if none_at_all and _ended_over_nothing(conduct, last):
         return violated("it ended by itself and had acknowledged nothing of what it had received", delivery, last)
-    deadline = conduct.next_chance(group, first).answered
-    if not conduct.had_time(deadline):
+    if not conduct.had_time_for(group, first):
         return undecided("the client was there for too short a time", delivery, last)
-    if any(_first_whole_after(other, deadline + conduct.lease) for other in conduct.messages if other is not group):
+    if any(
+        _first_whole_after(other, first.answered + conduct.lease) for other in conduct.messages if other is not group
+    ):
         return undecided("it was still busy with what it had taken before", delivery, last)
     if conduct.inbox_is_used and last.digest and not conduct.ever_held(last.digest, float("inf")):
         return undecided("it did not store the file either", delivery, last)
@@ -288,11 +289,7 @@ def _first_whole_after(group: list[Handout], instant: datetime) -> bool:
 
 def _ended_over_nothing(conduct: Conduct, last: Download) -> bool:
     """Whether the process crashed after a download, and nothing had gone wrong that could have kept it from more."""
-    life = conduct.life_at(last)
-    if life is None or not conduct.crashed(life):
-        return False
-    calls = conduct.calls_in(life)
-    return all(each.ok and each.seq not in conduct.slow for each in calls) and calls[-1].seq > last.seq
+    return conduct.ended_over_nothing(conduct.life_at(last)) and not conduct.is_last(last)
 
 
 @rule(
@@ -413,7 +410,7 @@ def _not_retried(conduct: Conduct, group: list[Handout], failed: Ack) -> Finding
         return undecided(f"{text}: the client was turned away", failed)
     if conduct.scenario is None and not back:
         return undecided(f"{text}, unless it had taken effect", failed)
-    if not conduct.had_time(conduct.next_chance(group, failed).answered):
+    if not conduct.had_time_for(group, failed):
         return undecided(f"{text}, as far as the journal goes", failed)
     asked = [each for each in conduct.journal.dequeues if each.activity == failed.activity and each.sent > freed]
     if not back and asked and all(each.ok for each in asked):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from popreceipt.rules.conduct import MANY, TIGHT, Conduct, Handout, asked_for, before, seconds, tight
+from popreceipt.rules.conduct import MANY, TIGHT, Conduct, Handout, asked_for, before, seconds
 from popreceipt.rules.facts import Call, Dequeue, Run
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, INFERRED, SHOULD, article, client, rule
@@ -30,8 +30,8 @@ PAUSE: Final = 1.0
     "dequeue.message-is-fetched",
     text="A message that was handed out with a file is downloaded, at once or when it comes back.",
     source=article(SECTION),
-    reading="An attempt counts. The client must have had a lease and a half since the last delivery, not kept busy "
-    "by what it took before. A location on another host, where nobody looked, is undecided.",
+    reading="An attempt counts. The client must have had a lease and a half, and half of one after its first return, "
+    "not kept busy by what it took before. A location on another host, where nobody looked, is undecided.",
     level=SHOULD,
     binds=CLIENT,
     statements=(33, 35),
@@ -61,7 +61,7 @@ def _not_fetched(conduct: Conduct, group: list[Handout], last: Handout) -> Findi
         return violated("acknowledged and never asked for", delivery, acks[0])
     if conduct.hindered(delivery):
         return undecided("the client was turned away afterwards", delivery)
-    if not conduct.had_time(conduct.next_chance(group, group[0].delivery).answered):
+    if not conduct.had_time_for(group, group[0].delivery):
         return undecided("the client was there for too short a time", delivery)
     if _busy(conduct, last):
         return undecided("the client was still busy with what it had taken before", delivery)
@@ -135,7 +135,7 @@ def _out_at(conduct: Conduct, call: Call) -> bool:
     text="After an empty answer the client waits before it asks again.",
     source=article("Create a recurring data job"),
     reading=f"A loop is {MANY} empty answers or more after which half of the next dequeues came within {TIGHT} seconds "
-    "of real time.",
+    "of real time. Several workers that wait, each for itself, are undecided.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -156,11 +156,10 @@ def empty_queue_not_hammered(journal: Readings) -> Iterator[Finding]:
     for found in pauses.values():
         gaps = [gap for gap, _, _ in found]
         shortest = min(found, key=lambda each: each[0])
-        if tight(gaps):
-            text = (
-                f"{len(gaps)} empty answers, half of them followed by the next dequeue within {seconds(median(gaps))}"
-            )
-            yield violated(text, *shortest[1:])
+        loop = conduct.is_loop(gaps)
+        if loop is not False:
+            text = f"{len(gaps)} empty answers, half of them with the next dequeue within {seconds(median(gaps))}"
+            yield (violated if loop else undecided)(text, *shortest[1:])
         else:
             yield held(f"{seconds(median(gaps))} between one and the next", *shortest[1:])
 
@@ -261,31 +260,41 @@ def goes_on_after_a_bad_one(journal: Readings) -> Iterator[Finding]:
             continue
         one, sign, passing = failing
         others = [each for each in conduct.messages if each is not group and _same_job(each, group)]
+        # Whoever takes the whole queue first comes to a message without a file only after what was taken before it.
         later = next(
             (
                 call
                 for each in others
                 for other in each
-                for call in (other.delivery, *other.downloads)
-                if call.seq > sign.seq and (call is not other.delivery or other.has_file)
+                for call in (*other.downloads, *other.acks)
+                if call.seq > sign.seq and (sign is not one.delivery or other.delivery.seq > sign.seq)
             ),
             None,
         )
         if later is not None:
             yield held("", one.delivery, later)
             continue
-        left = [each for each in others if not any(other.downloads or other.acks for other in each)]
+        left = [
+            each for each in others if each[0].has_file and not any(other.downloads or other.acks for other in each)
+        ]
         waiting = conduct.left_waiting(one.delivery.activity)
         if not left and not waiting:
             continue
         life = conduct.life_at(sign)
         text = f"{len(left) + waiting} others were left"
-        if conduct.crashed(life) and passing:
-            yield undecided(f"{text}: ended with {life.status if life else None} over a fault that may pass", sign)
+        if conduct.crashed(life) and (passing or _over_an_empty_answer(conduct, life)):
+            status = life.status if life is not None else None
+            yield undecided(f"{text}: ended with {status}, perhaps over something else", sign)
         elif conduct.crashed(life) or (conduct.had_time(sign.answered) and not conduct.hindered(sign)):
             yield violated(text, one.delivery, *([sign] if sign is not one.delivery else []))
         else:
             yield undecided(f"{text} when the journal ended", one.delivery)
+
+
+def _over_an_empty_answer(conduct: Conduct, life: Run | None) -> bool:
+    """Whether the last that a process was told is that nothing waits."""
+    calls = conduct.calls_in(life) if life is not None else []
+    return bool(calls) and isinstance(calls[-1], Dequeue) and calls[-1].kind == "empty"
 
 
 def _same_job(one: list[Handout], other: list[Handout]) -> bool:

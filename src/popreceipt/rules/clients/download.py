@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from popreceipt import vocabulary
 from popreceipt.rules.conduct import Conduct, Handout, asked_for, before
-from popreceipt.rules.facts import Call, Connection, Download
+from popreceipt.rules.facts import Connection, Download
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, MUST, SHOULD, article, client, rule
 from popreceipt.verdict import Finding, held, undecided, violated
@@ -40,8 +40,8 @@ def from_the_location(journal: Readings) -> Iterator[Finding]:
             if following.delivery.location is not None:
                 given.setdefault(unquote(following.delivery.location), following)
             following = next(handouts, None)
-        if each.hop:
-            continue
+        if each.hop or conduct.made_up_for(each) is not None:
+            continue  # The latter zero-records.no-file-understood judges
         one = given.get(unquote(each.location))
         if one is not None:
             yield held("", one.delivery, each)
@@ -237,7 +237,7 @@ def _given_up(conduct: Conduct, group: list[Handout], failed: Download) -> Findi
         return violated(f"{text}, and the message acknowledged", failed, acks[0])
     if conduct.hindered(failed):
         return undecided(f"{text}: the client was turned away", failed)
-    if not conduct.had_time(conduct.next_chance(group, failed).answered):
+    if not conduct.had_time_for(group, failed):
         return undecided(f"{text}, as far as the journal goes", failed)
     if _came_as_another(conduct, group, failed):
         return undecided(f"{text}, unless it came back under another name", failed)

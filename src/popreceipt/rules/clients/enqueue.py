@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from email.parser import BytesParser
 from email.policy import HTTP
 from hashlib import sha256
+from itertools import zip_longest
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -318,7 +319,10 @@ def _unfinished(journal: Readings, filed: Filed, tried: Enqueue, *, idle: bool) 
     if submissions.lost(tried) or not (tried.in_doubt or tried.status in BUSY):
         return
     name = filed.seen.name if filed.seen is not None else ""
-    if idle and submissions.patient(tried):
+    said = (line for line in submissions.said_of(filed) if line.place > tried.seq and line.outcome == "failed")
+    if next(said, None) is not None:
+        yield violated(f"{name} was reported as failed after {tried.status}", tried)
+    elif idle and submissions.patient(tried):
         yield violated(f"{name} was given up after {tried.status}", tried)
     else:
         yield undecided(f"{name} was not tried again after {tried.status}; it was soon over", tried)
@@ -384,7 +388,7 @@ def _failed_between(journal: Readings, call: Enqueue, again: Enqueue) -> bool:
     text="A file whose enqueue succeeded is not handed in again.",
     source=article("Getting the status of a message"),
     reading="Not by a later run either. After a failed import the client may try again. Where nobody sees to it that "
-    "no two files are equal, or while the message's end is not known, a second one is undecided.",
+    "no two files are equal, and after half a lease of asking in vain, a second one is undecided.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -392,27 +396,29 @@ def _failed_between(journal: Readings, call: Enqueue, again: Enqueue) -> bool:
 )
 def accepted_file_not_repeated(journal: Readings) -> Iterator[Finding]:
     """Each file whose acceptance surely reached the client."""
-    submissions = journal.submissions
-    for filed in submissions.filed.values():
-        place = next((at for at, each in enumerate(filed.tries) if each.ok and journal.conduct.saw(each)), None)
-        if place is None or not filed.tries[place].length:
-            continue
-        accepted = filed.tries[place]
-        again = next(iter(filed.tries[place + 1 :]), None)
-        if again is None:
-            yield held("once", accepted)
-            continue
-        one = submissions.messages.get(accepted.message or "")
-        polls = [each for each in one.polls if each.seq < again.seq] if one is not None else []
-        states = [each.state for each in polls if each.ok]
-        if any(state in FINAL and state != vocabulary.PROCESSED for state in states):
-            continue
-        if filed.seen is None:
-            yield undecided("the same bytes again, which may be another file", accepted, again)
-        elif polls and vocabulary.PROCESSED not in states:
-            yield undecided("handed in again while its end was not known", accepted, again)
-        else:
-            yield violated("handed in again", accepted, again)
+    for filed in journal.submissions.filed.values():
+        for accepted, again in zip_longest(filed.tries, filed.tries[1:]):
+            if not accepted.ok or not accepted.length or not journal.conduct.saw(accepted):
+                continue
+            if again is None:
+                yield held("not again", accepted)
+            else:
+                yield from _repeated(journal, filed, accepted, again)
+
+
+def _repeated(journal: Readings, filed: Filed, accepted: Enqueue, again: Enqueue) -> Iterator[Finding]:
+    one = journal.submissions.messages.get(accepted.message or "")
+    polls = [each for each in one.polls if each.seq < again.seq and each.ok] if one is not None else []
+    states = [each.state for each in polls]
+    waited = again.sent - accepted.answered
+    if any(state in FINAL and state != vocabulary.PROCESSED for state in states):
+        return  # it may try anew
+    if filed.seen is None:
+        yield undecided("the same bytes again, which may be another file", accepted, again)
+    elif states and vocabulary.PROCESSED not in states and waited >= journal.conduct.lease / 2:
+        yield undecided(f"handed in again after {waited}: its end was not known", accepted, again)
+    else:
+        yield violated("handed in again", accepted, again)
 
 
 @rule(

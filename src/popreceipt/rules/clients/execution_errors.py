@@ -4,6 +4,7 @@ An ID is known to be an execution's because the service said so, and to be a mes
 with it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,11 +12,16 @@ from popreceipt import vocabulary
 from popreceipt.rules.facts import ErrorEntry, ExecutionErrors, ExecutionSummary
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, INFERRED, MUST, SHOULD, article, client, rule
-from popreceipt.rules.submissions import named
+from popreceipt.rules.submissions import SOON, named
 from popreceipt.verdict import Finding, held, undecided, violated
 
 SECTION: Final = "API for getting the list of execution errors"
 DOCUMENTATION: Final = "MicrosoftDocs/dynamics-365-unified-operations-public"
+
+BEGINNING: Final = 40
+"""Characters by which a text is known: a report may cut it short."""
+
+_WORD: Final = re.compile(r"[^\s,;:()\[\]'\"]+")
 
 FAILED_IN_THE_TARGET: Final = frozenset({vocabulary.PROCESSED_WITH_ERRORS, vocabulary.POSTPROCESSING_FAILED})
 """States that a message reaches by an execution only."""
@@ -39,7 +45,7 @@ def not_by_message_id(journal: Readings) -> Iterator[Finding]:
         each.message for each in (*journal.statuses, *journal.jobstatuses) if each.ok and each.state is not None
     }
     for call in journal.execution_errors:
-        execution = named(call.execution)
+        execution = named(call.meant)
         if execution is None:
             continue
         if execution in executions:
@@ -71,7 +77,7 @@ def zero_id_waited_out(journal: Readings) -> Iterator[Finding]:
     """Each use of such an ID, and each message for which it was answered."""
     uses: list[ExecutionErrors | ExecutionSummary] = [*journal.execution_errors, *journal.execution_summaries]
     for call in uses:
-        if call.execution is not None and named(call.execution) is None:
+        if call.meant is not None and named(call.meant) is None:
             yield violated("asked by the ID that stands for none", call)
     submissions = journal.submissions
     for one in submissions.messages.values():
@@ -115,11 +121,11 @@ def fetched_on_failure(journal: Readings) -> Iterator[Finding]:
             continue
         if one.errors:
             yield held("fetched", bad, one.errors[0])
-        elif one.lookups and not one.executions:
+        elif not one.executions and any(each.ok or each.named_rightly for each in one.lookups):
             continue  # there is nothing to fetch by
         elif any(each.seq > bad.seq for each in submissions.filed[submissions.digest_of(one.enqueue)].tries):
             continue
-        elif submissions.patient(bad, one.asked):
+        elif submissions.patient(bad, one.asked, SOON):
             yield violated("its errors were never asked for", one.enqueue, bad)
         else:
             yield undecided("it was soon over", one.enqueue, bad)
@@ -129,8 +135,8 @@ def fetched_on_failure(journal: Readings) -> Iterator[Finding]:
     "execution-errors.told",
     text="The errors that the service listed stand in the client's report.",
     source=client(DOCUMENTATION, "issue 4775: what a user needs is the text of each error"),
-    reading="Known only of clients that write a report. Any of the listed texts, records or fields is enough; other "
-    "words are undecided.",
+    reading="Known only of clients that write a report. One of the listed texts is enough, or a record with its "
+    "field. As many words of the client's own as there were errors are undecided.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -141,19 +147,26 @@ def told(journal: Readings) -> Iterator[Finding]:
     for one in submissions.messages.values():
         listed = next((each for each in one.errors if each.ok and each.entries and journal.conduct.saw(each)), None)
         lines = [each for each in submissions.told(one) if each.outcome == "failed"]
+        words = sum(len(each.errors) for each in lines)
         if listed is None or not lines:
             continue
         said = _plain("\n".join(text for line in lines for text in line.errors))
         if any(_stands_in(each, said) for each in listed.entries):
             yield held("they stand there", listed)
-        elif not said:
-            yield violated("reported as failed without any of the errors that were listed", listed)
+        elif words < len(listed.entries):
+            yield violated(f"none of {len(listed.entries)} errors stands in the report", listed)
         else:
             yield undecided("the report has words of its own", listed)
 
 
 def _stands_in(entry: ErrorEntry, said: str) -> bool:
-    return any(part in said for part in map(_plain, (entry.text, entry.record, entry.field)) if part)
+    text = _plain(entry.text)[:BEGINNING]
+    if text and text in said:
+        return True
+    words = set(_WORD.findall(said))
+    place = {part for part in (_plain(entry.record), _plain(entry.field)) if part}
+    # Of a list that is no JSON in itself the reader knows the records alone.
+    return bool(place) and place <= words and (len(place) > 1 or not entry.text)
 
 
 def _plain(text: str | None) -> str:

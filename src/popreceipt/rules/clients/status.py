@@ -16,7 +16,7 @@ from popreceipt.rules.imports import FAILED, FINAL
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.requests import names_a_guid
 from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, INFERRED, MUST, SHOULD, article, client, rule
-from popreceipt.rules.submissions import SUCCEEDED, Submitted
+from popreceipt.rules.submissions import SOON, SUCCEEDED, Submitted
 from popreceipt.verdict import Finding, held, undecided, violated
 
 SECTION: Final = "Getting the status of a message"
@@ -53,15 +53,16 @@ def asked_to_an_end(journal: Readings) -> Iterator[Finding]:
             continue
         asked = one.asked
         last = asked[-1] if asked else one.enqueue
+        said = {line.outcome for line in submissions.told(one)}
         if one.over:
             yield held("an end was seen", one.enqueue, one.over[0])
-        elif any(line.outcome == "uncertain" for line in submissions.told(one)) or (
-            asked and all(_useless(each) for each in asked)
-        ):
+        elif "uncertain" in said or (asked and all(_useless(each) for each in asked)):
             continue
+        elif not asked and any(line.outcome == PROCESSED for line in submissions.told(one)):
+            yield violated("reported as processed and never asked for", one.enqueue)
         elif asked and last.answered - asked[0].sent >= journal.conduct.lease / 2:
             continue  # it has waited, and need not wait for ever
-        elif submissions.patient(last, [one.enqueue, *asked]):
+        elif said or submissions.patient(last, [one.enqueue, *asked]):
             seen = next((each.value for each in reversed(one.polls) if each.ok), None)
             yield violated(f"last seen {seen}" if asked else "never asked", one.enqueue, *asked[-1:])
         else:
@@ -136,7 +137,7 @@ def _polls(journal: Readings) -> Iterator[list[StatusAnswer]]:
     """What was asked of each message, known or not, in order of time."""
     found: dict[str | None, list[StatusAnswer]] = defaultdict(list)
     for each in sorted([*journal.statuses, *journal.jobstatuses], key=_asked):
-        found[each.message].append(each)
+        found[each.meant].append(each)
     yield from (polls for message, polls in found.items() if message is not None)
 
 
@@ -193,6 +194,7 @@ def given_up_in_the_end(journal: Readings) -> Iterator[Finding]:
 def success_only_when_processed(journal: Readings) -> Iterator[Finding]:
     """Each line of the report that says so."""
     submissions = journal.submissions
+    unread = next((each for each in (*journal.statuses, *journal.jobstatuses) if each.ok and each.meant is None), None)
     for line, meant in submissions.reported:
         if line.outcome != PROCESSED:
             continue
@@ -208,6 +210,8 @@ def success_only_when_processed(journal: Readings) -> Iterator[Finding]:
             yield violated("reported as processed before anything said so", last.enqueue, seen[0])
         elif any(each.ok and each.state is None and each.value for one in meant for each in one.polls):
             yield undecided("its status has a name that nobody knows", last.enqueue)
+        elif unread is not None:
+            yield undecided("there are questions of which nobody can tell which message they are about", unread)
         else:
             states = [each for one in meant for each in one.polls if each.ok and each.state is not None]
             told = f"last seen {states[-1].value}" if states else "nothing told of its end"
@@ -245,7 +249,7 @@ def failure_noticed(journal: Readings) -> Iterator[Finding]:
             yield held("handed in anew" if again else f"reported as {', '.join(sorted(said))}", one.enqueue, bad)
         elif said:
             yield violated(f"reported as {', '.join(sorted(said))}: it was {bad.value}", one.enqueue, bad)
-        elif submissions.patient(bad):
+        elif submissions.patient(bad, leases=SOON):
             yield violated(f"{bad.value}, and not a word of it", one.enqueue, bad)
         else:
             yield undecided(f"{bad.value}, and soon it was over", one.enqueue, bad)
@@ -268,8 +272,8 @@ def message_id_as_given(journal: Readings) -> Iterator[Finding]:
     asked: dict[str, Call] = {}
     every: list[StatusAnswer | ExecutionId] = [*journal.statuses, *journal.jobstatuses, *journal.execution_ids]
     for each in sorted(every, key=_asked):
-        if each.message is not None:
-            asked.setdefault(each.message, each)
+        if each.meant is not None:
+            asked.setdefault(each.meant, each)
     if not known:
         return
     others = _other_ids(journal)

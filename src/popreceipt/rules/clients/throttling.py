@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from statistics import median
 from typing import Final
 
+from popreceipt import vocabulary
 from popreceipt.rules.conduct import MANY, TIGHT, Conduct, before, seconds, tight
 from popreceipt.rules.facts import Ack, Call, Download, Enqueue, ExecutionErrors, ExecutionId, StatusAnswer
 from popreceipt.rules.readings import Readings
@@ -24,6 +25,9 @@ WHOLE_SECOND: Final = 1.0
 
 ENOUGH: Final = 3
 """So many failures in a row tell how a client goes about them."""
+
+_SHARED: Final = frozenset({vocabulary.TOKEN, vocabulary.DEQUEUE})
+"""What every worker of a client asks for alike, so that their tries can't be told apart."""
 
 Thing = tuple[str, str | None, str | None]
 """What a call is about: its operation, its job, and which file, delivery or message."""
@@ -101,6 +105,8 @@ def _waited(conduct: Conduct, call: Call, following: Call, gap: float, wanted: f
     text = f"{seconds(gap)} later instead of {seconds(wanted)}"
     if conduct.life_at(call) is not conduct.life_at(following):
         return undecided(f"{text}, by another process", call, following)
+    if conduct.workers > 1:
+        return undecided(f"{text}, perhaps by another worker", call, following)
     if _thing(call) != _thing(following):
         return undecided(f"{text}, for something else", call, following)
     return violated(text, call, following)
@@ -127,7 +133,7 @@ def _thing(call: Call) -> Thing:
     source=microsoft(ARTICLE),
     reading=f"The same thing asked for again after a fault of the server, 408, 429 or no whole answer, none of which "
     f"says when. A loop is {MANY} tries or more of which half came within {TIGHT} seconds of real time; fewer, and as "
-    "quick, are undecided.",
+    "quick, are undecided, and so are several workers that wait, each for itself.",
     level=SHOULD,
     binds=CLIENT,
 )
@@ -151,9 +157,10 @@ def backs_off(journal: Readings) -> Iterator[Finding]:
         gaps = conduct.gaps(row)
         if len(gaps) < ENOUGH:
             continue
-        if tight(gaps):
+        loop = tight(gaps) if row[0].operation not in _SHARED else conduct.is_loop(gaps)
+        if loop:
             yield violated(f"{len(gaps)} tries after failures, half of them within {seconds(median(gaps))}", *row[:3])
         elif median(gaps) < TIGHT:
-            yield undecided(f"{len(gaps)} tries after failures within {seconds(median(gaps))} each", *row)
+            yield undecided(f"{len(gaps)} tries after failures within {seconds(median(gaps))} each", *row[:MANY])
         else:
             yield held(f"{seconds(median(gaps))} between tries", *row[:3])

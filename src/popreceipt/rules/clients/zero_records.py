@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from popreceipt.rules.conduct import Conduct, Handout, leads_nowhere, tight
-from popreceipt.rules.facts import Call
+from popreceipt.rules.facts import Call, Dequeue, Run
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import CLIENT, MUST, article, rule
 from popreceipt.verdict import Finding, held, undecided, violated
@@ -52,7 +52,7 @@ def _understood(conduct: Conduct, one: Handout, nowhere: list[Call], made_up: Ca
         acked_last = one.acks and conduct.is_last(one.acks[-1])
         if acked_last and conduct.crashed(life) and life is not None:
             return undecided(f"acknowledged, then ended with {life.status}", one.delivery, one.acks[-1])
-        return held("", one.delivery)
+        return _when_its_turn_came(conduct, one, life) or held("", one.delivery)
     if life is None or life.ended is None:
         return None
     if not conduct.crashed(life):
@@ -60,6 +60,21 @@ def _understood(conduct: Conduct, one: Handout, nowhere: list[Call], made_up: Ca
     if conduct.troubled(one.delivery):
         return undecided(f"ended with {life.status}, perhaps for what went wrong before", one.delivery)
     return violated(f"ended with {life.status} right after it", one.delivery)
+
+
+def _when_its_turn_came(conduct: Conduct, one: Handout, life: Run | None) -> Finding | None:
+    """A crash of a client that takes the whole queue first: after what came before the message, before all else."""
+    if life is None or one.acks or not conduct.ended_over_nothing(life):
+        return None
+    for other in conduct.handouts:
+        if conduct.life_at(other.delivery) is not life or not other.has_file:
+            continue
+        if bool(other.downloads) != (other.delivery.seq < one.delivery.seq):
+            return None
+    last = conduct.calls_in(life)[-1]
+    if isinstance(last, Dequeue):
+        return undecided(f"ended with {life.status}, over this or over the last answer", one.delivery, last)
+    return violated(f"ended with {life.status} when its turn had come", one.delivery, last)
 
 
 def _next_to(conduct: Conduct, one: Handout, call: Call) -> bool:

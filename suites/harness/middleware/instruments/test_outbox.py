@@ -1,0 +1,37 @@
+"""The files of an outbox: each ends as its kind says, no two are alike, and their names sort."""
+
+import pytest
+
+from popreceipt.middleware.outbox import files
+from popreceipt.middleware.scenario import FileKind, Imported
+
+from .conftest import HANDING_IN, QUICK_LEASE_SECONDS, OpenInstrument
+
+KINDS: tuple[FileKind, ...] = ("good", "bad-records", "unreadable", "empty", "large")
+
+LIMIT = 20_000
+
+
+@pytest.mark.parametrize("kind", ["file", "package"])
+def test_each_ends_as_its_kind_says(kind: str, opened: OpenInstrument) -> None:
+    """In the connector's own words."""
+    imports = Imported(files=KINDS, type=kind)  # type: ignore[arg-type]  # parametrised
+    hands = opened(HANDING_IN, lease_seconds=QUICK_LEASE_SECONDS, imports=imports, parameters={"body_limit": LIMIT})
+    answers = [hands.enqueue(each.name) for each in sorted(hands.instrument.outbox.iterdir())]
+    assert [each and each.status_code for each in answers] == [200, 200, 200, 200, 413]
+    ends = ["Processed", "ProcessedWithErrors", "PreProcessingError", "PreProcessingError"]
+    hands.until(lambda: [hands.state(each) for each in hands.handed_in] == ends)
+
+
+def test_no_two_are_alike() -> None:
+    """Whatever their kinds."""
+    made = list(files(Imported(files=(*KINDS, *KINDS[:3])), seed="1", body_limit=LIMIT))
+    assert len({each.sha256 for each in made}) == len(made)
+
+
+def test_names_sort_as_the_files_go_and_are_not_plain() -> None:
+    """With a blank and a letter that ASCII does not have."""
+    made = [each.name for each in files(Imported(files=("good",) * 12), seed="1", body_limit=LIMIT)]
+    assert made == sorted(made)
+    assert any(" " in name for name in made)
+    assert not all(name.isascii() for name in made)
