@@ -93,6 +93,13 @@ def catalogue(session: nox.Session) -> None:
 
 
 @nox.session
+def convictions(session: nox.Session) -> None:
+    """Write specs/CONVICTIONS.json anew: which rule convicts which wrong middleware. `-- --check` compares with it."""
+    install(session, "-e", ".[suites,middleware]")
+    session.run("python", "-m", "popreceipt.generate.convictions", *session.posargs)
+
+
+@nox.session
 def soundness(session: nox.Session) -> None:
     """A thousand seeds of random scenarios over the plain emulator and its dialects: no MUST may be violated."""
     install(session, "-e", ".[suites]")

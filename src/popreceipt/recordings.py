@@ -63,6 +63,9 @@ def open_recording(path: Path) -> JournalFile | HarFile:
     return JournalFile(path)
 
 
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+"""What stands in the place of bytes that were lost."""
+
 NOT_RECORDED: Final = "not recorded"
 """The journal's word for an answer whose body the archive lacks."""
 
@@ -149,7 +152,8 @@ def _bytes_of(told: dict[str, Any], length: int | None, *, exact: bool) -> bytes
     text = str(told.get("text") or "")
     if (found := _DIGEST.search(str(told.get("comment", "")))) is not None and not text:
         return Body(sha256=found[2], length=int(found[1]))
-    for encoding, errors in (("utf-8", "surrogateescape"), ("latin-1", "strict")):
+    mangled = exact and REPLACEMENT in text
+    for encoding, errors in () if mangled else (("utf-8", "surrogateescape"), ("latin-1", "strict")):
         try:
             content = text.encode(encoding, errors)
         except UnicodeEncodeError:

@@ -43,6 +43,9 @@ NEEDED = {"psutil": "psutil"}
 
 FOR_PAIRS = {"allpairspy": "allpairspy"}
 
+FOR_EVIDENCE = {"markupsafe": "markupsafe", "tomli_w": "tomli-w"}
+"""Modules that draw timelines and write scenarios down."""
+
 
 class SideName(StrEnum):
     """Which sides of the connector a subject has."""
@@ -227,7 +230,8 @@ def middleware(
             else "Name the command that runs your middleware: popreceipt middleware [options] -- COMMAND … "
             "(or --attach for a process that runs already)."
         )
-    _see_that_all_is_there(NEEDED | (FOR_PAIRS if sweep is Sweep.PAIRS else {}))
+    evidence = FOR_EVIDENCE if out is not None or html_file is not None else {}
+    _see_that_all_is_there(NEEDED | (FOR_PAIRS if sweep is Sweep.PAIRS else {}) | evidence)
 
     from popreceipt.middleware.crew import play_all
     from popreceipt.middleware.result import Result

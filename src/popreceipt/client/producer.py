@@ -275,10 +275,15 @@ class Producer:
         return [_text(each) for each in wire.errors(answer)] if answer.ok else None
 
     def pause_after(self, entry: HandedIn) -> float:
-        """Seconds until the next look at a message: longer each time, up to ten times what it begins with."""
+        """Seconds until the next look at a message: longer each time, up to ten times what it begins with.
+
+        Where patience ends before, the last look is then.
+        """
         care = self._care.get((entry.file, entry.version))
         before = self.patience.status / SLOWER if care is None else care.pause
-        return min(before * SLOWER, 10 * self.patience.status)
+        limit = self.patience.status_limit if entry.stage == ACCEPTED else self.patience.execution_limit
+        left = entry.date + limit - self.watch.date()
+        return min(before * SLOWER, 10 * self.patience.status, max(left, self.patience.status))
 
     def _look_later(self, entry: HandedIn, pause: float) -> None:
         self._care[entry.file, entry.version] = _Care(self.watch.now() + pause, pause)

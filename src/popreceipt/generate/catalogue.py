@@ -108,14 +108,7 @@ def _statements(rules: Sequence[Rule]) -> str:
     rows = []
     for each in statements():
         number = each["number"]
-        if number in tested:
-            accounted = ", ".join(f"`{name}`" for name in tested[number])
-            if "coming" in each:
-                accounted += f"; more to come with {each['coming']}"
-        elif "coming" in each:
-            accounted = f"to come with {each['coming']}"
-        else:
-            accounted = f"not observable: {each['unobservable']}"
+        accounted = _names(tested[number]) if number in tested else f"not observable: {each['unobservable']}"
         rows.append(f"| {number} | {each['section']} | {_cell(each['text'])} | {accounted} |")
     return "\n".join(["| no. | section | statement | tested by |", "|---|---|---|---|", *rows])
 

@@ -2,15 +2,17 @@
 
 A rule that binds clients is worth what it convicts. The wrong versions of the reference middleware stand in the suites,
 each with the rules that it claims to break; here they are real subjects, and what convicts them is written down for the
-catalogue. The reference itself is played through the same scenarios and must come away without a violation.
+catalogue. The reference itself is played through the same scenarios and must come away without a violation, a shell
+script and a program for Node without a violated MUST. Clients that exist are convicted of what their users met with.
 
-    python -m popreceipt.generate.convictions [--wrong NAME]... [--jobs N] [--lease SECONDS] [--out FILE] [--check]
+    python -m popreceipt.generate.convictions [--only NAME]... [--jobs N] [--lease SECONDS] [--out FILE] [--check]
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -60,11 +62,6 @@ class Subject:
     besides: tuple[str, ...] = ()
     tls: bool = False
     proxy: bool = False
-
-    @property
-    def options(self) -> Mapping[str, bool]:
-        """What a run of it needs beyond the usual."""
-        return {"tls": self.tls, "proxy": self.proxy}
 
 
 @dataclass(slots=True)
@@ -131,6 +128,35 @@ def wrong_ones() -> dict[str, Subject]:
             proxy=each.proxy,
         )
         for name, each in found.items()
+    }
+
+
+def known_clients() -> dict[str, Subject]:
+    """Subjects with the manners of clients that exist, by name; what each breaks is known from its users."""
+    file = resources.suites() / "middleware" / "clients.py"
+    module = loaded(file)
+    return {
+        name: Subject(
+            name=name,
+            text=(module.CLIENTS[name].__doc__ or "").partition("\n")[0],
+            command=(sys.executable, str(file), name),
+            claims=tuple(dict.fromkeys(rule for rules in breaks.values() for rule in rules)),
+            scenarios=tuple(breaks),
+            proxy=name in module.THROUGH_A_PROXY,
+        )
+        for name, breaks in module.BREAKS.items()
+    }
+
+
+def right_ones() -> dict[str, Subject]:
+    """Middleware in other languages that breaks no MUST in the scenarios that are played by default."""
+    folder = resources.suites() / "middleware"
+    scenarios = tuple(each.name for each in selection.quick())
+    commands = {"curl.sh": ("sh", str(folder / "curl.sh")), "node.mjs": ("node", str(folder / "node.mjs"))}
+    return {
+        name: Subject(name=name, text="Nothing.", command=command, claims=(), scenarios=scenarios)
+        for name, command in commands.items()
+        if shutil.which(command[0]) and (command[0] != "sh" or shutil.which("curl"))
     }
 
 
@@ -208,21 +234,15 @@ def scenario_of(text: str) -> Scenario:
     return dialects.under(found, dialect) if dialect else found
 
 
-def as_json(found: Iterable[Conviction], lease_seconds: float) -> dict[str, Any]:
-    """What the catalogue shows of them."""
+def as_json(conviction: Conviction) -> dict[str, Any]:
+    """What the catalogue shows of a subject."""
+    subject = conviction.subject
     return {
-        "format": FORMAT,
-        "lease_seconds": lease_seconds,
-        "wrong": {
-            each.subject.name: {
-                "text": each.subject.text,
-                "claims": list(each.subject.claims),
-                "convicted": sorted(each.violated),
-                "scenarios": list(each.subject.scenarios),
-                **{name: True for name, needed in each.subject.options.items() if needed},
-            }
-            for each in found
-        },
+        "text": subject.text,
+        "claims": list(subject.claims),
+        "convicted": sorted(conviction.violated),
+        "scenarios": list(subject.scenarios),
+        **{name: True for name, needed in (("tls", subject.tls), ("proxy", subject.proxy)) if needed},
     }
 
 
@@ -234,36 +254,54 @@ def path() -> Path:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write (or with --check compare); 1 where a wrong one is not convicted as it claims."""
     parser = argparse.ArgumentParser(prog="convictions", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--wrong", action="append", metavar="NAME", help="only these; nothing is written then")
+    parser.add_argument("--only", action="append", metavar="NAME", help="these; nothing is written or compared then")
     parser.add_argument("--jobs", type=int, default=min(MOST_JOBS, 3 * (os.cpu_count() or 1)), metavar="N")
     parser.add_argument("--lease", type=float, default=LEASE_SECONDS, metavar="SECONDS", help="in real seconds")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="leave journals and outputs there")
     parser.add_argument("--out", type=Path, default=path(), metavar="FILE", help="the table as JSON")
     parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
     chosen = parser.parse_args(arguments)
-    wrong = wrong_ones()
-    if unknown := set(chosen.wrong or ()) - set(wrong):
-        parser.error(f"no wrong middleware is called {min(unknown)}; there are {', '.join(wrong)}")
-    subjects = [wrong[each] for each in chosen.wrong] if chosen.wrong else list(wrong.values())
+    wrong, clients, right = wrong_ones(), known_clients(), right_ones()
+    every = wrong | clients | right | {each.name: each for each in reference_at((*wrong.values(), *right.values()))}
+    if unknown := set(chosen.only or ()) - set(every):
+        parser.error(f"there is no {min(unknown)!r}; there are {', '.join(every)}")
+    subjects = [each for name, each in every.items() if not chosen.only or name in chosen.only]
     found: dict[str, Conviction] = {}
-    every = [*subjects, *reference_at(subjects)]
-    for each in convict(every, jobs=chosen.jobs, lease_seconds=chosen.lease, folder=chosen.folder):
+    for each in convict(subjects, jobs=chosen.jobs, lease_seconds=chosen.lease, folder=chosen.folder):
         found[each.subject.name] = each
-        print(f"{len(found)} of {len(every)}: {each.subject.name}: {each.words}", flush=True)
-    failed = [
-        name for name, each in found.items() if not each.is_as_claimed or (not each.subject.claims and each.violated)
-    ]
-    measured = as_json((found[each.name] for each in subjects), chosen.lease)
-    text = json.dumps(measured, indent=1) + "\n"
-    if chosen.check:
-        kept = json.loads(chosen.out.read_text(encoding="utf-8"))["wrong"]
-        failed += [name for name, each in measured["wrong"].items() if kept.get(name) != each]
-    elif not chosen.wrong:
-        chosen.out.write_text(text, encoding="utf-8")
-        print(f"{chosen.out} written")
+        print(f"{len(found)} of {len(subjects)}: {each.subject.name}: {each.words}", flush=True)
+    failed = [name for name, each in found.items() if not each.is_as_claimed]
+    failed += [name for name, each in found.items() if each.subject.command[1:] == REFERENCE and each.violated]
+    if not chosen.only:
+        measured = {
+            "format": FORMAT,
+            "lease_seconds": chosen.lease,
+            "wrong": {name: as_json(found[name]) for name in wrong},
+            "clients": {name: as_json(found[name]) for name in clients},
+        }
+        if chosen.check:
+            kept = json.loads(chosen.out.read_text(encoding="utf-8"))
+            failed += [name for part in ("wrong", "clients") for name in _changed(kept[part], measured[part])]
+        else:
+            chosen.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+            print(f"{chosen.out} written")
     for name in dict.fromkeys(failed):
-        print(f"not as it should be: {name}: {found[name].words}", file=sys.stderr)
+        said = found[name].words if name in found else "it stands in the file and is no more"
+        print(f"not as it should be: {name}: {said}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _changed(kept: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """Names that stand otherwise in the file, but for further recommendations: those may hang upon a moment."""
+    names = dict.fromkeys((*kept, *measured))
+    return [name for name in names if _certain(kept.get(name)) != _certain(measured.get(name))]
+
+
+def _certain(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if told is None:
+        return None
+    sure = [each for each in told["convicted"] if each in told["claims"] or LEVELS.get(each) is Level.MUST]
+    return {**told, "convicted": sure}
 
 
 if __name__ == "__main__":

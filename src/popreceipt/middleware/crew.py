@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import PopreceiptError
@@ -19,6 +19,7 @@ from popreceipt.journal import Header, Journal
 from popreceipt.middleware.judging import judge_played
 from popreceipt.middleware.played import Judged, Played
 from popreceipt.middleware.running import (
+    Life,
     MakeSubject,
     OpenInstrument,
     Options,
@@ -113,6 +114,7 @@ class _Crew:
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._under_way: dict[int, tuple[int, float]] = {}
         self._judged: dict[int, Judged] = {}
+        self._subjects: dict[int, Life] = {}
         self._lengths: list[tuple[float, float]] = []
         self._workers = 0
         self.stopping = Stopping()
@@ -126,18 +128,19 @@ class _Crew:
 
     def run(self, watch: Watch) -> tuple[Judged, ...]:
         """Until every scenario is over, given up, or was not begun because somebody stopped the run."""
-        for _ in range(self._jobs):
-            self._hire()
-        while True:
-            watch(self._progress())
-            if self._is_over():
-                return tuple(self._judged[place] for place in sorted(self._judged))
-            try:
+        try:
+            for _ in range(self._jobs):
+                self._hire()
+            while True:
+                watch(self._progress())
+                if self._is_over():
+                    return tuple(self._judged[place] for place in sorted(self._judged))
                 self._take()
-            except PopreceiptError:
-                self._wind_up()
-                raise
-            self._give_up_the_late()
+                self._give_up_the_late()
+        except BaseException:
+            # Whatever it is: no subject outlives it.
+            self._wind_up()
+            raise
 
     def _is_over(self) -> bool:
         with self._lock:
@@ -173,6 +176,9 @@ class _Crew:
             for number in late:
                 del self._under_way[number]
         for place in late.values():
+            if (subject := self._subjects.pop(place, None)) is not None:
+                with contextlib.suppress(OSError):
+                    subject.end()
             fault = f"it had not come to its end {self._late:g} s after its time"
             self._judged[place] = _given_up(self._scenarios[place], self._options, fault)
             self._hire()
@@ -199,7 +205,7 @@ class _Crew:
     def _work(self, number: int, first: int) -> None:
         place: int | None = first
         while place is not None:
-            outcome = self._play(self._scenarios[place])
+            outcome = self._play(place)
             with self._lock:
                 if number not in self._under_way:
                     return  # It was given up, and another does its work.
@@ -207,9 +213,15 @@ class _Crew:
                 del self._under_way[number]
                 place = self._next(number)
 
-    def _play(self, scenario: Scenario) -> Judged | PopreceiptError:
+    def _play(self, place: int) -> Judged | PopreceiptError:
+        scenario = self._scenarios[place]
+
+        def make(*told: Any) -> Life:
+            self._subjects[place] = self._subject(*told)
+            return self._subjects[place]
+
         try:
-            played = play(scenario, self._subject, self._options, open_instrument=self._open, stopping=self.stopping)
+            played = play(scenario, make, self._options, open_instrument=self._open, stopping=self.stopping)
         except PopreceiptError as error:
             return error  # It cannot be played like that, and neither can the others.
         except Exception as error:  # noqa: BLE001 - it is ours, whatever it is, and stands in the verdict

@@ -173,10 +173,14 @@ class Instrument:
         }
 
     def __enter__(self) -> Self:
-        if EXPORT in self.sides and self.scenario.export is not None:
-            self._fill_queue(self.scenario.export)
-        self._network.start()
         self._undoing.callback(self._network.stop)
+        try:
+            if EXPORT in self.sides and self.scenario.export is not None:
+                self._fill_queue(self.scenario.export)
+            self._network.start()
+        except BaseException:
+            self._undoing.close()
+            raise
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ What a subject does is told and never raised. What goes wrong with us ends the s
 so that nobody holds it against the subject.
 """
 
+import hashlib
 import re
 import tempfile
 import threading
@@ -165,9 +166,17 @@ def label(scenario: Scenario) -> str:
     return scenario.name if scenario.dialect is None else f"{scenario.name} under {scenario.dialect}"
 
 
+LONGEST_NAME: Final = 120
+"""Characters of a folder's name: with the path before it, less than any system takes."""
+
+
 def file_name(text: str) -> str:
     """A name for a folder that every system takes, and that still tells what is in it."""
-    return re.sub(r"[^\w.=,@-]+", "-", text)
+    name = re.sub(r"[^\w.=,@-]+", "-", text)
+    if len(name) <= LONGEST_NAME:
+        return name
+    # Pairs of dialects together say more than a file system takes; the digest keeps two of them apart.
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:8]}"
 
 
 def play(

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 
 from popreceipt import resources
 from popreceipt.exceptions import UsageError
 from popreceipt.middleware.matrix import matrix
-from popreceipt.middleware.reading import read_folder
+from popreceipt.middleware.reading import read, read_folder
 from popreceipt.middleware.scenario import Scenario
 
 __all__ = ["everything", "find", "matrix", "names", "quick", "select"]
@@ -34,11 +35,13 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Scenario:
-    """The scenario of this name.
+    """The scenario of this name, or the one in this file (a name that ends in .toml).
 
     Raises:
-        UsageError: there is none; the sentence names those that are called alike.
+        UsageError: there is none, and the sentence names those that are called alike; or the file cannot be read.
     """
+    if name.endswith(".toml"):
+        return read(Path(name))
     for each in (*everything(), *matrix()):
         if each.name == name:
             return each

@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from popreceipt.middleware.matrix import cell_of
+from popreceipt.middleware.matrix import KINDS, OPERATIONS, PHASES, cell_of
 from popreceipt.middleware.played import Judged
 from popreceipt.middleware.result import Result, crash_of, ending_in_words, violations
 from popreceipt.middleware.running import label
@@ -143,12 +143,14 @@ def _badness(verdict: RuleVerdict) -> int:
 
 
 def grid(judged: Sequence[Judged]) -> Table:
-    """What became of the subject where an answer was lost: a row an operation, a column for each phase and kind."""
+    """What became of the subject where an answer was lost: a row an operation, a column a kind of loss.
+
+    Each cell has two signs: the operation was struck before its effect, and after it.
+    """
     cells = {place: each for each in judged if (place := cell_of(each.played.scenario)) is not None}
-    phases = list(dict.fromkeys(phase for _, phase, _ in cells))
-    kinds = list(dict.fromkeys(kind for _, _, kind in cells))
+    kinds = [kind for kind in KINDS if any(kind == one for _, _, one in cells)]
     made = Table(
-        title="An answer is lost before or after its effect",
+        title=f"An answer is lost: {' and '.join(PHASES)} its effect",
         title_justify="left",
         title_style="bold",
         box=None,
@@ -156,14 +158,12 @@ def grid(judged: Sequence[Judged]) -> Table:
         header_style="dim",
     )
     made.add_column("")
-    columns = [
-        (phase, kind) for phase in phases for kind in kinds if any(place[1:] == (phase, kind) for place in cells)
-    ]
-    for phase, kind in columns:
-        made.add_column(f"{phase}\n{kind}", justify="center")
-    for operation in dict.fromkeys(operation for operation, _, _ in cells):
-        row = [_cell(cells.get((operation, phase, kind))) for phase, kind in columns]
-        made.add_row(operation, *row)
+    for kind in kinds:
+        made.add_column(kind, justify="center")
+    for operation in OPERATIONS:
+        if any(operation == one for one, _, _ in cells):
+            pairs = [[_cell(cells.get((operation, phase, kind))) for phase in PHASES] for kind in kinds]
+            made.add_row(operation, *(Text(" ").join(each) for each in pairs))
     return made
 
 

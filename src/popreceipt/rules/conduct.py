@@ -326,6 +326,24 @@ class Conduct:
             group.sort(key=lambda each: (each.delivery.sent, each.delivery.seq))
         return found
 
+    @cached_property
+    def stray_acks(self) -> list[Ack]:
+        """Acknowledgments that name no delivery of the journal."""
+        return [each for each in self.journal.acks if self.handout_of(each) is None]
+
+    @cached_property
+    def files_that_came(self) -> int:
+        """How many deliveries led to a whole file."""
+        return sum(any(each.digest is not None for each in one.downloads) for one in self.handouts)
+
+    @cached_property
+    def last_new_file(self) -> datetime | None:
+        """When a file was last asked for, and came, that had not come before: fetching anew keeps nobody busy."""
+        first = (
+            [each.sent for one in group for each in one.downloads if each.digest is not None] for group in self.messages
+        )
+        return max((min(each) for each in first if each), default=None)
+
     def message_of(self, handout: Handout) -> list[Handout]:
         """All deliveries of the message of which this is one."""
         return self._groups[handout.delivery.seq]

@@ -76,6 +76,7 @@ class Enqueue(Call, gc=False):
     """A file handed in. `message` is the id in the answer, bare; `form` is the shape that the answer had.
 
     `announced` is the length that its head told: a body may be missing in the journal though it was on its way.
+    `external` is the client's own name for it.
     """
 
     digest: str = ""
@@ -87,6 +88,7 @@ class Enqueue(Call, gc=False):
     encoding: str | None = None
     chunked: bool = False
     announced: int | None = None
+    external: str | None = None
     message: str | None = None
     form: str | None = None
     answer_type: str | None = None

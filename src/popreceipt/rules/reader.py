@@ -286,6 +286,7 @@ class Reader:
         call.chunked = (_header(headers, "transfer-encoding") or "").lower() == "chunked"
         announced = _header(headers, "content-length") or ""
         call.announced = int(announced) if announced.isdecimal() and len(announced) < SHORT else None
+        call.external = _header(headers, vocabulary.EXTERNAL_IDENTIFIER)
         for part in call.query.split("&"):
             name, _, value = part.partition("=")
             if name.lower() == "entity":

@@ -5,8 +5,9 @@ have made a message of which the client knows nothing; where an instrument plann
 Nothing here knows a promise or passes a verdict.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -132,6 +133,20 @@ class Submissions:
         fault = self.struck.get(call.seq)
         return call.status is None or call.status in LOST or (fault is not None and fault.kind == "slow")
 
+    def after(self, place: int) -> Iterator[Call]:
+        """The calls behind one that stands at a place among the journal's."""
+        calls = self.journal.calls
+        return (calls[at] for at in range(place + 1, len(calls)))
+
+    def last_before(self, place: float) -> Call | None:
+        """The exchange before a place in the journal: where an observation stands, that is no exchange itself."""
+        at = bisect_left(self._by_number, place, key=lambda each: each.seq)
+        return self._by_number[at - 1] if at else None
+
+    @cached_property
+    def _by_number(self) -> list[Call]:
+        return sorted(self.journal.calls, key=lambda each: each.seq)
+
     # Files
 
     @cached_property
@@ -214,6 +229,19 @@ class Submissions:
         return found
 
     @cached_property
+    def unread(self) -> Call | None:
+        """A question that was answered and of which nobody can tell which message or execution it was about."""
+        journal = self.journal
+        every: tuple[list[StatusAnswer] | list[ExecutionId] | list[ExecutionErrors] | list[ExecutionSummary], ...] = (
+            journal.statuses,
+            journal.jobstatuses,
+            journal.execution_ids,
+            journal.execution_errors,
+            journal.execution_summaries,
+        )
+        return next((each for asked in every for each in asked if each.ok and each.meant is None), None)
+
+    @cached_property
     def reported(self) -> list[tuple[Told, list[Submitted]]]:
         """The lines of the subject's report, each with the messages that it is about.
 
@@ -231,6 +259,21 @@ class Submissions:
             named_so = by_name.get(_last_part(line.file), []) if line.file is not None else []
             found.append((line, [known] if known is not None else named_so))
         return found
+
+    def tries_of(self, line: Told) -> list[Enqueue]:
+        """The tries to hand in the file of the outbox that a line of the report names."""
+        if line.file is None:
+            return []
+        name = _last_part(line.file)
+        named_so = [
+            each for each in self.filed.values() if each.seen is not None and _last_part(each.seen.name) == name
+        ]
+        return sorted((each for filed in named_so for each in filed.tries), key=_asked)
+
+    def never_answered(self, line: Told) -> bool:
+        """Whether a line of the report is about a file of which surely no enqueue told the client a message."""
+        tries = self.tries_of(line)
+        return bool(tries) and not self.strangers and not any(each.ok for each in tries)
 
     def said_of(self, filed: Filed) -> list[Told]:
         """The lines of the report that name a file of the outbox, whatever message they are about."""
@@ -256,10 +299,10 @@ class Submissions:
     def patient(self, since: Call, calls: Sequence[Call] = (), leases: float = LONG_ENOUGH) -> bool:
         """Whether the client lived on for long after a call: so many leases, and thrice its own longest pause.
 
-        `calls` are those whose pauses show its pace.
+        `calls` are those whose pauses show its pace. On a clock that is moved by hand nobody lives.
         """
         end = self.conduct.end
-        if end is None:
+        if end is None or (self.journal.header.clock == "manual" and not self.journal.lives):
             return False
         pauses = [after.sent - before.answered for before, after in pairwise(calls)]
         enough = max(self.conduct.lease * leases, 3 * max(pauses, default=timedelta(0)))

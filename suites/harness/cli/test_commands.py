@@ -11,6 +11,7 @@ import pytest
 
 from popreceipt import resources
 from popreceipt.rules import catalogue
+from popreceipt.verdict import Binds
 
 HELD = resources.fixtures() / "journals" / "redelivery" / "not-before-half-an-hour.held.ndjson"
 VIOLATED = resources.fixtures() / "journals" / "redelivery" / "not-before-half-an-hour.violated.ndjson"
@@ -182,6 +183,17 @@ def test_rules_and_explain() -> None:
     for words in ("API for acknowledgment", "test_redelivery.py", "not-before-half-an-hour.held", "def not_before"):
         assert words in told.stdout
     assert json.loads(popreceipt("explain", "dequeue.empty-queue", "--json").stdout)["answers"][0] == "204"
+
+
+def test_rules_that_bind_clients() -> None:
+    """They are listed by themselves, and one is told with the scenarios that show it and whom it convicts."""
+    for side in Binds:
+        listed = json.loads(popreceipt("rules", "--binds", side, "--json").stdout)
+        assert [each["id"] for each in listed] == [each.id for each in catalogue(side)]
+    told = json.loads(popreceipt("explain", "enqueue.raw-bytes", "--json").stdout)
+    assert "import-file" in told["tests"]
+    assert told["mutants"] == []
+    assert any(each.startswith("hands-in-base64: ") for each in told["middlewares"])
 
 
 def test_output_has_no_colours_where_nobody_sees_them() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from popreceipt.client.memory import HandedIn
 from popreceipt.client.patience import Patience
 from popreceipt.client.producer import Producer
 from popreceipt.emulator.profile import DIALECTS
@@ -289,4 +288,15 @@ def test_looks_at_a_message_come_ever_slower(surroundings: Worlds) -> None:
         world.emulator.advance(timedelta(seconds=pauses[-1]))
     assert pauses == sorted(pauses)
     assert pauses[-1] == 10 * producer.patience.status
-    assert isinstance(entry, HandedIn)
+
+
+def test_the_last_look_is_when_patience_ends(surroundings: Worlds) -> None:
+    """However slow the pace has become by then."""
+    world = surroundings()
+    world.watch.each = lambda: None
+    world.put("a.csv", GOOD)
+    patience = Patience.fitted_to(LEASE, 2 * LEASE)
+    began = world.watch.now()
+    world.producer(patience).drain()
+    assert world.told()["a.csv"][0] == "uncertain"
+    assert world.watch.now() - began <= patience.status_limit + 2 * patience.status

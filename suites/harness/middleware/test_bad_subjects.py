@@ -1,5 +1,6 @@
 """Subjects that are no middleware at all: the runner comes away well, and its verdict is honest."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,23 +52,24 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_it_leaves_the_runner_well(name: str, scenario: str, tmp_path: Path) -> None:
     """Nothing of it lives on, its output is bounded, no fault is ours, and no rule is held against it."""
-    command = command_of((sys.executable, "-S", str(BAD), name))
-    played = play(find(scenario), command, Options(seconds=1.5, folder=tmp_path))
+    program = Path(shutil.copy(BAD, tmp_path))  # by its own path its children are told from those of other tests
+    command = command_of((sys.executable, "-S", str(program), name))
+    played = play(find(scenario), command, Options(seconds=1.5, folder=tmp_path / "left"))
     assert played.fault is None
     assert [each.status for each in played.exits][:1] == ENDINGS[name]
     assert len(played.output_tail) <= OUTPUT_KEPT
     assert played.journal.complete
     (judged,) = without_untouched([judge_played(played)], (EXPORT, IMPORT))
     assert {each.outcome for each in judged.rules} == {Outcome.UNEXERCISED}
-    assert _living() == []
+    assert living(program) == []
 
 
-def _living() -> list[list[str]]:
-    """Processes of theirs that are about."""
+def living(program: Path) -> list[list[str]]:
+    """The processes of a program that are about."""
     found = []
     for each in psutil.process_iter():
         try:
-            if str(BAD) in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
+            if str(program) in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
                 found.append(each.cmdline())
         except psutil.Error:
             continue

@@ -93,7 +93,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A consumer that is wrong, in one scenario."""
     folder = tmp_path_factory.mktemp("hasty")
-    arguments = ("--scenario", "export-package", "--out", "out", "--", *script(folder, HASTY))
+    files = ("--out", "out", "--html", "out/report.html")
+    arguments = ("--scenario", "export-package", *files, "--", *script(folder, HASTY))
     return folder, popreceipt_middleware(folder, *arguments)
 
 
@@ -159,6 +160,7 @@ class TestAWrongOne:
         folder, run = hasty
         said = [path.read_text(encoding="utf-8") for path in (folder / "out").rglob("*") if path.is_file()]
         texts = [*said, run.stdout, run.stderr]
+        assert (folder / "out" / "report.html").stat().st_size > 1000
         output = (folder / "out" / "scenarios" / "export-package" / "output.txt").read_text(encoding="utf-8")
         assert output.startswith("secret redacted:")
         assert "token redacted:" in output

@@ -144,6 +144,47 @@ def test_a_scenario_that_never_ends_is_given_up(script: Any, instruments: Any) -
     assert judged[1].played.fault is None
 
 
+def test_what_is_given_up_leaves_no_subject_behind(script: Any, meeting: Any, instruments: Any) -> None:
+    """Although the worker that began it never comes back to end it."""
+    stuck = threading.Event()
+    processes: list[int] = []
+
+    @contextmanager
+    def open_instrument(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with instruments.open(*arguments, **named) as made:
+            made.tick = stuck.wait
+            yield made
+
+    def watch(_: Progress) -> None:
+        if not processes:
+            processes.append(meeting.told())
+
+    command = command_of(script(meeting.code + "import os; tell(os.getpid())\n" + HANGS))
+    judged, _ = play_all(
+        scenarios(1000), command, Options(), watch=watch, open_instrument=open_instrument, late=-100_000.0
+    )
+    assert judged[0].played.fault is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(processes[0], 0)
+    stuck.set()
+
+
+def test_a_watch_that_fails_leaves_no_subject_behind(script: Any, meeting: Any, instruments: Any) -> None:
+    """Whatever ends the run."""
+    processes: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        if progress.playing:
+            processes.append(meeting.told())
+            raise OSError("nobody reads this any more")
+
+    command = command_of(script(meeting.code + "import os; tell(os.getpid())\n" + HANGS))
+    with pytest.raises(OSError, match="nobody reads"):
+        play_all(scenarios(1000), command, Options(), watch=watch, open_instrument=instruments.open)
+    with pytest.raises(ProcessLookupError):
+        os.kill(processes[0], 0)
+
+
 def test_a_fault_of_playing_is_none_of_the_subject(instruments: Any) -> None:
     """Whatever goes wrong on the way, the run goes on and the scenario decides nothing."""
 

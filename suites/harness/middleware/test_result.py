@@ -272,20 +272,23 @@ class TestTerminal:
         assert "also in: second" in text
 
     def test_lost_answers_stand_in_a_grid(self) -> None:
-        """An operation a row, a phase and a kind a column; they are not in the matrix too."""
+        """An operation a row, a kind a column, before and after the effect side by side; they are in no matrix."""
         text = shown(
             result(
                 FINE,
                 judged("lost.ack.before.reset", "held"),
                 judged("lost.ack.after.reset", "violated"),
                 judged("lost.token.after.slow", "held", "violated"),
-            )
+            ),
+            width=80,
         )
         lines = text.splitlines()
+        (head,) = [line for line in lines if "reset" in line and "slow" in line]
         (ack,) = [line for line in lines if line.startswith("ack ")]
         (token,) = [line for line in lines if line.startswith("token ")]
-        assert ack.split() == ["ack", "✔", "✘", "·"]
-        assert token.split() == ["token", "·", "·", "!"]
+        assert head.split() == ["reset", "slow"]
+        assert ack.split() == ["ack", "✔", "✘", "·", "·"]
+        assert token.split() == ["token", "·", "·", "·", "!"]
         assert "lost.ack.before.reset " not in text
 
     def test_dialects_are_counted_and_the_first_break_told(self) -> None:

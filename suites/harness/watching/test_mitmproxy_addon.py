@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from popreceipt import journal, vocabulary
+from popreceipt import journal, resources, vocabulary
 from popreceipt.journal import Exchange, JournalFile, Observation
 from popreceipt.watching import mitmproxy_addon as addon
 from popreceipt.watching import secrets
@@ -159,6 +160,19 @@ def test_what_goes_through_is_a_journal(written: Written) -> None:
     assert exchanges[1].response is not None
     assert exchanges[1].response.body == journal.Body(sha256=journal.Body.of(b"PK\x03\x04").digest(), length=4)  # type: ignore[union-attr]
     assert exchanges[2].request.body == exchanges[0].response.body  # type: ignore[union-attr]
+
+
+def test_every_line_fits_the_schema(written: Written) -> None:
+    """What is written is a journal as specs/journal.schema.json has it."""
+    schema = Draft202012Validator(json.loads((resources.specs() / "journal.schema.json").read_text(encoding="utf-8")))
+    written.passes(flow(DEQUEUE, answer=b"\xff", headers={"authorization": "Bearer abc"}))
+    written.passes(flow(DOWNLOAD, answer=b"PK", error="peer closed connection"))
+    written.passes(flow(DEQUEUE, status=None, error="timed out"))
+    written.watch.done()
+    lines = written.path.read_bytes().splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        schema.validate(json.loads(line))
 
 
 def test_bodies_where_they_are_wanted(written: Written) -> None:

@@ -8,11 +8,14 @@ import socket
 import struct
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
+from popreceipt import resources
 from popreceipt.clock import SystemClock
 from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.profile import dialect
@@ -303,11 +306,10 @@ def test_a_client_that_gives_up(watch, odd) -> None:
     """It is written down that nobody waited for the answer."""
     over = threading.Event()
     environment = odd(lambda _: over.wait(20) and None)
-    with watch(environment.base_url) as watching:
-        with _wire(watching) as impatient:
-            impatient.sendall(f"GET {DEQUEUE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
-            assert environment.asked.wait(20)
-        over.set()
+    with watch(environment.base_url) as watching, _wire(watching) as impatient:
+        impatient.sendall(f"GET {DEQUEUE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        assert environment.asked.wait(20)
+    over.set()  # not before the proxy has ended: it was the client that went first
     (exchange,) = watching.exchanges
     assert (exchange.response, exchange.failure) == (None, "abandoned")
 
@@ -407,6 +409,63 @@ def test_times_keep_their_order(watch, environment, client) -> None:
 
 SIZE, PIECE = 128 * 1024 * 1024, b"0123456789abcdef" * 4096
 MEMORY = 16 * 1024 * 1024
+
+
+def test_many_workers_at_once(watch, environment, client) -> None:
+    """Eight workers empty a queue: each exchange has its own answer, and no rule is broken by what was overlapped."""
+    with watch(environment.base_url) as watching:
+        first = client(watching.base_url)
+        first.token()
+        digests = {first.produce().sha256 for _ in range(24)}
+        workers = [client(watching.base_url) for _ in range(8)]
+
+        def work(worker) -> list[str]:
+            worker.token()
+            taken = []
+            while (delivery := worker.dequeue()).status_code == 200:
+                file = worker.http.get(delivery.json()["DownloadLocation"])
+                taken.append(hashlib.sha256(file.content).hexdigest())
+                assert worker.acknowledge(delivery.content).status_code == 200
+            return taken
+
+        with ThreadPoolExecutor(len(workers)) as pool:
+            found = [digest for taken in pool.map(work, workers) for digest in taken]
+    assert sorted(found) == sorted(digests)
+    for binds in (Binds.CLIENT, Binds.SERVICE):
+        journal = watching.journal
+        verdicts = judge(Readings(journal.header, journal), catalogue(binds))
+        assert [each.id for each in verdicts if each.outcome is Outcome.VIOLATED] == []
+
+
+def test_an_upload_that_was_broken_off_convicts_nobody(watch, environment, client) -> None:
+    """A client that lost its connection in the middle and hands the file in again has done nothing wrong."""
+    with watch(environment.base_url) as watching:
+        middleware = client(watching.base_url)
+        middleware.token()
+        bearer = middleware.http.headers["authorization"]
+        path = f"/api/connector/enqueue/{middleware.intake.id}?entity=Customer%20groups"
+        with _wire(watching) as leaving:
+            head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {bearer}\r\ncontent-length: {len(FILE)}\r\n\r\n"
+            leaving.sendall(head.encode() + FILE[:20])
+        assert middleware.enqueue(FILE).status_code == 200
+    failures = sorted(str(each.failure) for each in watching.of("enqueue"))
+    assert failures == ["None", "abandoned"]
+    verdicts = judge(Readings(watching.journal.header, watching.journal), catalogue(Binds.CLIENT))
+    assert [each.id for each in verdicts if each.outcome is Outcome.VIOLATED] == []
+
+
+def test_every_line_fits_the_schema(watch, environment, client) -> None:
+    """What is written is a journal as specs/journal.schema.json has it."""
+    schema = Draft202012Validator(json.loads((resources.specs() / "journal.schema.json").read_text(encoding="utf-8")))
+    with watch(environment.base_url) as watching:
+        middleware = client(watching.base_url)
+        middleware.token()
+        middleware.enqueue(FILE)
+        middleware.enqueue(b"x" * 70_000)
+        middleware.dequeue()
+    assert len(watching.exchanges) == 4
+    for line in watching.file.getvalue().splitlines():
+        schema.validate(json.loads(line))
 
 
 def test_a_large_download_goes_by_in_pieces(watch, odd) -> None:

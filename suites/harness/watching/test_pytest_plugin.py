@@ -233,6 +233,26 @@ def test_a_wrong_mark_is_told_in_a_sentence(mark: str, words: str, run) -> None:
     assert "houses.py" not in result.stdout.str()
 
 
+RUN = """
+def run_my_middleware(told):
+    script = Path(__file__).parent / "middleware.py"
+    subprocess.run([sys.executable, script], env=os.environ | told, check=True, timeout=30)
+"""
+
+
+def test_the_readmes_example(run, pytester: pytest.Pytester) -> None:
+    """It runs as it stands there, with a middleware in a process of its own."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("## Test my middleware in pytest")[2].partition("\n    def ")[2].partition("\n\n")[0]
+    example = "\n".join(["def " + block.splitlines()[0], *(line[4:] for line in block.splitlines()[1:])])
+    script = CLIENT.partition("@pytest.fixture")[0] + "\nimport os\nMiddleware(os.environ).pull()\n"
+    pytester.path.joinpath("middleware.py").write_text(script, encoding="utf-8")
+    assert "connector_journal.check()" in example
+    imports = "import os, subprocess, sys\nfrom pathlib import Path\n"
+    run(imports + RUN + example, ini="popreceipt_connector = process").assert_outcomes(passed=1)
+    run(imports + RUN + example).assert_outcomes(passed=1)
+
+
 def test_the_journal_can_be_judged_elsewhere(run, pytester: pytest.Pytester) -> None:
     """What a test wrote is a whole journal for the command, too."""
     run(

@@ -145,6 +145,19 @@ def test_no_recording_is_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+def test_without_its_library_it_says_what_to_install() -> None:
+    """The command names the extra, and ends with 2."""
+    program = "import sys; sys.modules['starlette'] = None; from popreceipt.cli.main import run; run()"
+    run = subprocess.run(
+        [sys.executable, "-c", program, "record", "--upstream", "http://a", "--journal", "j"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 2
+    assert "pip install 'popreceipt[record]'" in run.stderr
+
+
 def test_it_tells_where_the_addon_is() -> None:
     """The path can be handed to mitmproxy as it is."""
     run = popreceipt("record", "--mitmproxy-addon")

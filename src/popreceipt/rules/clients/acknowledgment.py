@@ -4,7 +4,7 @@ Judged by what the client sent, never by what the service made of it.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -261,30 +261,22 @@ def _never_acknowledged(journal: Readings, group: list[Handout], first: Download
     conduct = journal.conduct
     delivery = group[-1].delivery
     activity = delivery.activity
-    if any(each.activity == activity and each.seq > last.seq and not conduct.handout_of(each) for each in journal.acks):
+    if any(each.activity == activity and each.seq > last.seq for each in conduct.stray_acks):
         return undecided("only acknowledgments that name nothing came", delivery, last)
     if conduct.hindered(last):
         return undecided("it was turned away afterwards", delivery, last)
-    none_at_all = not any(each.activity == activity for each in journal.acks)
+    none_at_all = next((False for each in journal.acks if each.activity == activity), True)
     if none_at_all and _ended_over_nothing(conduct, last):
         return violated("it ended by itself and had acknowledged nothing of what it had received", delivery, last)
     if not conduct.had_time_for(group, first):
         return undecided("the client was there for too short a time", delivery, last)
-    if any(
-        _first_whole_after(other, first.answered + conduct.lease) for other in conduct.messages if other is not group
-    ):
+    if conduct.last_new_file is not None and conduct.last_new_file > first.answered + conduct.lease:
         return undecided("it was still busy with what it had taken before", delivery, last)
     if conduct.inbox_is_used and last.digest and not conduct.ever_held(last.digest, float("inf")):
         return undecided("it did not store the file either", delivery, last)
-    came = sum(any(each.digest for each in one.downloads) for one in conduct.handouts)
-    if conduct.scenario is None and (not none_at_all or came < 2):
+    if conduct.scenario is None and (not none_at_all or conduct.files_that_came < 2):
         return undecided("not acknowledged as far as the recording goes", delivery, last)
     return violated("never acknowledged", delivery, last)
-
-
-def _first_whole_after(group: list[Handout], instant: datetime) -> bool:
-    """Whether a message's file came for the first time so late; what is fetched over and over keeps nobody busy."""
-    return min((each.sent for one in group for each in one.downloads if each.digest), default=instant) > instant
 
 
 def _ended_over_nothing(conduct: Conduct, last: Download) -> bool:

@@ -6,7 +6,6 @@ traffic may hold token requests for other services and leave out its own: nothin
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Final
 
 from popreceipt import vocabulary
@@ -166,7 +165,7 @@ def renewed_after_401(journal: Readings) -> Iterator[Finding]:
         refused.add(call.token)
         again: Call | None = None
         renewed: Call | None = None
-        for each in islice(journal.calls, place + 1, None):
+        for each in journal.submissions.after(place):
             if _same(call, each):
                 again = again or each
                 if each.ok or each.token not in (None, call.token):
@@ -178,7 +177,7 @@ def renewed_after_401(journal: Readings) -> Iterator[Finding]:
         what = "made again with the same token only" if again is not None else "not made again"
         if conduct.crashed(conduct.life_at(call)) and conduct.is_last(call):
             yield violated("the client ended, and reports a problem", call)
-        elif conduct.had_time(call.answered) and (again is not None or journal.scenario is not None):
+        elif journal.submissions.patient(call) and (again is not None or journal.scenario is not None):
             yield violated(what, *((call,) if again is None else (call, again)))
         else:
             yield undecided(f"{what}, but it was soon over", call)

@@ -254,29 +254,20 @@ def _rested(conduct: Conduct, asked: list[Dequeue]) -> Finding | None:
 def goes_on_after_a_bad_one(journal: Readings) -> Iterator[Finding]:
     """Each message that failed, where there were others."""
     conduct = journal.conduct
+    work = [
+        (call, each, group) for group in conduct.messages for each in group for call in (*each.downloads, *each.acks)
+    ]
+    work.sort(key=lambda each: each[0].seq, reverse=True)
     for group in conduct.messages:
         failing = _failing(conduct, group)
         if failing is None:
             continue
         one, sign, passing = failing
-        others = [each for each in conduct.messages if each is not group and _same_job(each, group)]
-        # Whoever takes the whole queue first comes to a message without a file only after what was taken before it.
-        later = next(
-            (
-                call
-                for each in others
-                for other in each
-                for call in (*other.downloads, *other.acks)
-                if call.seq > sign.seq and (sign is not one.delivery or other.delivery.seq > sign.seq)
-            ),
-            None,
-        )
+        later = _gone_on(work, group, one, sign)
         if later is not None:
             yield held("", one.delivery, later)
             continue
-        left = [
-            each for each in others if each[0].has_file and not any(other.downloads or other.acks for other in each)
-        ]
+        left = [each for each in conduct.messages if each is not group and _same_job(each, group) and _untouched(each)]
         waiting = conduct.left_waiting(one.delivery.activity)
         if not left and not waiting:
             continue
@@ -289,6 +280,26 @@ def goes_on_after_a_bad_one(journal: Readings) -> Iterator[Finding]:
             yield violated(text, one.delivery, *([sign] if sign is not one.delivery else []))
         else:
             yield undecided(f"{text} when the journal ended", one.delivery)
+
+
+def _gone_on(
+    work: list[tuple[Call, Handout, list[Handout]]], group: list[Handout], one: Handout, sign: Call
+) -> Call | None:
+    """A call for another message of the job after the sign that one has failed, the last one.
+
+    Whoever takes the whole queue first comes to a message without a file only after what was taken before it.
+    """
+    for call, other, its_group in work:
+        if call.seq <= sign.seq:
+            return None
+        after = sign is not one.delivery or other.delivery.seq > sign.seq
+        if after and its_group is not group and _same_job(its_group, group):
+            return call
+    return None
+
+
+def _untouched(group: list[Handout]) -> bool:
+    return group[0].has_file and not any(each.downloads or each.acks for each in group)
 
 
 def _over_an_empty_answer(conduct: Conduct, life: Run | None) -> bool:

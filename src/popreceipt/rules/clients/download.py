@@ -183,6 +183,8 @@ def with_the_token(journal: Readings) -> Iterator[Finding]:
             yield undecided("the recording has no token of any request", each)
         elif (again := _with_token(conduct, each)) is not None:
             yield undecided(f"first without, which was answered with {each.status}, then with it", each, again)
+        elif each.status == 401 and conduct.is_last(each):
+            yield undecided("without, which was refused, and nothing came after it", each)
         else:
             yield violated("without a token", each)
 

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from email.parser import BytesParser
 from email.policy import HTTP
 from hashlib import sha256
+from io import BytesIO
 from itertools import zip_longest
 from typing import Any, Final
 from urllib.parse import unquote_plus
+from zipfile import is_zipfile
 
 import msgspec
 
@@ -80,9 +82,10 @@ def _wrapped(call: Enqueue, known: set[str]) -> str | None:
         known: digests of the outbox's files; none where nobody looked.
     """
     kind = (call.content_type or "").partition(";")[0].strip().lower()
-    content = call.body.content() if call.body is not None else None
+    content = call.body.content() if call.body is not None else None if call.length else b""
     if content is None:
-        return "a form with parts" if kind == "multipart/form-data" and call.length else None
+        is_form = kind == "multipart/form-data" and "boundary=" in (call.content_type or "").lower()
+        return "a form with parts" if is_form and call.length else None
     if not content:
         return "nothing at all" if known else None
     if call.encoding:
@@ -97,9 +100,21 @@ def _wrapped(call: Enqueue, known: set[str]) -> str | None:
         return "a form with parts"
     if known and any(_digest(each) in known for each in _as_text_before(content)):
         return "the file's text, encoded otherwise"
-    if REPLACED in content and (known or content.startswith(b"PK\x03")):
+    if REPLACED in content and _is_text(content) and (known or _is_broken_archive(content)):
         return "bytes that were read as text: what was none has been replaced"
     return None
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_broken_archive(content: bytes) -> bool:
+    return content.startswith(ARCHIVE) and not is_zipfile(BytesIO(content))
 
 
 def _digest(content: bytes) -> str:
@@ -124,6 +139,8 @@ def _in_json(content: bytes) -> Iterator[bytes]:
     except (msgspec.DecodeError, ValueError):
         return
     for text in _texts(value):
+        if 2 * len(text) < len(content):
+            continue  # something small within a file of its own
         yield text.encode("utf-8", "surrogatepass")
         inner = _of_base64(text.encode("utf-8", "surrogatepass"))
         if inner is not None:
@@ -188,7 +205,8 @@ def _as_text_before(content: bytes) -> Iterator[bytes]:
     source=article(SECTION),
     reading="The body is the data, on every try. Convicted: an empty body, or a part of the file, after the same call "
     "had failed (microsoft/Recurring-Integrations-Scheduler, issue 89: a stream that was read is sent again as it "
-    "stands).",
+    "stands). Where no outbox was seen it may be another file, unless it goes by the same name "
+    "(x-ms-dyn-externalidentifier): undecided.",
     level=MUST,
     binds=CLIENT,
     statements=(30,),
@@ -199,10 +217,12 @@ def whole_on_a_retry(journal: Readings) -> Iterator[Finding]:
     for first, second in _again(journal):
         if second.digest == first.digest:
             yield held("the same bytes", first, second)
-        elif second.length == 0 and any(not file.length for file in known.values()):
-            yield undecided("an empty file lay in the outbox", first, second)
-        else:
+        elif known and (second.length or all(file.length for file in known.values())):
             yield violated(f"{second.length} bytes of {first.length}", first, second)
+        elif first.external is not None and first.external == second.external:
+            yield violated(f"{second.length} bytes of {first.length}, by the same name", first, second)
+        else:
+            yield undecided("a file of its own, perhaps", first, second)
 
 
 def _again(journal: Readings) -> Iterator[tuple[Enqueue, Enqueue]]:

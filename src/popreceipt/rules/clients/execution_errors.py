@@ -41,9 +41,7 @@ def not_by_message_id(journal: Readings) -> Iterator[Finding]:
     """Each question whose ID is known for one or the other."""
     messages = journal.submissions.messages
     executions = _executions(journal)
-    asked_for = {
-        each.message for each in (*journal.statuses, *journal.jobstatuses) if each.ok and each.state is not None
-    }
+    asked_for = {each.meant for each in (*journal.statuses, *journal.jobstatuses) if each.ok and each.state is not None}
     for call in journal.execution_errors:
         execution = named(call.meant)
         if execution is None:
@@ -93,7 +91,7 @@ def zero_id_waited_out(journal: Readings) -> Iterator[Finding]:
             yield held("the execution was told otherwise", blank[0])
         elif not any(each.state in FAILED_IN_THE_TARGET for each in one.ends):
             continue  # there may never be one
-        elif submissions.patient(blank[0], one.asked):
+        elif submissions.unread is None and submissions.patient(blank[0], one.asked):
             yield violated("never asked again", blank[0])
         else:
             yield undecided("it was soon over", blank[0])
@@ -125,10 +123,10 @@ def fetched_on_failure(journal: Readings) -> Iterator[Finding]:
             continue  # there is nothing to fetch by
         elif any(each.seq > bad.seq for each in submissions.filed[submissions.digest_of(one.enqueue)].tries):
             continue
-        elif submissions.patient(bad, one.asked, SOON):
+        elif submissions.unread is None and submissions.patient(bad, one.asked, SOON):
             yield violated("its errors were never asked for", one.enqueue, bad)
         else:
-            yield undecided("it was soon over", one.enqueue, bad)
+            yield undecided("it was soon over, or nobody can tell what was asked for", one.enqueue, bad)
 
 
 @rule(

@@ -11,7 +11,7 @@ from typing import Final
 
 from popreceipt import vocabulary
 from popreceipt.rules.conduct import tight
-from popreceipt.rules.facts import Call, ExecutionId, StatusAnswer
+from popreceipt.rules.facts import Call, ExecutionId, StatusAnswer, Told
 from popreceipt.rules.imports import FAILED, FINAL
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.requests import names_a_guid
@@ -30,7 +30,12 @@ ONCE_MORE: Final = 2
 FOR_YEARS: Final = 10
 """The same, where nobody tells of processes: somebody may look up what became of a message long ago."""
 
+UNREAD: Final = "there are questions of which nobody can tell what they are about"
+
 PROCESSED: Final = "processed"
+_AROUND: Final = "\"'{}()[]\\ \t\r\n"
+"""What a client may have left around an ID, or put there."""
+
 FAILING: Final = frozenset({"failed", "uncertain"})
 
 
@@ -62,6 +67,8 @@ def asked_to_an_end(journal: Readings) -> Iterator[Finding]:
             yield violated("reported as processed and never asked for", one.enqueue)
         elif asked and last.answered - asked[0].sent >= journal.conduct.lease / 2:
             continue  # it has waited, and need not wait for ever
+        elif submissions.unread is not None:
+            yield undecided(UNREAD, one.enqueue, submissions.unread)
         elif said or submissions.patient(last, [one.enqueue, *asked]):
             seen = next((each.value for each in reversed(one.polls) if each.ok), None)
             yield violated(f"last seen {seen}" if asked else "never asked", one.enqueue, *asked[-1:])
@@ -194,28 +201,39 @@ def given_up_in_the_end(journal: Readings) -> Iterator[Finding]:
 def success_only_when_processed(journal: Readings) -> Iterator[Finding]:
     """Each line of the report that says so."""
     submissions = journal.submissions
-    unread = next((each for each in (*journal.statuses, *journal.jobstatuses) if each.ok and each.meant is None), None)
     for line, meant in submissions.reported:
         if line.outcome != PROCESSED:
             continue
-        if not meant:
-            yield undecided(f"reported as processed: {line.file or line.message}, which is not known")
-            continue
-        seen = [each for one in meant for each in _successes(one)]
-        early = [each for each in seen if each.seq <= line.place]
-        last = meant[-1]
-        if early:
-            yield held("it was", last.enqueue, early[0])
-        elif seen:
-            yield violated("reported as processed before anything said so", last.enqueue, seen[0])
-        elif any(each.ok and each.state is None and each.value for one in meant for each in one.polls):
-            yield undecided("its status has a name that nobody knows", last.enqueue)
-        elif unread is not None:
-            yield undecided("there are questions of which nobody can tell which message they are about", unread)
+        if meant:
+            yield _claim(journal, line, meant)
+        elif submissions.never_answered(line):
+            yield violated(
+                "reported as processed, though no enqueue of it was answered", *submissions.tries_of(line)[-1:]
+            )
         else:
-            states = [each for one in meant for each in one.polls if each.ok and each.state is not None]
-            told = f"last seen {states[-1].value}" if states else "nothing told of its end"
-            yield violated(f"reported as processed, {told}", last.enqueue, *states[-1:])
+            yield undecided(f"reported as processed: {line.file or line.message}, which is not known")
+
+
+def _claim(journal: Readings, line: Told, meant: list[Submitted]) -> Finding:
+    """What is to be said of the claim that a file's messages were processed."""
+    last = meant[-1].enqueue
+    seen = [each for one in meant for each in _successes(one)]
+    early = [each for each in seen if each.seq <= line.place]
+    if early:
+        return held("it was", last, early[0])
+    if seen:
+        return violated("reported as processed before anything said so", last, seen[0])
+    answered = [each for one in meant for each in one.polls if each.ok]
+    bad = next((each for each in answered if each.state in FAILED), None)
+    if bad is not None:
+        return violated(f"reported as processed: it was {bad.value}", last, bad)
+    if any(each.state is None and each.value for each in answered):
+        return undecided("its status has a name that nobody knows", last)
+    unread = journal.submissions.unread
+    if unread is not None:
+        return undecided(UNREAD, unread)
+    told = f"last seen {answered[-1].value}" if answered else "nothing told of its end"
+    return violated(f"reported as processed, {told}", last, *answered[-1:])
 
 
 def _successes(one: Submitted) -> list[Call]:
@@ -277,7 +295,8 @@ def message_id_as_given(journal: Readings) -> Iterator[Finding]:
     if not known:
         return
     others = _other_ids(journal)
-    for message, call in asked.items():
+    for asked_for, call in asked.items():
+        message = asked_for.strip(_AROUND)
         if message in known:
             yield held("as answered", known[message].enqueue, call)
         elif message in others:

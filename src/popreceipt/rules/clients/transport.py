@@ -6,7 +6,6 @@ hold calls to other services with other tokens: only the token that the connecto
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -88,8 +87,8 @@ def _said(connection: Connection) -> str:
 
 def _before(journal: Readings, connection: Connection) -> tuple[Call, ...]:
     """The last exchange before something that is none, so that a reader finds the place."""
-    found = [each for each in journal.calls if each.seq < connection.place]
-    return (max(found, key=lambda each: each.seq),) if found else ()
+    found = journal.submissions.last_before(connection.place)
+    return () if found is None else (found,)
 
 
 @rule(
@@ -118,7 +117,7 @@ def token_to_own_host_only(journal: Readings) -> Iterator[Finding]:
     shown = {each.token for each in journal.calls if each.token is not None and _connectors(journal, each)}
     located = {each.location_root for each in journal.dequeues if each.location_root is not None}
     for call in journal.calls:
-        if conduct.is_own(call.root) or _connectors(journal, call) or not call.root:
+        if _own(journal, call):
             continue
         if call.token is not None and call.token in shown:
             leaked = True
@@ -135,6 +134,13 @@ def token_to_own_host_only(journal: Readings) -> Iterator[Finding]:
         root = delivery.location_root
         if journal.scenario is not None and delivery.ok and root is not None and not conduct.is_own(root.lower()):
             yield held(f"the location names {root}, and no token went there", delivery)
+
+
+def _own(journal: Readings, call: Call) -> bool:
+    """Whether a call went to the environment's own host: what an instrument wrote down reached it under any name."""
+    if journal.scenario is not None:
+        return call.root not in journal.scenario.other_roots
+    return not call.root or journal.conduct.is_own(call.root) or _connectors(journal, call)
 
 
 def _connectors(journal: Readings, call: Call) -> bool:
@@ -221,13 +227,13 @@ def passing_fault_outlived(journal: Readings) -> Iterator[Finding]:
             continue
         if journal.scenario is not None and call.seq not in submissions.struck:
             continue  # not by plan: nothing says that it passes
-        again = next((each for each in islice(journal.calls, place + 1, None) if _goes_on(call, each)), None)
+        again = next((each for each in submissions.after(place) if _goes_on(call, each)), None)
         failed = call.failure or str(call.status)
         if again is not None:
             yield held(f"went on after {failed}", call, again)
         elif isinstance(call, Enqueue) and submissions.lost(call):
             continue
-        elif conduct.crashed(conduct.life_at(call)) and not _others(islice(journal.calls, place + 1, None), call):
+        elif conduct.crashed(conduct.life_at(call)) and not _others(submissions.after(place), call):
             yield violated(f"the client ended after {failed}, and reports a problem", call)
         elif submissions.patient(call, _same(journal, call)):
             yield violated(f"after {failed} the client never asked for it again", call)

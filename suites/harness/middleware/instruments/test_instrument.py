@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from popreceipt.journal import Exchange, JournalFile, Observation
-from popreceipt.middleware.instrument import HarnessFault
+from popreceipt.middleware.instrument import HarnessFault, Instrument
 from popreceipt.middleware.scenario import Exported, Imported, Network, Step
 from popreceipt.rules.readings import Readings
 
@@ -376,6 +376,23 @@ def test_a_fault_of_our_own_is_told_and_nobody_elses(opened: OpenInstrument, mon
     with pytest.raises(HarnessFault):
         hands.instrument.finish()
     assert hands.instrument.journal.complete
+
+
+def test_the_port_is_given_back_where_the_setting_up_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another instrument can have it."""
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    instrument = Instrument(PLAIN, lease_seconds=1, folder=tmp_path / "one")
+    port = urlsplit(instrument.base_url).port
+    assert port is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(Instrument, "_fill_queue", fails)
+        with pytest.raises(RuntimeError, match="broken"), instrument:
+            pass
+    with Instrument(PLAIN, lease_seconds=1, folder=tmp_path / "two", port=port) as other:
+        assert urlsplit(other.base_url).port == port
 
 
 def test_finishing_twice_changes_nothing(opened: OpenInstrument) -> None:

@@ -216,6 +216,15 @@ def test_a_scenario_is_found_by_its_name() -> None:
     )
 
 
+def test_a_scenario_of_ones_own_is_found_by_its_file(tmp_path: Path) -> None:
+    """It need not be one of ours."""
+    path = tmp_path / "mine.toml"
+    path.write_text(EXPORTS, encoding="utf-8")
+    assert selection.find(str(path)).name == "mine"
+    with pytest.raises(UsageError, match="Cannot read the scenario"):
+        selection.find(str(tmp_path / "yours.toml"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("no-fil", "Did you mean no-file"), ("lost.ack.after.rest", "lost.ack.after.reset"), ("zzz", "There are ack-")],

@@ -29,6 +29,7 @@ class Ground:
     network: Network
     told: Told
     payload: str
+    news: threading.Condition
     export: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,11 @@ class Ground:
     def connections(self, kind: str) -> Told:
         """What was told of this kind."""
         return [one for one in self.told if one["kind"] == kind]
+
+    def wait_until_told(self, number: int) -> None:
+        """Wait until so much was told: a client may know of its own refusal before the other side does."""
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.told) >= number, timeout=30), f"only {self.told} was told"
 
     def verified(self) -> Any:
         """How httpx is told the authority."""
@@ -95,11 +101,12 @@ def ground() -> Iterator[Made]:
 
         def made(plan: scenario.Network | None = None, *, answer: str | None = None, **options: Any) -> Ground:
             told: Told = []
-            guard = threading.Lock()
+            news = threading.Condition()
 
             def tell(facts: Mapping[str, object]) -> None:
-                with guard:
+                with news:
                     told.append(dict(facts))
+                    news.notify_all()
 
             profile = Profile() if answer is None else replace(Profile(), download_answer=answer)
             emulator = Emulator(ManualClock(), profile, control=False)
@@ -110,7 +117,7 @@ def ground() -> Iterator[Made]:
                 job = next(one for one in emulator.store.activities() if one.name == "export-file")
                 payload = emulator.batch.produce(job, 3, now).sha256
             closing.callback(_assert_no_fault, emulator)
-            return Ground(emulator, network, told, str(payload))
+            return Ground(emulator, network, told, str(payload), news)
 
         yield made
     assert set(threading.enumerate()) <= before

@@ -221,7 +221,7 @@ def test_a_foreign_certificate_by_the_proxy(ground: Made) -> None:
     made = ground(scenario.Network(certificate="foreign"), proxy=True)
     with made.client() as client, pytest.raises(httpx.ConnectError, match="certificate verify failed"):
         client.get(made.dequeue_url)
-    made.network.stop()
+    made.wait_until_told(2)
     assert [(one["kind"], one["root"]) for one in made.told] == [
         ("connect", f"{ROOT}:443"),
         ("tls-failed", ROOT),

@@ -177,7 +177,7 @@ def test_a_foreign_certificate_is_told_when_it_is_refused(ground: Made) -> None:
     assert made.network.foreign
     with made.client() as client, pytest.raises(httpx.ConnectError, match="certificate verify failed"):
         client.get(made.dequeue_url)
-    _until(lambda: made.told)
+    made.wait_until_told(1)
     assert made.told == [{"kind": "tls-failed", "root": made.network.base_url, "accepted": False}]
     assert list(made.emulator.journal.exchanges()) == []
 
@@ -199,7 +199,7 @@ def test_a_subject_that_looks_at_the_certificate_after_the_handshake_is_no_other
     address = ("127.0.0.1", urlsplit(made.network.base_url).port)
     with socket.create_connection(address, timeout=20) as plain, unchecked.wrap_socket(plain):
         pass
-    _until(lambda: made.told)
+    made.wait_until_told(1)
     assert [one["kind"] for one in made.told] == ["tls-failed"]
 
 
@@ -223,7 +223,7 @@ def test_urllib_and_curl_refuse_a_foreign_certificate(ground: Made, outside_prog
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=made.verified()))
     with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
         opener.open(made.dequeue_url, timeout=20)
-    _until(lambda: len(made.told) == 2)
+    made.wait_until_told(2)
     assert [one["kind"] for one in made.told] == ["tls-failed", "tls-failed"]
 
 
@@ -304,6 +304,17 @@ def test_a_computer_without_a_second_loopback_address_says_so(ground: Made, monk
 
 
 # Its own affairs
+
+
+def test_one_that_never_served_gives_everything_back(ground: Made) -> None:
+    """Its ports, and the authority's file."""
+    made = ground()
+    unused = Network(made.emulator, OTHER, tls=True, tell=made.told.append)
+    port = urlsplit(unused.base_url).port
+    unused.stop()
+    assert unused.ca_file is not None
+    assert not unused.ca_file.exists()
+    ground(port=port)
 
 
 def test_a_port_that_is_taken_is_wrong_usage(ground: Made) -> None:
@@ -414,13 +425,3 @@ def _is_over(connection: socket.socket) -> bool:
     with contextlib.suppress(ConnectionError):
         _read_to_the_end(connection)
     return True
-
-
-def _until(holds: Callable[[], object]) -> None:
-    """Wait until something was told: the client may know of its own refusal before we do."""
-    told = threading.Event()
-    for _ in range(500):
-        if holds():
-            return
-        told.wait(0.01)
-    pytest.fail("nothing was told")
