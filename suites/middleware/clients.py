@@ -570,7 +570,7 @@ BREAKS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "jp": {"export-package": (), "location-http-80": ("download.port-that-answers",)},
     "fodj": {
         "empty-queue": ("dequeue.empty-answer-understood",),
-        "location-http": ("acknowledgment.every-received-one",),
+        "twelve-at-once": ("acknowledgment.every-received-one",),
     },
     "muk": {"export-package": ("acknowledgment.whole-answer",), "import-file": ()},
     "axi": {"export-package": (), "import-package": ()},

@@ -91,8 +91,7 @@ class Conviction:
     @property
     def unrelated(self) -> list[str]:
         """MUST rules that convicted it without its having claimed so."""
-        known = (*self.subject.claims, *self.subject.besides)
-        return [each for each in self.violated if LEVELS[each] is Level.MUST and each not in known]
+        return [each for each in self.violated if LEVELS[each] is Level.MUST and each not in self.subject.claims]
 
     @property
     def is_as_claimed(self) -> bool:

@@ -88,12 +88,6 @@ def test_each_says_what_it_does_and_where_that_shows() -> None:
     assert len(wrong_ones()) >= 45
 
 
-def test_besides_are_recommendations_only() -> None:
-    """What a mistake breaks by the way is no MUST: that would have to be claimed."""
-    for each in wrong_ones().values():
-        assert all(LEVELS[rule] is not Level.MUST for rule in each.besides), each.name
-
-
 def test_the_measurement_is_of_what_there_is_now(measured: Mapping[str, Mapping[str, Any]]) -> None:
     """Since all of them were measured none has come, gone, or come to claim something else."""
     now = wrong_ones() | known_clients()

@@ -270,7 +270,11 @@ def _never_acknowledged(journal: Readings, group: list[Handout], first: Download
         return violated("it ended by itself and had acknowledged nothing of what it had received", delivery, last)
     if not conduct.had_time_for(group, first):
         return undecided("the client was there for too short a time", delivery, last)
-    if conduct.last_new_file is not None and conduct.last_new_file > first.answered + conduct.lease:
+    life = conduct.life_at(first)
+    until = life.ended if life is not None and life.ended is not None and life.status == 0 else None
+    busy = conduct.last_new_file
+    # A process that ended in peace was through with what it had taken; the next one's work is no excuse.
+    if busy is not None and busy > first.answered + conduct.lease and (until is None or busy < until):
         return undecided("it was still busy with what it had taken before", delivery, last)
     if conduct.inbox_is_used and last.digest and not conduct.ever_held(last.digest, float("inf")):
         return undecided("it did not store the file either", delivery, last)

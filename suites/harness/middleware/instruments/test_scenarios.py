@@ -227,7 +227,7 @@ def test_a_scenario_of_ones_own_is_found_by_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("no-fil", "Did you mean no-file"), ("lost.ack.after.rest", "lost.ack.after.reset"), ("zzz", "There are ack-")],
+    [("no-fil", "Did you mean no-file"), ("lost.ack.after.rest", "lost.ack.after.reset"), ("zzz", "There are backlog")],
 )
 def test_a_name_that_is_none_is_answered_with_one_that_is(name: str, said: str) -> None:
     """Whoever mistypes sees what was meant."""
