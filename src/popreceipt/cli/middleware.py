@@ -35,6 +35,9 @@ STANDARD_OUTPUT = Path("-")
 
 MOST_JOBS = 8
 
+LONGEST_LEASE = 86_400.0
+"""Seconds of the longest lease: a day is more than anybody waits for."""
+
 BUNDLES_OF_A_RULE = 5
 """So many scenarios that violate a rule are put into bundles: whoever has more has enough to look at."""
 
@@ -160,6 +163,7 @@ def middleware(
         typer.Option(
             metavar="SECONDS",
             min=0.5,
+            max=LONGEST_LEASE,
             help="The lease, half an hour in the documentation, in real seconds. Scenarios last some leases; your "
             "middleware's own pauses should be shorter.",
         ),
@@ -230,6 +234,8 @@ def middleware(
             else "Name the command that runs your middleware: popreceipt middleware [options] -- COMMAND … "
             "(or --attach for a process that runs already)."
         )
+    if environment_file is not None and not attach:
+        raise UsageError("--env-file says something about --attach: give both, or leave out --env-file.")
     evidence = FOR_EVIDENCE if out is not None or html_file is not None else {}
     _see_that_all_is_there(NEEDED | (FOR_PAIRS if sweep is Sweep.PAIRS else {}) | evidence)
 

@@ -75,7 +75,7 @@ class Folder:
             now = _Contents(known.finished if in_haste else {}, {})
             if in_haste:
                 for name in known.finished.keys() - names:
-                    gone.append(prefix + name)
+                    gone.append(_told(prefix + name))
                     del known.finished[name]
                 names -= known.finished.keys()
             self._folders[prefix] = now
@@ -89,8 +89,8 @@ class Folder:
                 (now.finished if seen.told["sha256"] in self._finished else now.others)[name] = seen
             for name, was in [*known.others.items(), *(() if in_haste else known.finished.items())]:
                 if now.others.get(name, now.finished.get(name)) is not was:
-                    gone.append(prefix + name)
-        gone += [prefix + name for prefix, known in before.items() for names in known for name in names]
+                    gone.append(_told(prefix + name))
+        gone += [_told(prefix + name) for prefix, known in before.items() for names in known for name in names]
         return {"appeared": appeared, "gone": sorted(gone)}
 
     def _names(self, prefix: str) -> set[str]:
@@ -117,9 +117,14 @@ class Folder:
             self._left -= 1
             if was is not None and was.stamp == stamp:
                 return was
-            return _Seen(stamp, {"name": name, "sha256": _digest(path), "length": stamp[0]})
+            return _Seen(stamp, {"name": _told(name), "sha256": _digest(path), "length": stamp[0]})
         except OSError:
             return None
+
+
+def _told(name: str) -> str:
+    """A name as a journal takes it: bytes that are no text in it, which many systems allow, are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _stamp(about: os.stat_result) -> _Stamp | None:

@@ -16,7 +16,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 import msgspec
 
@@ -28,7 +28,7 @@ from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.http import Request, Response
 from popreceipt.emulator.profile import Profile
 from popreceipt.exceptions import PopreceiptError, UsageError
-from popreceipt.journal import Exchange, Journal, Observation
+from popreceipt.journal import Entry, Exchange, Header, Journal, Observation, Recorded, redacted, without_tokens
 from popreceipt.middleware.inbox import Folder
 from popreceipt.middleware.network import Network
 from popreceipt.middleware.outbox import Outgoing, files
@@ -98,9 +98,11 @@ class Instrument:
             each.mkdir(parents=True)
         self._lease = timedelta(seconds=self.lease_seconds)
         self._emulator = Emulator(SystemClock(), self._profile(), seed=seed)
-        self._emulator.journal.header = msgspec.structs.replace(
+        header = msgspec.structs.replace(
             self._emulator.journal.header, dialect=scenario.dialect, lease_seconds=self.lease_seconds
         )
+        secret = self._emulator.identity.describe()["clients"]["authorised"]["client_secret"]
+        self._emulator.journal = _Discreet(header, secret)
         self._payloads: set[str] = set()
         self._inbox, self._outbox = Folder(self.inbox, self._payloads), Folder(self.outbox)
         self._tellings = Tellings(self.report)
@@ -522,6 +524,44 @@ class Instrument:
         if faults:
             words = "; ".join(f"{type(fault).__name__}: {fault}" for fault in faults)
             raise HarnessFault(f"The instrument met a fault of its own: {words}") from faults[0]
+
+
+class _Discreet(Journal):
+    """A journal into which one secret never enters, in whatever place the subject writes it.
+
+    Where a secret belongs every journal hides it; this is for names of headers' values, files, lines of a report.
+    """
+
+    def __init__(self, header: Header, secret: str) -> None:
+        super().__init__(header)
+        self._secret = secret
+
+    def record(self, **exchange: Unpack[Recorded]) -> Exchange:
+        """Write down one exchange."""
+        exchange["url"] = self._hidden(exchange["url"])
+        for headers in ("request_headers", "response_headers"):
+            if headers in exchange:
+                exchange[headers] = [(self._hidden(name), self._hidden(value)) for name, value in exchange[headers]]
+        for body in ("request_body", "response_body"):
+            if body in exchange:
+                exchange[body] = exchange[body].replace(self._secret.encode(), redacted(self._secret).encode())
+        return super().record(**exchange)
+
+    def add(self, entry: Entry) -> None:
+        """Append one entry."""
+        if isinstance(entry, Observation):
+            entry = msgspec.structs.replace(entry, facts=self._hidden_in(entry.facts))
+        super().add(entry)
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._secret, redacted(self._secret))
+
+    def _hidden_in(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return without_tokens(self._hidden(value))
+        if isinstance(value, Mapping):
+            return {name: self._hidden_in(each) for name, each in value.items()}
+        return [self._hidden_in(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class _Watched:

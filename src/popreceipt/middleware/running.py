@@ -4,6 +4,7 @@ What a subject does is told and never raised. What goes wrong with us ends the s
 so that nobody holds it against the subject.
 """
 
+import contextlib
 import hashlib
 import re
 import tempfile
@@ -201,8 +202,13 @@ def play(
         UsageError: the connector could not be set up as it was asked for (a port that is taken).
     """
     playing = _Playing(options.shortened(scenario), subject, options, stopping or Stopping())
-    with tempfile.TemporaryDirectory(prefix="popreceipt-", ignore_cleanup_errors=True) as folder:
-        return playing.play(Path(folder), open_instrument or _the_instrument())
+    folder = tempfile.TemporaryDirectory(prefix="popreceipt-", ignore_cleanup_errors=True)
+    try:
+        return playing.play(Path(folder.name), open_instrument or _the_instrument())
+    finally:
+        # A subject that made folders in folders without end is not worth its verdict: some of them stay then.
+        with contextlib.suppress(RecursionError):
+            folder.cleanup()
 
 
 def _the_instrument() -> OpenInstrument:

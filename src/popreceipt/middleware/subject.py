@@ -146,6 +146,7 @@ class Subject:
         """
         self.number += 1
         self._began = stopwatch()
+        self._folder.mkdir(parents=True, exist_ok=True)  # its life before may have removed it
         try:
             process = subprocess.Popen(  # noqa: S603 - the command that the user wants to have judged
                 self._command,

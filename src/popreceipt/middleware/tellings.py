@@ -49,7 +49,7 @@ class Tellings:
             self._lines += 1
             try:
                 told = msgspec.json.decode(line)
-            except (msgspec.DecodeError, ValueError):
+            except (msgspec.DecodeError, ValueError, RecursionError):  # the last one: brackets without end
                 told = None
             if isinstance(told, dict):
                 yield told

@@ -44,11 +44,25 @@ PASSING: Final = frozenset({408, 425, 429})
 FILE_GONE: Final = frozenset({404, 410})
 """What an expired file is answered with, beside a fault of the server."""
 
+ON_THE_ENVIRONMENT: Final = frozenset(
+    {
+        vocabulary.MESSAGE_STATUS,
+        vocabulary.EXECUTION_ID,
+        vocabulary.EXECUTION_ERRORS,
+        vocabulary.EXECUTION_SUMMARY,
+    }
+)
+"""Operations that name no job, and that only an environment has."""
+
 NOWHERE: Final = frozenset({"null", "none", "undefined", "nil", "nan"})
 """How languages write down what is not there."""
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of one and the same host."""
+
+
+_Name = tuple[str, str]
+"""What calls of one client have in common: a token or a job."""
 
 
 class Handout(msgspec.Struct, gc=False):
@@ -100,7 +114,8 @@ class Conduct:
         return frozenset(
             each.root
             for each in self.journal.calls
-            if each.activity is not None and each.operation != vocabulary.DOWNLOAD
+            if (each.activity is not None and each.operation != vocabulary.DOWNLOAD)
+            or each.operation in ON_THE_ENVIRONMENT
         )
 
     def is_own(self, root: str) -> bool:
@@ -170,9 +185,51 @@ class Conduct:
         instants += [each.at for each in (*self.journal.inbox, *self.journal.outbox) if each.reason == "end"]
         return max([*instants, *ended], default=None)
 
-    def had_time(self, since: datetime) -> bool:
-        """Whether the client had a lease and a half from an instant on, restarts included."""
-        return self.end is not None and self.end - since >= self.lease * LONG_ENOUGH
+    def end_of(self, call: Call) -> datetime | None:
+        """The last instant of which the journal tells anything of the client that made a call.
+
+        In a recording several may have been at work: those calls are of one that share a token or a job.
+        """
+        names = _names(call)
+        if self.scenario is not None or self.journal.lives or not names:
+            return self.end
+        return self._ends[self._client_of(names[0])]
+
+    def _client_of(self, name: _Name) -> _Name:
+        while (other := self._clients[name]) != name:
+            name = other
+        return name
+
+    @cached_property
+    def _clients(self) -> dict[_Name, _Name]:
+        """Tokens and jobs, each with another of the same client: in the end with the one that stands for all."""
+        found: dict[_Name, _Name] = {}
+        for call in self.journal.calls:
+            one: _Name | None = None
+            for name in _names(call):
+                other = found.setdefault(name, name)
+                while found[other] != other:
+                    found[other] = other = found[found[other]]
+                if one is None:
+                    one = other
+                else:
+                    found[other] = one
+        return found
+
+    @cached_property
+    def _ends(self) -> dict[_Name, datetime]:
+        found: dict[_Name, datetime] = {}
+        for call in self.journal.calls:
+            names = _names(call)
+            if names:
+                client = self._client_of(names[0])
+                found[client] = max(call.answered, found.get(client, call.answered))
+        return found
+
+    def had_time(self, since: Call) -> bool:
+        """Whether the client had a lease and a half from a call on, restarts included."""
+        end = self.end_of(since)
+        return end is not None and end - since.answered >= self.lease * LONG_ENOUGH
 
     def life_at(self, call: Call) -> Run | None:
         """The subject's process that was alive when a call came in; None where nobody told of processes."""
@@ -253,9 +310,10 @@ class Conduct:
         Not counted from the last time: a message that comes back at each lease's end would put it off for ever.
         """
         back = next((each.delivery for each in group if each.delivery.seq > since.seq), None)
-        if self.end is None or self.end - since.answered < self.lease * LONG_ENOUGH:
+        end = self.end_of(group[0].delivery)
+        if end is None or end - since.answered < self.lease * LONG_ENOUGH:
             return False
-        return back is None or self.end - back.answered >= self.lease * (LONG_ENOUGH - 1)
+        return back is None or end - back.answered >= self.lease * (LONG_ENOUGH - 1)
 
     @cached_property
     def handouts(self) -> list[Handout]:
@@ -265,7 +323,7 @@ class Conduct:
             for each in self.journal.dequeues
             if each.ok and each.delivered
         ]
-        by_location: dict[str, list[Handout]] = defaultdict(list)
+        by_location = self._by_location
         for one in found:
             if one.delivery.location is not None:
                 by_location[unquote(one.delivery.location)].append(one)
@@ -294,6 +352,14 @@ class Conduct:
     @cached_property
     def _named(self) -> dict[int, Handout]:
         return {}
+
+    @cached_property
+    def _by_location(self) -> dict[str, list[Handout]]:
+        return defaultdict(list)
+
+    def at_location(self, location: str | None) -> list[Handout]:
+        """The deliveries that named a location, whatever message they say that it is of: it is one file's."""
+        return self._by_location.get(unquote(location), []) if self.handouts and location is not None else []
 
     def handout_of(self, ack: Ack) -> Handout | None:
         """The delivery whose CorrelationId and PopReceipt an acknowledgment repeats: the last one before it."""
@@ -331,10 +397,10 @@ class Conduct:
         """Acknowledgments that name no delivery of the journal."""
         return [each for each in self.journal.acks if self.handout_of(each) is None]
 
-    @cached_property
-    def files_that_came(self) -> int:
-        """How many deliveries led to a whole file."""
-        return sum(any(each.digest is not None for each in one.downloads) for one in self.handouts)
+    def files_that_came(self, activity: str | None) -> int:
+        """How many deliveries of a job led to a whole file."""
+        given = (each for each in self.handouts if each.delivery.activity == activity)
+        return sum(any(each.digest is not None for each in one.downloads) for one in given)
 
     @cached_property
     def last_new_file(self) -> datetime | None:
@@ -405,14 +471,21 @@ class Conduct:
     def made_up_for(self, download: Download) -> Handout | None:
         """The delivery without a file and without a location for which a download was asked all the same.
 
-        Such a request names the message in a location of its own making, or has nothing where a location belongs.
+        Such a request names the message in a location of its own making, or has nothing where a location belongs. It
+        is none where another delivery of the message, seen or not, may have told the location.
         """
         asked = unquote(download.location)
+        nowhere = leads_nowhere(asked)
+        if not nowhere and self.at_location(download.location):
+            return None
         found = None
         for each in self._without_location:
-            if each.delivery.seq > download.seq:
+            delivery = each.delivery
+            if delivery.seq > download.seq:
                 break
-            if leads_nowhere(asked) or (each.delivery.correlation or asked) in asked:
+            its_own = delivery.activity == download.activity or download.activity is None
+            named = bool(delivery.correlation) and (delivery.correlation or "") in asked
+            if (nowhere and its_own) or (named and not self.delivered_unseen([each])):
                 found = each
         return found
 
@@ -447,6 +520,10 @@ class Conduct:
             most = max(most, at_once)
         return most
 
+    @cached_property
+    def _finished(self) -> int:
+        return sum(bool(each.acks or each.downloads) for each in self.handouts)
+
     def is_loop(self, gaps: Sequence[float]) -> bool | None:
         """Whether pauses (in real seconds) between calls of all workers are those of a loop that does not wait.
 
@@ -456,7 +533,8 @@ class Conduct:
         """
         if not tight(gaps):
             return False
-        workers = self.workers or UNKNOWN_WORKERS
+        # Of a client that had few messages nobody knows how many more workers waited beside those that were seen.
+        workers = self.workers if self._finished >= 2 * UNKNOWN_WORKERS else max(self.workers, UNKNOWN_WORKERS)
         row: list[float] = []
         for gap in (*gaps, TIGHT):
             if gap < TIGHT:
@@ -590,6 +668,12 @@ def value_of(body: Body | None) -> Any:
         return msgspec.json.decode(body.text)
     except (msgspec.DecodeError, ValueError):
         return None
+
+
+def _names(call: Call) -> list[_Name]:
+    """The tokens that a call showed or brought, and the job that it names."""
+    issued = call.issued if isinstance(call, Token) else None
+    return [(kind, name) for kind, name in (("token", call.token), ("token", issued), ("job", call.activity)) if name]
 
 
 def _host(root: str) -> str:

@@ -301,19 +301,24 @@ class Submissions:
 
         `calls` are those whose pauses show its pace. On a clock that is moved by hand nobody lives.
         """
-        end = self.conduct.end
+        end = self.conduct.end_of(since)
         if end is None or (self.journal.header.clock == "manual" and not self.journal.lives):
             return False
         pauses = [after.sent - before.answered for before, after in pairwise(calls)]
         enough = max(self.conduct.lease * leases, 3 * max(pauses, default=timedelta(0)))
         return end - since.answered >= enough
 
-    def hammered(self, calls: Sequence[Call]) -> bool:
-        """Whether calls one after another are a loop without any pause, which goes on for a while."""
+    def hammered(self, calls: Sequence[Call]) -> bool | None:
+        """Whether calls one after another are a loop without any pause, which goes on for a while.
+
+        None where they are as quick as that together, and may be of several workers that wait, each for itself.
+        """
         if len(calls) < HAMMERED:
             return False
         span = self.conduct.real(calls[-1].sent - calls[0].sent)
-        return span is not None and span >= LASTING and span / (len(calls) - 1) < TIGHT
+        if span is None or span < LASTING or span / (len(calls) - 1) >= TIGHT:
+            return False
+        return self.conduct.is_loop(self.conduct.gaps(calls)) or None
 
     @cached_property
     def last_import_call(self) -> datetime | None:

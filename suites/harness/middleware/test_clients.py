@@ -28,7 +28,7 @@ def found() -> Mapping[str, Conviction]:
         replace(clients[name], name=f"{name} in {scenario}", claims=rules, scenarios=(scenario,))
         for name, scenario, rules in CASES
     ]
-    return {each.subject.name: each for each in convict(subjects, jobs=4)}
+    return {each.subject.name: each for each in convict(subjects, jobs=6)}
 
 
 @pytest.mark.parametrize(("name", "scenario", "rules"), CASES, ids=[f"{name} in {at}" for name, at, _ in CASES])

@@ -146,6 +146,13 @@ class TestFaults:
         with pytest.raises(CannotStart):
             played(ENDLESS, ("/no/such/program",), instruments)
 
+    def test_folders_in_folders_without_end_are_no_fault(self, script: Any, instruments: Any) -> None:
+        """What cannot be removed again stays, and the verdict with it."""
+        text = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\nraise SystemExit(1)"
+        found = played(ENDLESS, script(text), instruments)
+        assert found.fault is None
+        assert [each.status for each in found.exits] == [1]
+
     def test_a_program_that_goes_away_is_no_finding(self, tmp_path: Path, instruments: Any) -> None:
         """Whoever removed it: what it did before cannot be judged to its end."""
         program = tmp_path / "program"

@@ -288,6 +288,14 @@ class TestStarting:
             awaited(subject)
         assert subject.output() == "[]\n['left']\n"
 
+    def test_a_folder_that_it_removes_is_there_again(self, make: Make, script: Any) -> None:
+        """Its next life starts as if nothing had been."""
+        subject = make(script("import os; os.rmdir(os.getcwd()); print('removed')"))
+        for _ in range(2):
+            subject.start()
+            awaited(subject)
+        assert subject.output() == "removed\nremoved\n"
+
     def test_it_is_told_what_the_scenario_tells_and_nothing_else_of_ours(
         self, make: Make, script: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

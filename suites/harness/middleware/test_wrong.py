@@ -45,7 +45,7 @@ def found() -> Mapping[str, Conviction]:
     """What was found of those that are played here, and of the reference in the same scenarios."""
     wrong = wrong_ones()
     subjects = [replace(wrong[name], scenarios=(scenario,)) for name, scenario in PLAYED.items()]
-    return {each.subject.name: each for each in convict([*subjects, *reference_at(subjects)], jobs=4)}
+    return {each.subject.name: each for each in convict([*subjects, *reference_at(subjects)], jobs=6)}
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,9 @@ def after_a_whole_download(journal: Readings) -> Iterator[Finding]:
         if not one.has_file or not one.acks:
             continue
         group = conduct.message_of(one)
-        downloads = [each for other in group for each in other.downloads]
+        # One that is known by its location alone came for a message of another name, which is the same.
+        same = _others_at(conduct, one, group)
+        downloads = [each for other in (*same, *group) for each in other.downloads]
         for ack in one.acks:
             yield _downloaded(conduct, group, downloads, one, ack)
 
@@ -65,9 +67,23 @@ def _downloaded(conduct: Conduct, group: list[Handout], downloads: list[Download
         return undecided("while the last of the file came", one.delivery, *asked[-1:], ack)
     if (unseen := conduct.fetched_unseen(group)) is not None:
         return undecided(f"no whole download seen, but {unseen}", one.delivery, *asked[-1:], ack)
+    if _last_words(conduct, ack):
+        return undecided("nothing was written down after it, and the download may have been next", one.delivery, ack)
     if not asked:
         return violated("acknowledged without a download", one.delivery, ack)
     return violated(f"acknowledged though the file did not come whole ({_told(asked[-1])})", one.delivery, *asked, ack)
+
+
+def _others_at(conduct: Conduct, one: Handout, group: list[Handout]) -> list[Handout]:
+    known = {each.delivery.seq for each in group}
+    return [each for each in conduct.at_location(one.delivery.location) if each.delivery.seq not in known]
+
+
+def _last_words(conduct: Conduct, ack: Ack) -> bool:
+    """Whether a recorder may have written down, had it gone on, that a download had ended before."""
+    if conduct.journal.header.recorded_by != "client" or conduct.scenario is not None:
+        return False
+    return conduct.journal.calls[-1].answered - ack.sent < STREAMED
 
 
 def _told(call: Call) -> str:
@@ -164,9 +180,9 @@ def _names_nothing(journal: Readings, ack: Ack) -> Finding:
     earlier = [each for each in conduct.handouts if before(each.delivery, ack)]
     by_correlation = [each for each in earlier if each.delivery.correlation == ack.correlation]
     by_receipt = [each for each in earlier if each.delivery.receipt == ack.receipt]
-    if by_receipt:
-        return violated("the receipt of one delivery with another's CorrelationId", by_receipt[-1].delivery, ack)
     complete = conduct.scenario is not None
+    if by_receipt and (complete or by_correlation):
+        return violated("the receipt of one delivery with another's CorrelationId", by_receipt[-1].delivery, ack)
     if by_correlation and (complete or not conduct.delivered_unseen(by_correlation[:1])):
         return violated("a receipt that no dequeue has handed out", by_correlation[-1].delivery, ack)
     if complete:
@@ -278,7 +294,7 @@ def _never_acknowledged(journal: Readings, group: list[Handout], first: Download
         return undecided("it was still busy with what it had taken before", delivery, last)
     if conduct.inbox_is_used and last.digest and not conduct.ever_held(last.digest, float("inf")):
         return undecided("it did not store the file either", delivery, last)
-    if conduct.scenario is None and (not none_at_all or conduct.files_that_came < 2):
+    if conduct.scenario is None and (not none_at_all or conduct.files_that_came(activity) < 2):
         return undecided("not acknowledged as far as the recording goes", delivery, last)
     return violated("never acknowledged", delivery, last)
 

@@ -195,7 +195,8 @@ def _same(call: Call, other: Call) -> bool:
     text="A client does not repeat what it is refused, 401 or 403, again and again without a pause.",
     source=standard("RFC 6750", "3.1"),
     reading="Judged by the pace of refusals of one operation that follow each other, in real time: twenty or more in "
-    "a second or more, ten in each second. A burst of several workers is none.",
+    "a second or more, ten in each second. A burst of several workers is none; several that wait, each for itself, "
+    "are undecided.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -218,7 +219,10 @@ def refusal_not_hammered(journal: Readings) -> Iterator[Finding]:
 def _paced(journal: Readings, row: Sequence[Call], *, lifted: bool) -> Iterator[Finding]:
     if not row or (lifted and len(row) == 1):
         return
-    if journal.submissions.hammered(row):
+    loop = journal.submissions.hammered(row)
+    if loop:
         yield violated(f"{len(row)} refusals without a pause", row[0], row[-1])
+    elif loop is None:
+        yield undecided(f"{len(row)} refusals in a row, perhaps of many workers", row[0], row[-1])
     elif journal.header.clock != "manual":
         yield held(f"{len(row)} refusals", row[0], row[-1])

@@ -276,7 +276,7 @@ def goes_on_after_a_bad_one(journal: Readings) -> Iterator[Finding]:
         if conduct.crashed(life) and (passing or _over_an_empty_answer(conduct, life)):
             status = life.status if life is not None else None
             yield undecided(f"{text}: ended with {status}, perhaps over something else", sign)
-        elif conduct.crashed(life) or (conduct.had_time(sign.answered) and not conduct.hindered(sign)):
+        elif conduct.crashed(life) or (conduct.had_time(sign) and not conduct.hindered(sign)):
             yield violated(text, one.delivery, *([sign] if sign is not one.delivery else []))
         else:
             yield undecided(f"{text} when the journal ended", one.delivery)

@@ -24,7 +24,8 @@ _USUAL_PORT: Final = 80
     text="What is fetched is the DownloadLocation of a delivery, its path and query unchanged.",
     source=article(SECTION),
     reading="Percent-encoding aside. The same parameters in another order are undecided, and so is a location that may "
-    "have been handed out before the journal began.",
+    "have been handed out before the journal began: any that is not one of the journal's with something left out, or "
+    "encoded or spelled anew.",
     level=MUST,
     binds=CLIENT,
     statements=(33,),
@@ -55,11 +56,27 @@ def _elsewhere(conduct: Conduct, given: list[Handout], download: Download) -> Fi
         known, its_parameters = _parts(one.delivery.location or "")
         if sorted(parameters) == sorted(its_parameters) and known == path:
             return undecided("the parameters of a location in another order", one.delivery, download)
-        if set(parameters) & set(its_parameters):
+        if conduct.scenario is None and not _made_from(download.location, one.delivery.location or ""):
+            continue  # what they have in common, all locations may have
+        if set(parameters) & set(its_parameters) or conduct.scenario is None:
             return violated("a location that was altered", one.delivery, download)
     if conduct.scenario is not None:
         return violated("a location that no dequeue has handed out", download)
     return undecided("a location that the journal does not have", download)
+
+
+def _made_from(asked: str, given: str) -> bool:
+    """Whether a location is another with its parameters left out, or the same in another encoding or letter case."""
+    path, parameters = _parts(asked)
+    known, its_parameters = _parts(given)
+    if path == known and set(parameters) < set(its_parameters):
+        return True
+    return _plain(asked) == _plain(given)
+
+
+def _plain(location: str) -> str:
+    """A location in lower case, with whatever is encoded, once or twice, decoded."""
+    return unquote(unquote(location)).casefold()
 
 
 def _parts(location: str) -> tuple[str, list[tuple[str, str]]]:
@@ -185,6 +202,8 @@ def with_the_token(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"first without, which was answered with {each.status}, then with it", each, again)
         elif each.status == 401 and conduct.is_last(each):
             yield undecided("without, which was refused, and nothing came after it", each)
+        elif each.status == 401 and conduct.scenario is None and not conduct.had_time(each):
+            yield undecided("without, which was refused, and soon it was over", each)
         else:
             yield violated("without a token", each)
 

@@ -9,6 +9,7 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from email.parser import BytesParser
 from email.policy import HTTP
 from hashlib import sha256
@@ -34,6 +35,9 @@ SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
 
 AGAIN: Final = 5
 """So often a file that is refused for good may be sent again before that is senseless."""
+
+AT_ONCE: Final = timedelta(minutes=1)
+"""Within this time a try by the same name is another try."""
 
 ARCHIVE: Final = b"PK\x03\x04"
 """What a ZIP archive begins with, and so a data package."""
@@ -206,7 +210,7 @@ def _as_text_before(content: bytes) -> Iterator[bytes]:
     reading="The body is the data, on every try. Convicted: an empty body, or a part of the file, after the same call "
     "had failed (microsoft/Recurring-Integrations-Scheduler, issue 89: a stream that was read is sent again as it "
     "stands). Where no outbox was seen it may be another file, unless it goes by the same name "
-    "(x-ms-dyn-externalidentifier): undecided.",
+    "(x-ms-dyn-externalidentifier) within a minute, and nothing else does: undecided.",
     level=MUST,
     binds=CLIENT,
     statements=(30,),
@@ -219,10 +223,18 @@ def whole_on_a_retry(journal: Readings) -> Iterator[Finding]:
             yield held("the same bytes", first, second)
         elif known and (second.length or all(file.length for file in known.values())):
             yield violated(f"{second.length} bytes of {first.length}", first, second)
-        elif first.external is not None and first.external == second.external:
+        elif _is_the_same(journal, first, second):
             yield violated(f"{second.length} bytes of {first.length}, by the same name", first, second)
         else:
             yield undecided("a file of its own, perhaps", first, second)
+
+
+def _is_the_same(journal: Readings, first: Enqueue, second: Enqueue) -> bool:
+    """Whether two tries are surely of one file, though nobody listed the files: a name may come every day."""
+    if first.external is None or first.external != second.external or second.sent - first.answered > AT_ONCE:
+        return False
+    named_so = {each.digest for each in journal.enqueues if each.external == first.external and each.length}
+    return len(named_so - {first.digest, second.digest}) == 0
 
 
 def _again(journal: Readings) -> Iterator[tuple[Enqueue, Enqueue]]:

@@ -279,7 +279,7 @@ def failure_noticed(journal: Readings) -> Iterator[Finding]:
     source=article(SECTION),
     reading="Quotes, braces and letter case are left aside. Convicted: what is no ID at all, and another ID that is "
     "known to be something else. An ID that nobody knows may be of an earlier enqueue: undecided, and without an "
-    "instrument nothing.",
+    "instrument nothing; there an ID of which the service tells a status is undecided, whatever else it names.",
     level=MUST,
     binds=CLIENT,
     statements=(46, 48),
@@ -299,6 +299,9 @@ def message_id_as_given(journal: Readings) -> Iterator[Finding]:
         message = asked_for.strip(_AROUND)
         if message in known:
             yield held("as answered", known[message].enqueue, call)
+        elif journal.scenario is None and isinstance(call, StatusAnswer) and call.ok and call.state is not None:
+            if message in others:
+                yield undecided(f"asked by {others[message]}, of which there is a status", call)
         elif message in others:
             yield violated(f"asked by {others[message]}", call)
         elif names_a_guid(message) is False:

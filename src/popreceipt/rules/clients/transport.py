@@ -22,8 +22,14 @@ CLEAR_TEXT: Final = "clear-text"
 ELSEWHERE: Final = "elsewhere"
 TLS_FAILED: Final = "tls-failed"
 
+PACE: Final = 3
+"""So many calls show how often a client asks; in a recording it may be once a day."""
+
 ASKED_ANYWAY: Final = frozenset({vocabulary.DEQUEUE, vocabulary.TOKEN, vocabulary.MESSAGE_STATUS, vocabulary.JOBSTATUS})
 """What a client asks again and again whatever comes. Of other calls a fault may be their end (a file that is gone)."""
+
+STORAGE: Final = ".blob.core.windows.net"
+"""How the names of the public cloud's blob storage end: no environment is there."""
 
 _HIDDEN: Final = re.compile(r"redacted:[0-9a-f]{8}")
 _SECRET: Final = re.compile(r"(?:^|[?&])(access_token|client_secret|id_token)=([^&#]+)", re.IGNORECASE)
@@ -73,12 +79,12 @@ def _beside(root: str, secure: frozenset[str]) -> bool:
     return any(host == other and port in (None, 80, own) for other, own in map(_address, secure))
 
 
-def _address(root: str) -> tuple[str | None, int | None]:
+def _address(root: str) -> tuple[str, int | None]:
     parts = urlsplit(root)
     try:
-        return parts.hostname, parts.port
+        return parts.hostname or "", parts.port
     except ValueError:
-        return parts.hostname, None
+        return parts.hostname or "", None
 
 
 def _said(connection: Connection) -> str:
@@ -96,8 +102,8 @@ def _before(journal: Readings, connection: Connection) -> tuple[Call, ...]:
     text="A client sends its token to the environment's own host and to no other.",
     source=standard("RFC 6750", "5.3"),
     reading="Neither to a host that a DownloadLocation names nor to one that a redirect leads to. Names of the "
-    "loopback address are one. Without an instrument a DownloadLocation may know the environment by another name: "
-    "undecided.",
+    "loopback address are one. Without an instrument nobody tells what names the environment has, or for whom else a "
+    "token is: then only what follows a redirect, or goes to the blob storage, is convicted.",
     level=MUST,
     binds=CLIENT,
     statements=(4,),
@@ -115,15 +121,14 @@ def token_to_own_host_only(journal: Readings) -> Iterator[Finding]:
         elif each.kind == ELSEWHERE:
             yield held(f"without a token: {_said(each)}", *_before(journal, each))
     shown = {each.token for each in journal.calls if each.token is not None and _connectors(journal, each)}
-    located = {each.location_root for each in journal.dequeues if each.location_root is not None}
     for call in journal.calls:
         if _own(journal, call):
             continue
         if call.token is not None and call.token in shown:
             leaked = True
             where = f"{call.method} {call.root}{call.path}"
-            if journal.scenario is None and call.root in located and not (isinstance(call, Download) and call.hop):
-                yield undecided(f"the location's own host, which may be the environment's: {where}", call)
+            if journal.scenario is None and not _surely_elsewhere(call):
+                yield undecided(f"a host that may be the environment's, or another for which the token is: {where}", call)
             else:
                 yield violated(f"a token for another host: {where}", call)
         elif call.token is None and isinstance(call, Download):
@@ -136,6 +141,11 @@ def token_to_own_host_only(journal: Readings) -> Iterator[Finding]:
             yield held(f"the location names {root}, and no token went there", delivery)
 
 
+def _surely_elsewhere(call: Call) -> bool:
+    """Whether a call went to a host of which a recording tells that it is none of the environment's names."""
+    return (isinstance(call, Download) and call.hop) or _address(call.root)[0].endswith(STORAGE)
+
+
 def _own(journal: Readings, call: Call) -> bool:
     """Whether a call went to the environment's own host: what an instrument wrote down reached it under any name."""
     if journal.scenario is not None:
@@ -144,10 +154,12 @@ def _own(journal: Readings, call: Call) -> bool:
 
 
 def _connectors(journal: Readings, call: Call) -> bool:
-    """Whether a call was surely for the environment: it did there what only an environment does."""
-    return journal.conduct.is_own(call.root) or (
-        journal.scenario is None and call.ok and call.operation in IMPORT_SIDE | {vocabulary.DEQUEUE, vocabulary.ACK}
-    )
+    """Whether a call was surely for the environment: it asked there for what only an environment does.
+
+    A recording that begins in the middle may hold no more of it than downloads.
+    """
+    own = journal.conduct.is_own(call.root)
+    return own or (journal.scenario is None and not journal.conduct.roots and call.operation == vocabulary.DOWNLOAD)
 
 
 @rule(
@@ -212,7 +224,7 @@ def certificate_checked(journal: Readings) -> Iterator[Finding]:
     reading="A fault of the server or of a gateway, a throttled call, a connection that broke. At once, with the next "
     "run, or when a message comes back. An enqueue in doubt need not be repeated. Given a lease and a half, and "
     "thrice the client's own longest pause; a client that is slower needs a longer lease. Without an instrument only "
-    "what a client asks again and again is judged.",
+    "what a client asks again and again is judged, once its pace was seen.",
     level=SHOULD,
     provenance=CLIENT_OBSERVED,
     binds=CLIENT,
@@ -235,7 +247,7 @@ def passing_fault_outlived(journal: Readings) -> Iterator[Finding]:
             continue
         elif conduct.crashed(conduct.life_at(call)) and not _others(submissions.after(place), call):
             yield violated(f"the client ended after {failed}, and reports a problem", call)
-        elif submissions.patient(call, _same(journal, call)):
+        elif submissions.patient(call, _same(journal, call)) and _paced(journal, call):
             yield violated(f"after {failed} the client never asked for it again", call)
         else:
             yield undecided(f"soon after {failed} it was over", call)
@@ -253,6 +265,11 @@ def _goes_on(call: Call, other: Call) -> bool:
 def _others(later: Iterable[Call], call: Call) -> bool:
     """Whether the client did more than ask for a token after a call."""
     return any(not isinstance(each, Token) for each in later) and not isinstance(call, Token)
+
+
+def _paced(journal: Readings, call: Call) -> bool:
+    """Whether it was seen how often the client asks; an instrument tells it what pace is wanted."""
+    return journal.scenario is not None or len(_same(journal, call)) >= PACE
 
 
 def _same(journal: Readings, call: Call) -> list[Call]:

@@ -25,7 +25,11 @@ SECTION: Final = "API for export (dequeue)"
 def no_file_understood(journal: Readings) -> Iterator[Finding]:
     """Each delivery without a file."""
     conduct = journal.conduct
-    nowhere = [each for each in journal.calls if each.method == "GET" and not each.ok and leads_nowhere(each.path)]
+    nowhere = [
+        each
+        for each in journal.calls
+        if each.method == "GET" and not each.ok and leads_nowhere(each.path) and conduct.is_own(each.root)
+    ]
     made_up: dict[int, Call] = {}
     for each in journal.downloads:
         one = None if each.hop else conduct.made_up_for(each)
@@ -78,6 +82,8 @@ def _when_its_turn_came(conduct: Conduct, one: Handout, life: Run | None) -> Fin
 
 
 def _next_to(conduct: Conduct, one: Handout, call: Call) -> bool:
-    """Whether a call came before the next delivery."""
+    """Whether a call came before the next delivery; in a recording, from the same client as far as tokens tell."""
+    if conduct.scenario is None and call.token != one.delivery.token:
+        return False
     following = next((each for each in conduct.handouts if each.delivery.seq > one.delivery.seq), None)
     return following is None or call.seq < following.delivery.seq

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,14 @@ def test_a_folder_that_is_gone_is_empty(tmp_path: Path) -> None:
     (path / "a").unlink()
     path.rmdir()
     assert folder.look() == {"appeared": [], "gone": ["a"]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_a_name_that_is_no_text_is_told_as_well_as_can_be(tmp_path: Path) -> None:
+    """A journal is UTF-8, and so is what is told of a file that came, and went."""
+    folder = Folder(tmp_path)
+    path = tmp_path / os.fsdecode(b"caf\xe9.zip")
+    path.write_bytes(b"x")
+    assert [each["name"] for each in folder.look()["appeared"]] == ["caf\ufffd.zip"]
+    path.unlink()
+    assert folder.look()["gone"] == ["caf\ufffd.zip"]

@@ -168,6 +168,15 @@ def test_the_subjects_report_is_read_as_it_grows(opened: OpenInstrument) -> None
     assert hands.seen("report")[1] == {"file": "b.csv", "messageId": None, "outcome": "failed", "errors": ["e"]}
 
 
+def test_a_report_of_brackets_without_end_is_the_subjects_affair(opened: OpenInstrument) -> None:
+    """Deeper than anything reads: the line is unreadable, and the next one is read."""
+    hands = opened(HANDING_IN)
+    hands.instrument.report.write_text("[" * 200_000 + '\n{"file": "a.csv"}\n', encoding="utf-8")
+    hands.instrument.tick()
+    assert [each["text"][:3] for each in hands.seen("report-unreadable")] == ["[[["]
+    assert [each["file"] for each in hands.seen("report")] == ["a.csv"]
+
+
 def test_no_secret_of_the_environment_is_in_the_journal(opened: OpenInstrument) -> None:
     """Neither the client's nor a token."""
     hands = opened()
@@ -176,6 +185,27 @@ def test_no_secret_of_the_environment_is_in_the_journal(opened: OpenInstrument) 
     text = b"\n".join(hands.instrument.journal.lines()).decode()
     assert hands.environment["POPRECEIPT_CLIENT_SECRET"] not in text
     assert "eyJ" not in text
+
+
+def test_no_secret_that_the_subject_puts_anywhere_is_in_the_journal(opened: OpenInstrument) -> None:
+    """In an address, a header, a body, a file's name or a report: whoever gets the journal need not be trusted."""
+    hands = opened(PLAIN, sides=("export", "import"), imports=Imported())
+    told = hands.environment
+    secret = told["POPRECEIPT_CLIENT_SECRET"]
+    assert hands.token() is not None
+    hands.http.post(
+        f"/api/connector/enqueue/{told['POPRECEIPT_IMPORT_ACTIVITY']}?entity={secret}",
+        headers={"user-agent": secret, secret: "x"},
+        content=f"a,b\n{secret},2\n",
+    )
+    hands.http.get(f"/{secret}")
+    (hands.instrument.inbox / f"{secret}.zip").write_bytes(b"x")
+    nested = "[" * 50 + f'"{secret}"' + "]" * 50
+    hands.instrument.report.write_text(f'{{"file": "{secret}", "errors": {nested}}}\n{secret}\n', encoding="utf-8")
+    hands.instrument.tick()
+    hands.instrument.finish()
+    assert len(hands.seen("report")) == len(hands.seen("report-unreadable")) == 1
+    assert secret not in b"\n".join(hands.instrument.journal.lines()).decode()
 
 
 # What happens in between
