@@ -567,7 +567,7 @@ BREAKS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "fori": {"export-package": (), "import-unreadable": ("status.end-recognised",)},
     "mcpj": {"export-package": ()},
     "hw": {"export-package": (), "import-bad-records": ()},
-    "jp": {"export-package": (), "location-http-80": ("download.port-that-answers",)},
+    "jp": {"export-package": (), "location-http-80": ("download.port-that-answers", "dequeue.message-is-fetched")},
     "fodj": {
         "empty-queue": ("dequeue.empty-answer-understood",),
         "twelve-at-once": ("acknowledgment.every-received-one",),

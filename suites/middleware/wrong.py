@@ -191,7 +191,7 @@ class LeasesTheWholeQueue(Consumer):
     "It makes the URL of the file itself, out of what it thinks it knows.",
     "download.from-the-location",
     at=("export-package",),
-    besides=("dequeue.message-is-fetched", "download.tried-again"),
+    besides=("download.tried-again",),
 )
 class MakesItsOwnLocation(Connection):
     def places(self, location: str) -> list[Place]:
@@ -230,9 +230,10 @@ class TokenInClearText(Connection):
     "keeps-the-port",
     "It makes https of http and keeps the port 80 that stands beside it.",
     "download.port-that-answers",
+    "dequeue.message-is-fetched",
     at=("location-http-80",),
     proxy=True,
-    besides=("dequeue.message-is-fetched", "download.tried-again"),
+    besides=("download.tried-again",),
 )
 class KeepsThePort(Connection):
     def places(self, location: str) -> list[Place]:

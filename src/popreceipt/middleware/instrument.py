@@ -101,8 +101,8 @@ class Instrument:
         header = msgspec.structs.replace(
             self._emulator.journal.header, dialect=scenario.dialect, lease_seconds=self.lease_seconds
         )
-        secret = self._emulator.identity.describe()["clients"]["authorised"]["client_secret"]
-        self._emulator.journal = _Discreet(header, secret)
+        identity: dict[str, Any] = self._emulator.identity.describe()
+        self._emulator.journal = _Discreet(header, identity["clients"]["authorised"]["client_secret"])
         self._payloads: set[str] = set()
         self._inbox, self._outbox = Folder(self.inbox, self._payloads), Folder(self.outbox)
         self._tellings = Tellings(self.report)

@@ -238,6 +238,12 @@ class Conduct:
                 return life
         return None
 
+    def may_be_another(self, one: Call, other: Call) -> bool:
+        """Whether calls may be of two processes: as an instrument told of them, else by their tokens."""
+        if self.journal.lives or self.scenario is not None:
+            return self.life_at(one) is not self.life_at(other)
+        return one.token != other.token
+
     def lived_until(self, call: Call) -> datetime:
         """Until when the client lived on after a call: the end of its process, else that of the journal."""
         life = self.life_at(call)
@@ -323,7 +329,7 @@ class Conduct:
             for each in self.journal.dequeues
             if each.ok and each.delivered
         ]
-        by_location = self._by_location
+        by_location: dict[str, list[Handout]] = defaultdict(list)
         for one in found:
             if one.delivery.location is not None:
                 by_location[unquote(one.delivery.location)].append(one)
@@ -353,13 +359,16 @@ class Conduct:
     def _named(self) -> dict[int, Handout]:
         return {}
 
-    @cached_property
-    def _by_location(self) -> dict[str, list[Handout]]:
-        return defaultdict(list)
+    def downloads_at(self, location: str | None) -> list[Download]:
+        """The requests for a location, whatever message it was told for: it is one file's."""
+        return self._downloads_at.get(unquote(location), []) if location is not None else []
 
-    def at_location(self, location: str | None) -> list[Handout]:
-        """The deliveries that named a location, whatever message they say that it is of: it is one file's."""
-        return self._by_location.get(unquote(location), []) if self.handouts and location is not None else []
+    @cached_property
+    def _downloads_at(self) -> dict[str, list[Download]]:
+        found: dict[str, list[Download]] = defaultdict(list)
+        for each in self.journal.downloads:
+            found[unquote(each.location)].append(each)
+        return dict(found)
 
     def handout_of(self, ack: Ack) -> Handout | None:
         """The delivery whose CorrelationId and PopReceipt an acknowledgment repeats: the last one before it."""
@@ -421,10 +430,11 @@ class Conduct:
     def delivered_unseen(self, group: Sequence[Handout]) -> bool:
         """Whether a message may have been handed out, and more, before the journal or under another CorrelationId."""
         first = group[0].delivery
-        if first.blank is not None or first.last_dequeue is None:
-            return False
         if self.scenario is None:
-            return True
+            # An answer that has no such member does not say that it is the first.
+            return first.last_dequeue is not None or first.blank == "absent"
+        if first.last_dequeue is None:
+            return False
         return not self._keeps_correlation and any(
             each.delivery.activity == first.activity and each.delivery.seq < first.seq for each in self.handouts
         )
@@ -476,7 +486,7 @@ class Conduct:
         """
         asked = unquote(download.location)
         nowhere = leads_nowhere(asked)
-        if not nowhere and self.at_location(download.location):
+        if not nowhere and asked in self._locations:
             return None
         found = None
         for each in self._without_location:
@@ -488,6 +498,12 @@ class Conduct:
             if (nowhere and its_own) or (named and not self.delivered_unseen([each])):
                 found = each
         return found
+
+    @cached_property
+    def _locations(self) -> frozenset[str]:
+        return frozenset(
+            unquote(each.delivery.location) for each in self.handouts if each.delivery.location is not None
+        )
 
     @cached_property
     def _without_location(self) -> list[Handout]:
@@ -533,8 +549,9 @@ class Conduct:
         """
         if not tight(gaps):
             return False
-        # Of a client that had few messages nobody knows how many more workers waited beside those that were seen.
-        workers = self.workers if self._finished >= 2 * UNKNOWN_WORKERS else max(self.workers, UNKNOWN_WORKERS)
+        workers = self.workers or UNKNOWN_WORKERS
+        if self.scenario is None and self._finished < 2 * UNKNOWN_WORKERS:
+            workers = max(workers, UNKNOWN_WORKERS)  # who knows how many more waited beside those that were seen
         row: list[float] = []
         for gap in (*gaps, TIGHT):
             if gap < TIGHT:

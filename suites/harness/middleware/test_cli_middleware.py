@@ -182,7 +182,7 @@ class TestUsage:
             ((), "Name the command that runs your middleware"),
             (("--attach", "--", "sh"), "Give a command or --attach, not both."),
             (("--env-file", "environment", "--", "sh"), "--env-file says something about --attach"),
-            (("--lease", "inf", "--", "sh"), "0.5<=x<=86400"),
+            (("--lease", "inf", "--", "sh"), "'--lease'"),
             (("--scenario", "export-packages", "--", "sh"), "Did you mean export-package"),
             (("--dialect", "dequeue.empty=soon", "--", "sh"), "dequeue.empty"),
             (("--side", "import", "--scenario", "export-package", "--", "sh"), "concerns the side import"),

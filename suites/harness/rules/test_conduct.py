@@ -1,41 +1,123 @@
 """What a recording of a client can't tell is never held against it."""
 
+import random
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
 import pytest
 
-from popreceipt.journal import Exchange, Header, JournalFile
+from popreceipt.journal import Body, Entry, Exchange, Header, JournalFile
 from popreceipt.resources import fixtures
 from popreceipt.rules import catalogue, find
 from popreceipt.rules.conduct import MANY, TIGHT, tight
 from popreceipt.rules.readings import Readings
 from popreceipt.verdict import Binds, Level, Outcome, judge
 
-EXPORT_SIDE = {"dequeue", "download", "acknowledgment", "redelivery", "retention", "zero-records", "throttling"}
+MUSTS = [each for each in catalogue(Binds.CLIENT) if each.level is Level.MUST]
 
-MUSTS = [each for each in catalogue(Binds.CLIENT) if each.level is Level.MUST and each.chapter in EXPORT_SIDE]
+TOO_MANY = 600
+"""So many pieces of one journal are judged at most."""
+
+PAIRS = 120
+"""So many pairs of journals are interleaved."""
 
 
 def is_a_right_clients(path: Path) -> bool:
     """Written for a rule that binds clients, and not to break it."""
     rule = find(f"{path.parent.name}.{path.name.partition('.')[0]}")
-    return rule.binds is Binds.CLIENT and rule.chapter in EXPORT_SIDE and ".violated" not in path.name
+    return rule.binds is Binds.CLIENT and ".violated" not in path.name
 
 
 RIGHT = [each for each in sorted(fixtures().joinpath("journals").rglob("*.ndjson")) if is_a_right_clients(each)]
 
 
+def exchanges_of(path: Path) -> tuple[Header, list[Exchange]]:
+    """A journal as a recorder on the client's side would have written it, who knows of nothing but exchanges."""
+    journal = JournalFile(path)
+    header = Header(recorded_by="client", lease_seconds=journal.header.lease_seconds)
+    return header, [each for each in journal if isinstance(each, Exchange)]
+
+
+def broken(header: Header, entries: Sequence[Entry]) -> list[str]:
+    """The MUSTs that bind clients and that are found broken."""
+    return [each.id for each in judge(Readings(header, entries), MUSTS) if each.outcome is Outcome.VIOLATED]
+
+
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_recording_that_begins_and_ends_anywhere_convicts_no_right_client(path: Path) -> None:
     """All that an instrument would have told is left out, and so is what came before and after."""
-    journal = JournalFile(path)
-    exchanges = [each for each in journal if isinstance(each, Exchange)]
-    for first, last in combinations(range(len(exchanges) + 1), 2):
-        header = Header(recorded_by="client", lease_seconds=journal.header.lease_seconds)
-        verdicts = judge(Readings(header, exchanges[first:last]), MUSTS)
-        broken = [each for each in verdicts if each.outcome is Outcome.VIOLATED]
-        assert not broken, (first, last, broken)
+    header, exchanges = exchanges_of(path)
+    pieces = list(combinations(range(len(exchanges) + 1), 2))
+    for first, last in pieces[:: len(pieces) // TOO_MANY + 1]:
+        found = broken(header, exchanges[first:last])
+        assert not found, (first, last, found)
+
+
+def test_recordings_of_several_clients_at_once_convict_none_of_them() -> None:
+    """Two right clients, each with jobs and a token of its own or both at the same jobs, cut anywhere."""
+    chance = random.Random(20_260_901)
+    for _ in range(PAIRS):
+        one, other = chance.sample(RIGHT, 2)
+        header, mine = exchanges_of(one)
+        _, theirs = exchanges_of(other)
+        theirs = renamed(theirs, "another", keep=jobs_of(theirs) if chance.random() < 0.3 else frozenset())
+        mixed = interleaved(mine, theirs, timedelta(seconds=chance.uniform(-10, 10)))
+        first, last = sorted(chance.sample(range(len(mixed) + 1), 2)) if chance.random() < 0.5 else (0, len(mixed))
+        found = broken(header, mixed[first:last])
+        assert not found, (one.name, other.name, first, last, found)
+
+
+_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|redacted(?::|%3A)[0-9a-f]{8}", re.IGNORECASE)
+_JOB = re.compile(r"/api/connector/\w+/([^/?]+)")
+
+
+def jobs_of(exchanges: Iterable[Exchange]) -> frozenset[str]:
+    """The recurring data jobs that exchanges name."""
+    return frozenset(found[1].lower() for each in exchanges if (found := _JOB.search(each.request.url)) is not None)
+
+
+def renamed(exchanges: Iterable[Exchange], salt: str, *, keep: frozenset[str]) -> list[Exchange]:
+    """The same of another client and of other messages: every ID and every token has another name."""
+
+    def name(found: re.Match[str]) -> str:
+        if found[0].lower() in keep:
+            return found[0]
+        digest = sha256(f"{salt} {found[0].lower()}".encode()).hexdigest()
+        return found[0][:-8] + digest[:8] if found[0].startswith("redacted") else str(UUID(digest[:32]))
+
+    def body(written: Body | None) -> Body | None:
+        if written is None or written.text is None:
+            return written
+        return Body.of(_NAME.sub(name, written.text).encode())
+
+    def headers(listed: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        return tuple((key, _NAME.sub(name, value)) for key, value in listed)
+
+    found = []
+    for each in exchanges:
+        asked, answer = each.request, each.response
+        asked = msgspec.structs.replace(
+            asked, url=_NAME.sub(name, asked.url), headers=headers(asked.headers), body=body(asked.body)
+        )
+        if answer is not None:
+            answer = msgspec.structs.replace(answer, headers=headers(answer.headers), body=body(answer.body))
+        found.append(msgspec.structs.replace(each, request=asked, response=answer))
+    return found
+
+
+def interleaved(mine: Sequence[Exchange], theirs: Sequence[Exchange], later: timedelta) -> list[Exchange]:
+    """Both as one recording, in which the other client began so much later."""
+    if mine and theirs:
+        later += mine[0].sent - theirs[0].sent
+    moved = (msgspec.structs.replace(each, sent=each.sent + later, answered=each.answered + later) for each in theirs)
+    together = sorted([*mine, *moved], key=lambda each: (each.answered, each.sent))
+    return [msgspec.structs.replace(each, seq=place) for place, each in enumerate(together, 1)]
 
 
 def test_a_loop_is_many_tries_without_a_pause() -> None:

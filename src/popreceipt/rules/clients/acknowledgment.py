@@ -46,9 +46,11 @@ def after_a_whole_download(journal: Readings) -> Iterator[Finding]:
         if not one.has_file or not one.acks:
             continue
         group = conduct.message_of(one)
-        # One that is known by its location alone came for a message of another name, which is the same.
-        same = _others_at(conduct, one, group)
-        downloads = [each for other in (*same, *group) for each in other.downloads]
+        downloads = [each for other in group for each in other.downloads]
+        # What came from this location for a message of another name, or before the journal's first delivery, is it too.
+        known = {each.seq for each in downloads}
+        downloads += [each for each in conduct.downloads_at(one.delivery.location) if each.seq not in known]
+        downloads.sort(key=lambda each: (each.sent, each.seq))
         for ack in one.acks:
             yield _downloaded(conduct, group, downloads, one, ack)
 
@@ -67,23 +69,9 @@ def _downloaded(conduct: Conduct, group: list[Handout], downloads: list[Download
         return undecided("while the last of the file came", one.delivery, *asked[-1:], ack)
     if (unseen := conduct.fetched_unseen(group)) is not None:
         return undecided(f"no whole download seen, but {unseen}", one.delivery, *asked[-1:], ack)
-    if _last_words(conduct, ack):
-        return undecided("nothing was written down after it, and the download may have been next", one.delivery, ack)
     if not asked:
         return violated("acknowledged without a download", one.delivery, ack)
     return violated(f"acknowledged though the file did not come whole ({_told(asked[-1])})", one.delivery, *asked, ack)
-
-
-def _others_at(conduct: Conduct, one: Handout, group: list[Handout]) -> list[Handout]:
-    known = {each.delivery.seq for each in group}
-    return [each for each in conduct.at_location(one.delivery.location) if each.delivery.seq not in known]
-
-
-def _last_words(conduct: Conduct, ack: Ack) -> bool:
-    """Whether a recorder may have written down, had it gone on, that a download had ended before."""
-    if conduct.journal.header.recorded_by != "client" or conduct.scenario is not None:
-        return False
-    return conduct.journal.calls[-1].answered - ack.sent < STREAMED
 
 
 def _told(call: Call) -> str:
@@ -453,7 +441,7 @@ def not_after_success(journal: Readings) -> Iterator[Finding]:
         again = next((each for each in acks if before(success, each) and _of_before(conduct, each, success)), None)
         if again is None:
             yield held("", success)
-        elif conduct.life_at(success) is not conduct.life_at(again):
+        elif conduct.may_be_another(success, again):
             yield undecided("again, by a process that may not know", success, again)
         else:
             yield violated("acknowledged again", success, again)

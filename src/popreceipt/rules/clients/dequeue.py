@@ -3,14 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import Final
 
 from popreceipt.rules.conduct import MANY, TIGHT, Conduct, Handout, asked_for, before, seconds
 from popreceipt.rules.facts import Call, Dequeue, Run
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, INFERRED, SHOULD, article, client, rule
+from popreceipt.rules.rule import CLIENT, CLIENT_OBSERVED, INFERRED, MUST, SHOULD, article, client, rule
 from popreceipt.verdict import Finding, held, undecided, violated
 
 SECTION: Final = "API for export (dequeue)"
@@ -30,9 +30,10 @@ PAUSE: Final = 1.0
     "dequeue.message-is-fetched",
     text="A message that was handed out with a file is downloaded, at once or when it comes back.",
     source=article(SECTION),
-    reading="An attempt counts. The client must have had a lease and a half, and half of one after its first return, "
-    "not kept busy by what it took before. A location on another host, where nobody looked, is undecided.",
-    level=SHOULD,
+    reading="An attempt counts. The message must have come back, and the client must have had a lease and a half, and "
+    "half of one after the first return, without being kept busy by what it took before or having leased many others "
+    "(that is for another rule to say). A location on another host, where nobody looked, is undecided.",
+    level=MUST,
     binds=CLIENT,
     statements=(33, 35),
 )
@@ -58,28 +59,30 @@ def _not_fetched(conduct: Conduct, group: list[Handout], last: Handout) -> Findi
         return undecided("asked for, but not at the connector", delivery)
     acks = conduct.acks_of(group)
     if acks:
-        return violated("acknowledged and never asked for", delivery, acks[0])
+        return undecided("acknowledged and never asked for: that is for another rule to say", delivery, acks[0])
     if conduct.hindered(delivery):
         return undecided("the client was turned away afterwards", delivery)
     if not conduct.had_time_for(group, group[0].delivery):
         return undecided("the client was there for too short a time", delivery)
     if _busy(conduct, last):
         return undecided("the client was still busy with what it had taken before", delivery)
-    return violated(f"handed out {_times(len(group))} and never asked for", delivery)
+    if len(group) == 1:
+        return undecided("not asked for, and it has not come back yet", delivery)
+    return violated(f"handed out {len(group)} times and never asked for", delivery)
 
 
 def _busy(conduct: Conduct, one: Handout) -> bool:
-    """Whether files of earlier deliveries were still being fetched a lease later."""
-    return any(
-        each.sent - one.delivery.answered >= conduct.lease
-        for other in conduct.handouts
-        if other.delivery.seq < one.delivery.seq
-        for each in other.downloads
+    """Whether files of earlier deliveries were still being fetched a lease later, or many waited to be."""
+    earlier = [each for each in conduct.handouts if each.delivery.seq < one.delivery.seq]
+    waited = (each for each in reversed(earlier) if _left_alone(each, one.delivery))
+    return len(list(islice(waited, FEW + 1))) > FEW or any(
+        each.sent - one.delivery.answered >= conduct.lease for other in earlier for each in other.downloads
     )
 
 
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
+def _left_alone(one: Handout, until: Dequeue) -> bool:
+    """Whether nothing had been done with a delivery's file when another one came."""
+    return one.has_file and not any(each.seq < until.seq for each in (*one.downloads, *one.acks))
 
 
 @rule(

@@ -103,7 +103,7 @@ def _waited(conduct: Conduct, call: Call, following: Call, gap: float, wanted: f
     if gap >= least:
         return held(f"{seconds(gap)} later", call, following)
     text = f"{seconds(gap)} later instead of {seconds(wanted)}"
-    if conduct.life_at(call) is not conduct.life_at(following):
+    if conduct.may_be_another(call, following):
         return undecided(f"{text}, by another process", call, following)
     if conduct.workers > 1:
         return undecided(f"{text}, perhaps by another worker", call, following)

@@ -128,7 +128,9 @@ def token_to_own_host_only(journal: Readings) -> Iterator[Finding]:
             leaked = True
             where = f"{call.method} {call.root}{call.path}"
             if journal.scenario is None and not _surely_elsewhere(call):
-                yield undecided(f"a host that may be the environment's, or another for which the token is: {where}", call)
+                yield undecided(
+                    f"perhaps the environment by another name, or another for which the token is: {where}", call
+                )
             else:
                 yield violated(f"a token for another host: {where}", call)
         elif call.token is None and isinstance(call, Download):
