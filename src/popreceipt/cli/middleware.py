@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +43,19 @@ BUNDLES_OF_A_RULE = 5
 
 NEEDED = {"psutil": "psutil"}
 """Modules without which no subject can be ended for sure, and the packages in which they come."""
+
+LEFT_BY_A_RUN = (
+    "junit.xml",
+    "scenarios/*/journal.ndjson",
+    "scenarios/*/output.txt",
+    "bundles/*/*/README.md",
+    "bundles/*/*/scenario.toml",
+    "bundles/*/*/journal.ndjson",
+    "bundles/*/*/timeline.txt",
+    "bundles/*/*/timeline.svg",
+    "bundles/*/*/output.txt",
+)
+"""Beside verdicts.json."""
 
 FOR_PAIRS = {"allpairspy": "allpairspy"}
 
@@ -256,6 +269,8 @@ def middleware(
         port=port,
         folder=None if out is None else out / "scenarios",
     )
+    if out is not None:
+        _clear(out)
     for file in (json_file, html_file, environment_file, None if out is None else out / "verdicts.json"):
         if file is not None and file != STANDARD_OUTPUT:
             _prepare(file)
@@ -277,7 +292,10 @@ def middleware(
         interrupted=interrupted,
     )
     if out is not None:
-        result = _with_bundles(result, options, out / "bundles")
+        try:
+            result = _with_bundles(result, options, out / "bundles")
+        except OSError as error:
+            raise UsageError(f"Cannot write {out / 'bundles'}: {error.strerror or error}.") from error
     _write(result, out, json_file, html_file)
     _show(result, out, json_file, html_file, strict=strict)
     raise typer.Exit(result.exit_status(strict=strict))
@@ -288,6 +306,22 @@ def _see_that_all_is_there(needed: Mapping[str, str]) -> None:
     missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(f'Judging middleware needs {", ".join(missing)}: pip install "popreceipt[middleware]".')
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier run left beside its verdicts, and nothing else: a violation in a bundle would be news."""
+    if not (out / "verdicts.json").is_file():
+        return
+    try:
+        for pattern in LEFT_BY_A_RUN:
+            for file in out.glob(pattern):
+                file.unlink()
+        for pattern in ("scenarios/*", "bundles/*/*", "bundles/*"):
+            for folder in out.glob(pattern):
+                with suppress(OSError):  # somebody else's file lies there
+                    folder.rmdir()
+    except OSError as error:
+        raise UsageError(f"Cannot clear {out} of an earlier run: {error.strerror or error}.") from error
 
 
 def _prepare(file: Path) -> None:

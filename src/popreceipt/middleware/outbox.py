@@ -1,10 +1,12 @@
 """The files that a subject finds in its outbox, and what becomes of each: no two with the same bytes.
 
-Names sort as the files are to go in order, and have what names have in life: a blank, a letter that is not ASCII.
+Names sort as the files are to go in order, and have what names have in life: a blank, a letter that is not ASCII. So
+has their text: letters that are not ASCII, here a byte order mark, there lines that end otherwise.
 """
 
+import codecs
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -15,6 +17,9 @@ from popreceipt.middleware.scenario import FileKind, Imported
 
 RECORDS: Final = 4
 """Records of a file."""
+
+MANY_RECORDS: Final = 5_000
+"""Records of a long one: some hundred thousand bytes."""
 
 BEYOND: Final = 1_000
 """Bytes by which a large file is above the limit."""
@@ -50,6 +55,8 @@ def files(imported: Imported, *, seed: str, body_limit: int) -> Iterator[Outgoin
     chance = Random(seed)  # noqa: S311 - no secret: the same seed gives the same files
     for place, kind in enumerate(imported.files):
         content = _MAKERS[kind](chance, body_limit)
+        if kind == "good":
+            content = _FORMS[place % len(_FORMS)](content)
         is_packed = imported.type == "package" and kind != "empty"
         if is_packed:
             content = data_package(content, entity=imported.entity)
@@ -61,7 +68,7 @@ def files(imported: Imported, *, seed: str, body_limit: int) -> Iterator[Outgoin
 
 def _record(chance: Random, **changes: str) -> dict[str, str]:
     key = "".join(chance.choices(_KEYS, k=10))
-    return {"CUSTOMERGROUPID": key, "DESCRIPTION": f"Gruppe {key.lower()}", "PAYMENTTERMID": "", **changes}
+    return {"CUSTOMERGROUPID": key, "DESCRIPTION": f"Gruppe für Größe {key.lower()}", "PAYMENTTERMID": "", **changes}
 
 
 def _good(chance: Random, _: int) -> bytes:
@@ -92,10 +99,23 @@ def _large(chance: Random, body_limit: int) -> bytes:
     return delimited(_record(chance) for _ in range((body_limit + BEYOND) // each + 1))
 
 
+def _long(chance: Random, _: int) -> bytes:
+    """Good records, and more of them than any buffer holds at once."""
+    return delimited(_record(chance) for _ in range(MANY_RECORDS))
+
+
+_FORMS: Final[Sequence[Callable[[bytes], bytes]]] = (
+    lambda content: content,
+    lambda content: codecs.BOM_UTF8 + content,
+    lambda content: content.replace(b"\r\n", b"\n").removesuffix(b"\n"),
+)
+"""How a text may be written down: what came in one form is to go on in the same."""
+
 _MAKERS: Final[Mapping[FileKind, Callable[[Random, int], bytes]]] = {
     "good": _good,
     "bad-records": _bad_records,
     "unreadable": _unreadable,
     "empty": _empty,
     "large": _large,
+    "long": _long,
 }

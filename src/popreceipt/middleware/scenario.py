@@ -15,7 +15,7 @@ Ending = Literal["settled", "time"]
 
 PayloadType = Literal["file", "package"]
 
-FileKind = Literal["good", "bad-records", "unreadable", "empty", "large"]
+FileKind = Literal["good", "bad-records", "unreadable", "empty", "large", "long"]
 """What becomes of a file: Processed, ProcessedWithErrors, PreProcessingError; no bytes at all; above the limit."""
 
 Action = Literal["produce", "expire", "clean-up", "disable", "enable", "revoke", "restart", "calm"]

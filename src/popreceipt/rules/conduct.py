@@ -188,11 +188,14 @@ class Conduct:
     def end_of(self, call: Call) -> datetime | None:
         """The last instant of which the journal tells anything of the client that made a call.
 
-        In a recording several may have been at work: those calls are of one that share a token or a job.
+        In a recording several may have been at work: those calls are of one that share a token or a job. On a clock
+        that is moved by hand nobody lives on, and only another call for the same job tells that it was gone on with.
         """
         names = _names(call)
         if self.scenario is not None or self.journal.lives or not names:
             return self.end
+        if self.journal.header.clock == "manual" and call.activity is not None:
+            return max(each.answered for each in self.journal.calls_of(call.activity))
         return self._ends[self._client_of(names[0])]
 
     def _client_of(self, name: _Name) -> _Name:
@@ -347,9 +350,10 @@ class Conduct:
             by_receipt[one.delivery.correlation, one.delivery.receipt].append(one)
             by_answer[one.delivery.digest].append(one)
         for ack in self.journal.acks:
-            named = _latest(by_receipt.get((ack.correlation, ack.receipt), ()), ack)
-            if named is None and ack.correlation is None and ack.receipt is None and ack.digest:
-                named = _latest(by_answer.get(ack.digest, ()), ack)
+            if ack.correlation is None and ack.receipt is None:
+                named = _latest(by_answer.get(ack.digest, ()), ack) if ack.digest else None
+            else:
+                named = _latest(by_receipt.get((ack.correlation, ack.receipt), ()), ack)
             if named is not None:
                 named.acks.append(ack)
                 self._named[ack.seq] = named
@@ -358,17 +362,6 @@ class Conduct:
     @cached_property
     def _named(self) -> dict[int, Handout]:
         return {}
-
-    def downloads_at(self, location: str | None) -> list[Download]:
-        """The requests for a location, whatever message it was told for: it is one file's."""
-        return self._downloads_at.get(unquote(location), []) if location is not None else []
-
-    @cached_property
-    def _downloads_at(self) -> dict[str, list[Download]]:
-        found: dict[str, list[Download]] = defaultdict(list)
-        for each in self.journal.downloads:
-            found[unquote(each.location)].append(each)
-        return dict(found)
 
     def handout_of(self, ack: Ack) -> Handout | None:
         """The delivery whose CorrelationId and PopReceipt an acknowledgment repeats: the last one before it."""
@@ -431,8 +424,7 @@ class Conduct:
         """Whether a message may have been handed out, and more, before the journal or under another CorrelationId."""
         first = group[0].delivery
         if self.scenario is None:
-            # An answer that has no such member does not say that it is the first.
-            return first.last_dequeue is not None or first.blank == "absent"
+            return first.last_dequeue is not None
         if first.last_dequeue is None:
             return False
         return not self._keeps_correlation and any(

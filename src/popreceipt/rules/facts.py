@@ -161,9 +161,10 @@ class StatusAnswer(Call, gc=False):
 
     `value` is the state as written, `state` the documentation's name for it (None where it is none). `shaped` says
     whether the answer has the members that clients rely on. `number` is set where the state came as a number. `bare`
-    says that the message was asked for by a GUID as it stands in the messages grid: no braces, no quotes, lower case.
-    `details` are what jobstatus says of each entity, None where it says nothing of any. `meant` is the message's ID as
-    a tolerant reader finds it, also in a body that is no strict JSON.
+    says that the message was asked for by a GUID as it stands in the messages grid: no braces, no quotes, lower case;
+    `quoted` that the quotes of a JSON text were left around it. `details` are what jobstatus says of each entity, None
+    where it says nothing of any. `meant` is the message's ID as a tolerant reader finds it, also in a body that is no
+    strict JSON.
     """
 
     message: str | None = None
@@ -174,6 +175,7 @@ class StatusAnswer(Call, gc=False):
     execution: str | None = None
     null: bool = False
     bare: bool = True
+    quoted: bool = False
     meant: str | None = None
     details: "tuple[EntityDetail, ...] | None" = None
 

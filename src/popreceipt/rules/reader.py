@@ -417,6 +417,7 @@ class Reader:
         if isinstance(asked, dict) and (name := _text(_member(asked, "messageId"))) is not None:
             call.message = vocabulary.bare_guid(name)
             call.bare = call.message == name
+            call.quoted = '"' in name
         call.meant = _meant(exchange.request.body, "messageId")
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):
@@ -434,6 +435,7 @@ class Reader:
             if name.lower() == "jobid":
                 call.message = vocabulary.bare_guid(unquote(value))
                 call.bare = call.message == unquote(value)
+                call.quoted = '"' in unquote(value)
         call.meant = call.message
         answer = _loads(exchange.response.body) if exchange.response is not None else None
         if isinstance(answer, dict):

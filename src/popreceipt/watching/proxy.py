@@ -275,6 +275,9 @@ class _Passage:
         return location if told is None else told.encode("latin-1")
 
     async def _start_with(self, kept: headers.Raw) -> None:
+        if self._seen.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            # It says how long a body would be that does not come, and the server would wait for it.
+            kept = [(name, value) for name, value in kept if name != b"content-length"]
         if not self._request_read.is_set() or self._seen.failure:
             # The rest of the request would be taken for the next one.
             kept = [*kept, (b"connection", b"close")]

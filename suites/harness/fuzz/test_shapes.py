@@ -37,6 +37,8 @@ ODD = {
     "message-id-form.nothing": "an enqueue that names no message: a rule asks about it, no recording has shown it",
     "connector.status-calls-only.429": "a 429 that does not say how long to wait",
     "no-file-is-said.null-location.undecided": "a file that is said to be there, and no location",
+    "no-file-understood.unnamed.held": "an answer that says that there is no file, and nothing else",
+    "says-what-dequeue-said.unnamed-beside-a-digest.held": "the same",
     "after-a-whole-download.in-pieces.undecided": "a download in pieces: no service has been seen to give one",
 }
 """Journals on which rules do not convict and specifications do, and why."""

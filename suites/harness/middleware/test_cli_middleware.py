@@ -237,6 +237,21 @@ class TestEnds:
         assert run.returncode == 3, run.stdout + run.stderr
         assert "nothing was exercised" in run.stdout
 
+    def test_what_an_earlier_run_left_goes(self, tmp_path: Path) -> None:
+        """A violation of last time is not found beside the verdicts of this time; somebody else's file stays."""
+        out = tmp_path / "out"
+        old = [out / "scenarios" / "s" / "journal.ndjson", out / "bundles" / "s" / "rule" / "README.md"]
+        other = out / "bundles" / "s" / "notes.txt"
+        for each in (*old, other, out / "verdicts.json"):
+            each.parent.mkdir(parents=True, exist_ok=True)
+            each.write_text("{}", encoding="utf-8")
+        subject = script(tmp_path, "pass")
+        popreceipt_middleware(
+            tmp_path, "--scenario", "export-package", "--seconds", "0.5", "--out", "out", "--", *subject
+        )
+        assert sorted(each.name for each in (out / "scenarios").iterdir()) == ["export-package"]
+        assert [each for each in (out / "bundles").rglob("*") if each.is_file()] == [other]
+
     def test_what_a_subject_is_told(self, tmp_path: Path) -> None:
         """Placeholders are filled in, the side that it has not is not watched, and JSON is all that is printed."""
         told = script(tmp_path, "import sys; print(*sys.argv[1:]); sys.exit(5)")

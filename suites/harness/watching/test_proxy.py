@@ -370,6 +370,16 @@ def test_what_is_packed_is_understood(watch, odd) -> None:
     assert told["DownloadLocation"] == environment.base_url + DOWNLOAD
 
 
+@pytest.mark.parametrize("status", [b"304 Not Modified", b"204 No Content"])
+def test_a_length_without_a_body_is_waited_for_by_nobody(status, watch, odd) -> None:
+    """Whoever has not changed may say how long he is, and some say so of nothing; the connection stays usable."""
+    said = b"HTTP/1.1 " + status + b"\r\ncontent-length: 50\r\nconnection: close\r\n\r\n"
+    upstream = odd(lambda connection: connection.sendall(said))
+    with watch(upstream.base_url) as watching, httpx.Client(base_url=watching.base_url, trust_env=False) as http:
+        assert [http.get("/page").status_code for _ in range(2)] == [int(status[:3])] * 2
+    assert [each.failure for each in watching.exchanges] == [None, None]
+
+
 def test_a_request_line_goes_on_as_it_was_written(watch, odd) -> None:
     """Braces, percent-encodings and the query stand on the wire as the client wrote them."""
     environment = odd(lambda connection: connection.sendall(_answer(b"", status=b"204 No Content")))

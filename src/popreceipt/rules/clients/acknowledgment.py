@@ -47,10 +47,6 @@ def after_a_whole_download(journal: Readings) -> Iterator[Finding]:
             continue
         group = conduct.message_of(one)
         downloads = [each for other in group for each in other.downloads]
-        # What came from this location for a message of another name, or before the journal's first delivery, is it too.
-        known = {each.seq for each in downloads}
-        downloads += [each for each in conduct.downloads_at(one.delivery.location) if each.seq not in known]
-        downloads.sort(key=lambda each: (each.sent, each.seq))
         for ack in one.acks:
             yield _downloaded(conduct, group, downloads, one, ack)
 
@@ -170,7 +166,7 @@ def _names_nothing(journal: Readings, ack: Ack) -> Finding:
     by_receipt = [each for each in earlier if each.delivery.receipt == ack.receipt]
     complete = conduct.scenario is not None
     if by_receipt and (complete or by_correlation):
-        return violated("the receipt of one delivery with another's CorrelationId", by_receipt[-1].delivery, ack)
+        return violated("the receipt of one delivery without its CorrelationId", by_receipt[-1].delivery, ack)
     if by_correlation and (complete or not conduct.delivered_unseen(by_correlation[:1])):
         return violated("a receipt that no dequeue has handed out", by_correlation[-1].delivery, ack)
     if complete:
@@ -331,7 +327,8 @@ def _kept_busy(conduct: Conduct, one: Handout) -> bool:
     text="Once a message came back, it is acknowledged with the receipt of its latest delivery.",
     source=client(SCHEDULER, "issue 124: late acknowledgments are answered with 500"),
     reading="The client must have known that it is the same message: by its CorrelationId, or by the file that came "
-    "again. Within a second of the new delivery undecided, for workers that do not know of each other.",
+    "again. Undecided for workers that do not know of each other: within a second of the new delivery, and where the "
+    "message came back while the answer to a download was held back.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -359,6 +356,8 @@ def newest_receipt(journal: Readings) -> Iterator[Finding]:
                     yield held("", named.delivery, ack)
             elif ack.sent - newer[0].delivery.answered < CROSSED:
                 yield undecided("just when the message had come back", named.delivery, newer[0].delivery, ack)
+            elif _held_back(conduct, named):
+                yield undecided("by a worker that was kept waiting for the file", named.delivery, ack)
             else:
                 yield violated("a receipt that a later delivery replaced", named.delivery, newer[-1].delivery, ack)
 
@@ -369,6 +368,11 @@ def _known(conduct: Conduct, named: Handout, newer: Handout, ack: Ack) -> bool:
         return False
     same = newer.delivery.correlation is not None and newer.delivery.correlation == named.delivery.correlation
     return same or newer.whole_before(ack) is not None
+
+
+def _held_back(conduct: Conduct, one: Handout | None) -> bool:
+    """Whether a worker may have waited for a delivery's file while another one was handed the message anew."""
+    return one is not None and any(each.seq in conduct.slow for each in one.downloads)
 
 
 @rule(
@@ -423,8 +427,8 @@ def _not_retried(conduct: Conduct, group: list[Handout], failed: Ack) -> Finding
     "acknowledgment.not-after-success",
     text="What was acknowledged with success is not acknowledged again.",
     source=article(SECTION),
-    reading="Only for deliveries that came before the success. Another process of the client, and one whose answer was "
-    "held back, may not have seen it.",
+    reading="Only for deliveries that came before the success. Another process of the client, one whose answer was "
+    "held back, and a worker that was kept waiting for the file while another one was quicker, may not have seen it.",
     level=SHOULD,
     provenance=INFERRED,
     binds=CLIENT,
@@ -443,6 +447,8 @@ def not_after_success(journal: Readings) -> Iterator[Finding]:
             yield held("", success)
         elif conduct.may_be_another(success, again):
             yield undecided("again, by a process that may not know", success, again)
+        elif (other := conduct.handout_of(again)) is not conduct.handout_of(success) and _held_back(conduct, other):
+            yield undecided("again, by a worker that was kept waiting for the file", success, again)
         else:
             yield violated("acknowledged again", success, again)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice, pairwise
 from statistics import median
 from typing import Final
+from urllib.parse import urlsplit
 
 from popreceipt.rules.conduct import MANY, TIGHT, Conduct, Handout, asked_for, before, seconds
 from popreceipt.rules.facts import Call, Dequeue, Run
@@ -57,6 +58,8 @@ def _not_fetched(conduct: Conduct, group: list[Handout], last: Handout) -> Findi
         return undecided(f"no download seen, but {unseen}", delivery)
     if any(asked_for(each, delivery) for each in conduct.journal.connections):
         return undecided("asked for, but not at the connector", delivery)
+    if _at_another_port(conduct, delivery):
+        return undecided("no download seen, but its location names another port, where nobody looked", delivery)
     acks = conduct.acks_of(group)
     if acks:
         return undecided("acknowledged and never asked for: that is for another rule to say", delivery, acks[0])
@@ -69,6 +72,14 @@ def _not_fetched(conduct: Conduct, group: list[Handout], last: Handout) -> Findi
     if len(group) == 1:
         return undecided("not asked for, and it has not come back yet", delivery)
     return violated(f"handed out {len(group)} times and never asked for", delivery)
+
+
+def _at_another_port(conduct: Conduct, delivery: Dequeue) -> bool:
+    """Whether a location names none of the ports at which an instrument listens: who keeps to it is not seen."""
+    if conduct.scenario is None or delivery.location_root is None:
+        return False
+    asked = urlsplit(delivery.location_root).netloc.lower()
+    return all(urlsplit(each).netloc.lower() != asked for each in conduct.roots)
 
 
 def _busy(conduct: Conduct, one: Handout) -> bool:
@@ -90,7 +101,8 @@ def _left_alone(one: Handout, until: Dequeue) -> bool:
     text="After an empty answer the client goes on: it neither crashes nor downloads nor acknowledges anything.",
     source=client("D365FODataJob", "reads the body of every answer as JSON"),
     reading="204, or 200 without a body. A crash is an exit by itself with another status than 0 right after it, "
-    "unless something else had gone wrong before that the status may report.",
+    "unless something else had gone wrong before that the status may report, or files lay in the outbox over which "
+    "it may have stumbled.",
     level=SHOULD,
     provenance=CLIENT_OBSERVED,
     binds=CLIENT,
@@ -121,6 +133,8 @@ def empty_answer_understood(journal: Readings) -> Iterator[Finding]:
                 yield held("ended in peace" if life.ended_by != "us" else "", each)
             elif conduct.troubled(each):
                 yield undecided(f"ended with {life.status}, perhaps for what went wrong before", each)
+            elif journal.submissions.outbox:
+                yield undecided(f"ended with {life.status}, perhaps over the files of its outbox", each)
             else:
                 yield violated(f"ended with {life.status} right after it", each)
 

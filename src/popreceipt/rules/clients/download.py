@@ -161,8 +161,21 @@ def port_that_answers(journal: Readings) -> Iterator[Finding]:
             yield violated("asked for at port 80", one.delivery, *([at_80] if at_80 is not None else []))
         elif downloads:
             yield held("", one.delivery, downloads[0])
+        elif _in_vain(conduct, group):
+            yield violated(f"handed out {len(group)} times, and nothing came to the port that answers", one.delivery)
         else:
             yield undecided("nothing was seen of its download", one.delivery)
+
+
+def _in_vain(conduct: Conduct, group: list[Handout]) -> bool:
+    """Whether a client that lived on was handed a message again and again, and none of its requests arrived."""
+    first = group[0].delivery
+    known = conduct.scenario is not None and len(group) > 1 and conduct.had_time_for(group, first)
+    if not known or conduct.acks_of(group) or conduct.hindered(first):
+        return False
+    return not any(each.downloads for each in group) and not any(
+        asked_for(each, first) for each in conduct.journal.connections
+    )
 
 
 def _url(connection: Connection) -> str:
@@ -194,14 +207,15 @@ def _usual(one: Handout) -> bool:
 def with_the_token(journal: Readings) -> Iterator[Finding]:
     """Each download from the target's own host, those left out to which another was redirected."""
     conduct = journal.conduct
-    kept = journal.header.recorded_by == "service" or any(each.token is not None for each in journal.calls)
+    shown = {each.activity for each in journal.calls if each.token is not None}
+    told = journal.header.recorded_by == "service"
     for each in journal.downloads:
         if each.hop or not conduct.is_own(each.root) or (conduct.speaks_tls and each.root.startswith("http://")):
             continue
         if each.token is not None:
             yield held("", each)
-        elif not kept:
-            yield undecided("the recording has no token of any request", each)
+        elif not told and not (each.activity in shown if each.activity is not None else shown):
+            yield undecided("the recording has no token of any request for this job", each)
         elif (again := _with_token(conduct, each)) is not None:
             yield undecided(f"first without, which was answered with {each.status}, then with it", each, again)
         elif each.status == 401 and conduct.is_last(each):

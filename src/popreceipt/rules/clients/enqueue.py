@@ -7,6 +7,7 @@ that no file has by itself is told apart. Equal bytes twice may be two files, un
 import base64
 import binascii
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -42,6 +43,15 @@ AT_ONCE: Final = timedelta(minutes=1)
 ARCHIVE: Final = b"PK\x03\x04"
 """What a ZIP archive begins with, and so a data package."""
 
+COMPRESSED: Final = b"\x1f\x8b"
+"""What gzip begins with (RFC 1952, section 2.3.1)."""
+
+GZIP_WITH_HEADER: Final = 31
+"""The window bits by which zlib reads gzip and nothing else."""
+
+UNPACKED_AT_MOST: Final = 1 << 26
+"""Bytes beyond which nobody looks into what was compressed."""
+
 REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 """What stands, in UTF-8, where bytes were read as text that they are not."""
 
@@ -52,9 +62,10 @@ _BLANKS: Final = re.compile(rb"\s+")
     "enqueue.raw-bytes",
     text="What is enqueued is the file itself, byte for byte, in no wrapping.",
     source=article(SECTION),
-    reading="No form with parts, no base64, no JSON around it, no other encoding of its text. What Content-Type says "
-    "is free. Convicted only where the wrapping is recognised; other bytes than those of the outbox are undecided, "
-    "and so is what was compressed on the way.",
+    reading="No form with parts, no base64, no JSON around it, no other encoding of its text, no part of a data "
+    "package, not compressed without Content-Encoding. What Content-Type says is free. Convicted only where the "
+    "wrapping is recognised; other bytes than those of the outbox are undecided, and so is what was compressed and "
+    "says so.",
     level=MUST,
     binds=CLIENT,
     statements=(30,),
@@ -104,6 +115,10 @@ def _wrapped(call: Enqueue, known: set[str]) -> str | None:
         return "a form with parts"
     if known and any(_digest(each) in known for each in _as_text_before(content)):
         return "the file's text, encoded otherwise"
+    if (inner := _of_gzip(content)) is not None and _is_file(inner, known):
+        return "compressed, and nothing says so"
+    if known and _is_broken_archive(content):
+        return "a package that is cut off or broken"
     if REPLACED in content and _is_text(content) and (known or _is_broken_archive(content)):
         return "bytes that were read as text: what was none has been replaced"
     return None
@@ -134,6 +149,17 @@ def _of_base64(content: bytes) -> bytes | None:
         return base64.b64decode(_BLANKS.sub(b"", content).strip(b'"'), validate=True)
     except (binascii.Error, ValueError):
         return None
+
+
+def _of_gzip(content: bytes) -> bytes | None:
+    if not content.startswith(COMPRESSED):
+        return None
+    unpacking = zlib.decompressobj(wbits=GZIP_WITH_HEADER)
+    try:
+        inner = unpacking.decompress(content, UNPACKED_AT_MOST)
+    except zlib.error:
+        return None
+    return inner if unpacking.eof else None
 
 
 def _in_json(content: bytes) -> Iterator[bytes]:
@@ -201,6 +227,7 @@ def _as_text_before(content: bytes) -> Iterator[bytes]:
             yield each + end
             yield lines.replace(b"\n", b"\r\n") + end
             yield each.removesuffix(end)
+        yield lines.removesuffix(b"\n")
 
 
 @rule(
@@ -442,13 +469,13 @@ def _repeated(journal: Readings, filed: Filed, accepted: Enqueue, again: Enqueue
     one = journal.submissions.messages.get(accepted.message or "")
     polls = [each for each in one.polls if each.seq < again.seq and each.ok] if one is not None else []
     states = [each.state for each in polls]
-    waited = again.sent - accepted.answered
+    waited = max((each.answered for each in polls), default=accepted.answered) - accepted.answered
     if any(state in FINAL and state != vocabulary.PROCESSED for state in states):
         return  # it may try anew
     if filed.seen is None:
         yield undecided("the same bytes again, which may be another file", accepted, again)
     elif states and vocabulary.PROCESSED not in states and waited >= journal.conduct.lease / 2:
-        yield undecided(f"handed in again after {waited}: its end was not known", accepted, again)
+        yield undecided(f"handed in again after {waited} of asking: its end was not known", accepted, again)
     else:
         yield violated("handed in again", accepted, again)
 

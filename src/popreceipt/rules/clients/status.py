@@ -45,7 +45,7 @@ FAILING: Final = frozenset({"failed", "uncertain"})
     source=article(SECTION),
     reading="By GetMessageStatus, by jobstatus, or by the execution's ID and its summary. One who asks for half a "
     "lease or longer, or says that it does not know, has given up. Given a lease and a half, and thrice its own "
-    "longest pause.",
+    "longest pause. Whom the service refuses has asked, unless quotes were left around the ID each time.",
     level=SHOULD,
     binds=CLIENT,
     statements=(45,),
@@ -61,8 +61,11 @@ def asked_to_an_end(journal: Readings) -> Iterator[Finding]:
         said = {line.outcome for line in submissions.told(one)}
         if one.over:
             yield held("an end was seen", one.enqueue, one.over[0])
-        elif "uncertain" in said or (asked and all(_useless(each) for each in asked)):
+        elif "uncertain" in said:
             continue
+        elif asked and all(_useless(each) for each in asked):
+            if all(isinstance(each, StatusAnswer) and each.quoted for each in asked):
+                yield violated(f"refused {len(asked)} times: quotes stood around the ID", one.enqueue, last)
         elif not asked and any(line.outcome == PROCESSED for line in submissions.told(one)):
             yield violated("reported as processed and never asked for", one.enqueue)
         elif asked and last.answered - asked[0].sent >= journal.conduct.lease / 2:
