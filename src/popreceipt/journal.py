@@ -487,7 +487,7 @@ class JournalFile:
             # Every member but this one may be left out.
             if "format" not in msgspec.json.decode(first):
                 raise msgspec.ValidationError("it names no format")
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise UsageError(
                 f"{path} is not a journal: its first line should be a header of format {FORMAT!r} ({error})."
             ) from error
@@ -511,7 +511,7 @@ class JournalFile:
                 try:
                     line = _decode_line(raw)
                     entry = _entry_of(line, raw)
-                except (msgspec.MsgspecError, ValueError, UnicodeDecodeError) as error:
+                except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as error:
                     self.damage = f"line {count} cannot be read ({error})"
                     return
                 if entry is not None:

@@ -44,7 +44,7 @@ class HarFile:
                     )
         except OSError as error:
             raise UsageError(f"Cannot read {path}: {error.strerror or error}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(f"{path} is no HAR file that can be read ({type(error).__name__}: {error}).") from error
         self.header = self._journal.header
 

@@ -360,6 +360,8 @@ def _chosen(
     from popreceipt.middleware import dialects as answers
     from popreceipt.middleware import selection
 
+    if sweep is not None and dialects:
+        raise UsageError("--sweep goes through all dialects, --dialect names some: give one of them.")
     plain = tuple(selection.find(each) for each in names)
     if every or (not names and not matrix):
         plain += selection.everything() if every else selection.quick()
@@ -369,7 +371,7 @@ def _chosen(
     if sweep is not None:
         plain += answers.sweep(plain if names or every else selection.everything(), sweep.value)
     if dialects:
-        plain = tuple(under for each in dialects for under in _under(each, plain if names else None))
+        plain = tuple(under for each in dialects for under in _under(each, plain if names or every or matrix else None))
     found = tuple(each for each in plain if set(each.sides) & set(sides))
     if not found:
         raise UsageError(
@@ -379,7 +381,7 @@ def _chosen(
 
 
 def _under(dialect: str, named: "tuple[Scenario, ...] | None") -> "Iterator[Scenario]":
-    """Scenarios under a dialect: those named, else those that touch one of its points, else the quick ones."""
+    """Scenarios under a dialect: those asked for, else those that touch one of its points, else the quick ones."""
     from popreceipt.middleware import dialects, selection
 
     points = {each.strip().partition("=")[0] for each in dialect.split(",")}

@@ -1,7 +1,9 @@
 """The subject: a command that is started, started again and ended, and whose output is read whether wanted or not.
 
 It knows processes and nothing of the protocol. Whatever a subject does (it hangs, floods its output, leaves children
-behind that refuse to end), its lives are told as they were, and at the end nothing of it is left.
+behind that refuse to end), its lives are told as they were, and at the end nothing of it is left. (Two things
+escape: a child that leaves its session and clears its environment is nobody's, and whoever is killed with SIGKILL ends
+nobody.)
 """
 
 import contextlib

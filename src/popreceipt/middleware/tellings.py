@@ -15,6 +15,9 @@ LONGEST: Final = 1024 * 1024
 MOST_LINES: Final = 10_000
 """Lines that are read."""
 
+DEEPEST: Final = 50
+"""Levels of a line: deeper ones stand in nobody's report, and not everybody could read them again."""
+
 SHOWN: Final = 200
 """Characters of a line that is no JSON object, as it is told."""
 
@@ -51,7 +54,7 @@ class Tellings:
                 told = msgspec.json.decode(line)
             except (msgspec.DecodeError, ValueError, RecursionError):  # the last one: brackets without end
                 told = None
-            if isinstance(told, dict):
+            if isinstance(told, dict) and not _is_deep(told):
                 yield told
             else:
                 yield {"unreadable": line.decode("utf-8", "replace")[:SHOWN]}
@@ -67,3 +70,14 @@ class Tellings:
             return b""
         self._read += len(found)
         return found
+
+
+def _is_deep(told: Any) -> bool:
+    """Whether a value has more levels than anybody means."""
+    level = [told]
+    for _ in range(DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [one for each in inner for one in each]
+        if not level:
+            return False
+    return True

@@ -449,7 +449,7 @@ class Conduct:
             return "the recorder does not see downloads"
         for each in group:
             root = each.delivery.location_root
-            if each.delivery.location is not None and root is not None and not self.is_own(root):
+            if each.delivery.location is not None and root is not None and not self._is_known(root):
                 return "its location names another host, where nobody looked"
             for download in each.downloads:
                 if download.status is not None and 300 <= download.status < 400:
@@ -459,6 +459,12 @@ class Conduct:
         if self.delivered_unseen(group):
             return "it had been handed out before, unseen or under another name"
         return None
+
+    def _is_known(self, root: str) -> bool:
+        """Whether nobody else answers there: the target itself, and in a scenario every other port of its host."""
+        if self.is_own(root):
+            return True
+        return self.scenario is not None and urlsplit(root).hostname in {urlsplit(each).hostname for each in self.roots}
 
     def attempts(self, group: Sequence[Handout]) -> list[Download]:
         """The requests for a message's file, in order of time, those to where they were redirected left out."""
@@ -485,7 +491,8 @@ class Conduct:
             delivery = each.delivery
             if delivery.seq > download.seq:
                 break
-            its_own = delivery.activity == download.activity or download.activity is None
+            # Among several clients, nothing where a location belongs may be another's who was told so by another job.
+            its_own = self.scenario is not None or download.activity in {delivery.activity, None}
             named = bool(delivery.correlation) and (delivery.correlation or "") in asked
             if (nowhere and its_own) or (named and not self.delivered_unseen([each])):
                 found = each

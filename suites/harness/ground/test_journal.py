@@ -92,6 +92,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (lambda lines: [*lines[:2], b'{"surprise": 1}'], "neither an exchange"),
         (lambda lines: [*lines[:2], b'{"seq": 3}'], "needs sent"),
         (lambda lines: [*lines[:2], b'{"observation": "x"}'], "needs at"),
+        (lambda lines: [*lines[:2], b'{"x": ' + b"[" * 100_000], "line 3 cannot be read"),
     ],
 )
 def test_damage_is_told_and_read_up_to(damage: object, words: str, tmp_path: Path) -> None:

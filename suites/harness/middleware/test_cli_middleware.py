@@ -182,6 +182,7 @@ class TestUsage:
             ((), "Name the command that runs your middleware"),
             (("--attach", "--", "sh"), "Give a command or --attach, not both."),
             (("--env-file", "environment", "--", "sh"), "--env-file says something about --attach"),
+            (("--sweep", "single", "--dialect", "dequeue.empty-queue=200-empty", "--", "sh"), "give one of them"),
             (("--lease", "inf", "--", "sh"), "'--lease'"),
             (("--scenario", "export-packages", "--", "sh"), "Did you mean export-package"),
             (("--dialect", "dequeue.empty=soon", "--", "sh"), "dequeue.empty"),

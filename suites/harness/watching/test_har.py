@@ -171,3 +171,12 @@ def test_an_archive_of_our_own_is_read_as_it_was_written(tmp_path: Path) -> None
     assert [(each.operation, each.request.body, each.response and each.response.body) for each in again] == [
         (each.operation, each.request.body, each.response and each.response.body) for each in exchanges
     ]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"log": {"entries": "x"}}', "[" * 100_000, "no JSON"])
+def test_what_is_no_har_is_told_so(text: str, tmp_path: Path) -> None:
+    """Wrong usage, whatever the file holds instead."""
+    path = tmp_path / "traffic.har"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="is no HAR file that can be read"):
+        open_recording(path)

@@ -13,6 +13,8 @@ import popreceipt.pytest_plugin
 pytest_plugins = ["pytester"]
 
 CLIENT = '''
+import json
+
 import httpx
 import pytest
 
@@ -31,14 +33,17 @@ class Middleware:
         self.http.headers["authorization"] = "Bearer " + token
         self.export, self.intake = told["POPRECEIPT_EXPORT_ACTIVITY"], told["POPRECEIPT_IMPORT_ACTIVITY"]
 
-    def pull(self, downloads=True):
+    def pull(self, downloads=True, echo=True):
         taken = []
         while (delivery := self.http.get(f"/api/connector/dequeue/{self.export}")).status_code == 200:
             file = self.http.get(delivery.json()["DownloadLocation"]) if downloads else None
             if file is None or file.status_code == 200:
                 taken.append(file and file.content)
                 headers = {"content-type": "application/json"}
-                self.http.post(f"/api/connector/ack/{self.export}", content=delivery.content, headers=headers)
+                known = ("CorrelationId", "PopReceipt", "DownloadLocation")
+                short = json.dumps({each: delivery.json()[each] for each in known})
+                body = delivery.content if echo else short
+                self.http.post(f"/api/connector/ack/{self.export}", content=body, headers=headers)
         return taken
 
     def push(self, content):
@@ -144,13 +149,13 @@ def test_rules_and_levels_can_be_left_out(run) -> None:
 
         def test_left_out(connector, middleware, connector_journal):
             connector.produce()
-            middleware.pull(downloads=False)
-            left_out = ["acknowledgment.after-a-whole-download", "dequeue.*"]
+            middleware.pull(downloads=False, echo=False)
+            left_out = ["acknowledgment.after-a-whole-download", "acknowledgment.w*"]
             connector_journal.check(without=left_out)
             assert not {each.id for each in connector_journal.verdicts(without=left_out)} & set(left_out)
             with pytest.raises(AssertionError, match="after-a-whole-download"):
                 connector_journal.check(levels=["MUST"])
-            with pytest.raises(AssertionError, match="message-is-fetched") as found:
+            with pytest.raises(AssertionError, match="whole-answer") as found:
                 connector_journal.check(levels="SHOULD")
             assert "after-a-whole-download" not in str(found.value)
             with pytest.raises(UsageError, match="no.such"):

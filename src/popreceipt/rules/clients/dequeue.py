@@ -75,8 +75,13 @@ def _not_fetched(conduct: Conduct, group: list[Handout], last: Handout) -> Findi
 
 
 def _at_another_port(conduct: Conduct, delivery: Dequeue) -> bool:
-    """Whether a location names none of the ports at which an instrument listens: who keeps to it is not seen."""
+    """Whether a location names none of the ports at which an instrument listens: who keeps to it is not seen.
+
+    Unless every connection goes by a proxy, which sees them all.
+    """
     if conduct.scenario is None or delivery.location_root is None:
+        return False
+    if any(each.kind == "connect" for each in conduct.journal.connections):
         return False
     asked = urlsplit(delivery.location_root).netloc.lower()
     return all(urlsplit(each).netloc.lower() != asked for each in conduct.roots)

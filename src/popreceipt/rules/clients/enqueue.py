@@ -15,7 +15,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from hashlib import sha256
 from io import BytesIO
-from itertools import zip_longest
+from itertools import product, zip_longest
 from typing import Any, Final
 from urllib.parse import unquote_plus
 from zipfile import is_zipfile
@@ -205,17 +205,16 @@ def _in_parts(content_type: str, content: bytes) -> Iterator[bytes]:
             yield payload
 
 
+_ENCODINGS: Final = ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be")
+"""What a text may have been read or written in."""
+
+
 def _as_text_before(content: bytes) -> Iterator[bytes]:
     """What a body may have been before somebody took it for text and wrote that text down in another way."""
-    found = [content]
-    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"):
+    found = {content: None}
+    for read_as, written_as in product(_ENCODINGS, repeat=2):
         try:
-            found.append(content.decode(encoding).encode("utf-8"))
-        except (UnicodeDecodeError, UnicodeEncodeError):
-            continue
-    for encoding in ("latin-1", "cp1252", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
-        try:
-            found.append(content.decode("utf-8").encode(encoding))
+            found[content.decode(written_as).encode(read_as)] = None
         except (UnicodeDecodeError, UnicodeEncodeError):
             continue
     for each in found:

@@ -171,9 +171,10 @@ def test_the_subjects_report_is_read_as_it_grows(opened: OpenInstrument) -> None
 def test_a_report_of_brackets_without_end_is_the_subjects_affair(opened: OpenInstrument) -> None:
     """Deeper than anything reads: the line is unreadable, and the next one is read."""
     hands = opened(HANDING_IN)
-    hands.instrument.report.write_text("[" * 200_000 + '\n{"file": "a.csv"}\n', encoding="utf-8")
+    deep = '{"file": ' + "[" * 500 + "]" * 500 + "}"
+    hands.instrument.report.write_text("[" * 200_000 + f'\n{deep}\n{{"file": "a.csv"}}\n', encoding="utf-8")
     hands.instrument.tick()
-    assert [each["text"][:3] for each in hands.seen("report-unreadable")] == ["[[["]
+    assert [each["text"][:3] for each in hands.seen("report-unreadable")] == ["[[[", '{"f']
     assert [each["file"] for each in hands.seen("report")] == ["a.csv"]
 
 
@@ -200,7 +201,7 @@ def test_no_secret_that_the_subject_puts_anywhere_is_in_the_journal(opened: Open
     )
     hands.http.get(f"/{secret}")
     (hands.instrument.inbox / f"{secret}.zip").write_bytes(b"x")
-    nested = "[" * 50 + f'"{secret}"' + "]" * 50
+    nested = "[" * 40 + f'"{secret}"' + "]" * 40
     hands.instrument.report.write_text(f'{{"file": "{secret}", "errors": {nested}}}\n{secret}\n', encoding="utf-8")
     hands.instrument.tick()
     hands.instrument.finish()

@@ -1,5 +1,7 @@
 """The files of an outbox: each ends as its kind says, no two are alike, and their names sort."""
 
+import codecs
+
 import pytest
 
 from popreceipt.middleware.outbox import files
@@ -27,6 +29,21 @@ def test_no_two_are_alike() -> None:
     """Whatever their kinds."""
     made = list(files(Imported(files=(*KINDS, *KINDS[:3])), seed="1", body_limit=LIMIT))
     assert len({each.sha256 for each in made}) == len(made)
+
+
+def test_texts_are_written_down_in_more_than_one_way() -> None:
+    """Letters that are not ASCII, a byte order mark, lines that end otherwise: none of it survives a careless copy."""
+    made = [each.content for each in files(Imported(), seed="1", body_limit=LIMIT)]
+    assert not any(each.isascii() for each in made)
+    assert [each.startswith(codecs.BOM_UTF8) for each in made] == [False, True, False]
+    assert [each.endswith(b"\r\n") for each in made] == [True, True, False]
+    assert [b"\r\n" in each for each in made] == [True, True, False]
+
+
+def test_a_long_one_is_longer_than_a_buffer_and_is_taken() -> None:
+    """Some times 64 KiB, and below the service's limit."""
+    (made,) = files(Imported(files=("long",)), seed="1", body_limit=LIMIT)
+    assert 100_000 < len(made.content) < 1_000_000
 
 
 def test_names_sort_as_the_files_go_and_are_not_plain() -> None:
