@@ -106,7 +106,8 @@ def middleware(
         list[str] | None,
         typer.Option(
             metavar="S",
-            help="Only this scenario; may be given again. Without it the quick ones are played.",
+            help="Only this scenario, by name or from a file (NAME.toml); may be given again. Without it the quick "
+            "ones are played.",
             autocompletion=_scenarios,
         ),
     ] = None,

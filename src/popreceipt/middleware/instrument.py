@@ -31,12 +31,12 @@ from popreceipt.exceptions import PopreceiptError, UsageError
 from popreceipt.journal import Entry, Exchange, Header, Journal, Observation, Recorded, redacted, without_tokens
 from popreceipt.middleware.inbox import Folder
 from popreceipt.middleware.network import Network
-from popreceipt.middleware.outbox import Outgoing, files
+from popreceipt.middleware.outbox import Outgoing, altered, files
 from popreceipt.middleware.reading import STATUS
 from popreceipt.middleware.scenario import EXPORT, IMPORT, SIDES, Exported, Imported, Scenario, Side, Step
 from popreceipt.middleware.settling import Settling
 from popreceipt.middleware.tellings import Tellings
-from popreceipt.vocabulary import ACK, ACKED, CORRELATION_ID, DEQUEUE, JOBSTATUS, MESSAGE_STATUS, operation_of
+from popreceipt.vocabulary import ACK, ACKED, CORRELATION_ID, DEQUEUE, ENQUEUE, JOBSTATUS, MESSAGE_STATUS, operation_of
 
 RETENTION: Final = 336
 """Leases in the seven days for which a file is kept ("Getting the status of a message")."""
@@ -441,6 +441,8 @@ class Instrument:
             operation, _ = operation_of(request.path)
             if operation == ACK:
                 self._look_into_inbox("ack")
+            elif operation == ENQUEUE:
+                self._compare(request.body)
             response = self._emulator.handle(request)
             broken = response.interruption
             if broken is not None and broken.resume is not None:
@@ -448,6 +450,15 @@ class Instrument:
                 return msgspec.structs.replace(response, interruption=resumed)
             self._answered(operation, response)
             return response
+
+    def _compare(self, body: bytes) -> None:
+        """Tell of what is handed in that it is a file of the outbox with something missing: the journal has digests."""
+        if any(each.content == body for each in self._outgoing):
+            return
+        for each in self._outgoing:
+            if (how := altered(each.content, body)) is not None:
+                self._emulator.note("altered", file=each.name, how=how)
+                return
 
     def _resume(self, operation: str, laid_aside: Response, is_left: bool) -> Response:
         """Answer a request that was laid aside: only now is the moment at which the inbox counts."""

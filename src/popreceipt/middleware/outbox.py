@@ -119,3 +119,19 @@ _MAKERS: Final[Mapping[FileKind, Callable[[Random, int], bytes]]] = {
     "large": _large,
     "long": _long,
 }
+
+
+def altered(content: bytes, body: bytes) -> str | None:
+    """How a body comes from a file's bytes: `cut-off`, or `letters-lost` in an encoding that lacks them; else None."""
+    if body and len(body) < len(content) and content.startswith(body):
+        return "cut-off"
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    for encoding in ("ascii", "latin-1", "cp1252"):
+        for errors in ("replace", "ignore"):
+            lost = text.encode(encoding, errors)
+            if lost == body and lost.decode(encoding) != text:
+                return "letters-lost"
+    return None

@@ -522,3 +522,14 @@ class Struck(msgspec.Struct, gc=False):
     exchange: int | None
     took_effect: bool
     place: float = 0
+
+
+class Altered(msgspec.Struct, frozen=True, gc=False):
+    """What an enqueue carried is a file of the outbox with something missing: `cut-off`, or `letters-lost`.
+
+    `place` lies before that of the exchange.
+    """
+
+    file: str
+    how: str
+    place: float

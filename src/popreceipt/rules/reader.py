@@ -19,6 +19,7 @@ from popreceipt.journal import Body, Entry, Exchange, Header, Headers, Observati
 from popreceipt.rules.facts import (
     Ack,
     Activity,
+    Altered,
     BatchAction,
     Call,
     Cleanup,
@@ -107,6 +108,7 @@ class Reader:
         self.lives: list[Run] = []
         self.connections: list[Connection] = []
         self.struck: list[Struck] = []
+        self.altered: list[Altered] = []
         self.unseen: frozenset[str] = frozenset()
         self.relayed = False
         self.resets: list[datetime] = []
@@ -144,6 +146,7 @@ class Reader:
             "subject": self._subject,
             "connection": self._connection,
             "fault": self._fault,
+            "altered": self._altered,
             "watched": self._watched,
         }
         self._readers: dict[str, Callable[[Exchange, tuple[Any, ...]], Call]] = {
@@ -705,6 +708,9 @@ class Reader:
                 place=self._place,
             )
         )
+
+    def _altered(self, seen: Observation) -> None:
+        self.altered.append(Altered(str(seen.facts.get("file", "")), str(seen.facts.get("how", "")), self._place))
 
 
 _CONNECTOR = "/api/connector/"

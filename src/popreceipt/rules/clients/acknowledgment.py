@@ -313,7 +313,7 @@ def within_the_lease(journal: Readings) -> Iterator[Finding]:
             continue
         elif ack.sent > one.until + error:
             late = (ack.sent - one.until).total_seconds()
-            yield violated(f"{late:.3f} s after the lease had ended", one.delivery, ack)
+            yield violated(f"{late:.3g} s after the lease had ended", one.delivery, ack)
         else:
             yield undecided("just when the lease ended", one.delivery, ack)
 

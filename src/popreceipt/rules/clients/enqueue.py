@@ -58,13 +58,17 @@ REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 _BLANKS: Final = re.compile(rb"\s+")
 
 
+_MISSING: Final = {"cut-off": "cut off", "letters-lost": "without the letters that some encoding lacks"}
+"""What the instrument says of a file that is not handed in whole."""
+
+
 @rule(
     "enqueue.raw-bytes",
     text="What is enqueued is the file itself, byte for byte, in no wrapping.",
     source=article(SECTION),
     reading="No form with parts, no base64, no JSON around it, no other encoding of its text, no part of a data "
-    "package, not compressed without Content-Encoding. What Content-Type says is free. Convicted only where the "
-    "wrapping is recognised; other bytes than those of the outbox are undecided, and so is what was compressed and "
+    "package, not compressed without Content-Encoding, not cut off. What Content-Type says is free. Convicted only "
+    "where that is recognised; other bytes than those of the outbox are undecided, and so is what was compressed and "
     "says so.",
     level=MUST,
     binds=CLIENT,
@@ -74,6 +78,7 @@ def raw_bytes(journal: Readings) -> Iterator[Finding]:
     """Each file handed in: against the outbox where it was seen, else by the forms that wrapping has."""
     submissions = journal.submissions
     broken = {each.seq for _, each in _again(journal)}
+    altered = {int(each.place) + 1: each for each in journal.altered}
     for call in journal.enqueues:
         if left_out(call):
             continue
@@ -83,6 +88,8 @@ def raw_bytes(journal: Readings) -> Iterator[Finding]:
             continue  # what is left of a file on its second try is another rule's
         elif (how := _wrapped(call, set(submissions.outbox))) is not None:
             yield violated(how, call)
+        elif (less := altered.get(call.seq)) is not None:
+            yield violated(f"{less.file}, {_MISSING.get(less.how, less.how)}", call)
         elif submissions.outbox:
             yield undecided("other bytes than any file's in the outbox", call)
         elif call.body is not None and not call.encoding and call.length:

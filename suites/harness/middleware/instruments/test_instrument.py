@@ -11,7 +11,9 @@ import pytest
 from popreceipt.journal import Exchange, JournalFile, Observation
 from popreceipt.middleware.instrument import HarnessFault, Instrument
 from popreceipt.middleware.scenario import Exported, Imported, Network, Step
+from popreceipt.rules import find
 from popreceipt.rules.readings import Readings
+from popreceipt.verdict import Outcome, judge_rule
 
 from .conftest import HANDING_IN, LEASE_SECONDS, PLAIN, QUICK_LEASE_SECONDS, OpenInstrument
 
@@ -450,3 +452,20 @@ def test_every_fact_can_be_written(opened: OpenInstrument) -> None:
     (told,) = hands.seen("scenario")
     assert json.loads(json.dumps(told))["fault"] == [{"operation": "ack", "kind": "timeout", "leases": 0.5}]
     assert told["seconds"] == PLAIN.leases * LEASE_SECONDS
+
+
+def test_a_file_that_is_not_handed_in_whole_is_told(opened: OpenInstrument) -> None:
+    """Which one, before the exchange that it stands for; of a whole one nothing is told."""
+    hands = opened(HANDING_IN)
+    first, second, _ = sorted(hands.instrument.outbox.iterdir())
+    hands.enqueue(second.name)
+    whole = first.read_bytes()
+    first.write_bytes(whole[:20])
+    hands.enqueue(first.name)
+    first.write_bytes(whole)
+    assert [(each["file"], each["how"]) for each in hands.seen("altered")] == [(first.name, "cut-off")]
+    hands.instrument.finish()
+    journal = hands.instrument.journal
+    verdict = judge_rule(find("enqueue.raw-bytes"), Readings(journal.header, journal.entries))
+    assert verdict.outcome is Outcome.VIOLATED
+    assert verdict.findings[0].message == f"{first.name}, cut off"

@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from popreceipt.middleware.outbox import files
+from popreceipt.middleware.outbox import altered, files
 from popreceipt.middleware.scenario import FileKind, Imported
 
 from .conftest import HANDING_IN, QUICK_LEASE_SECONDS, OpenInstrument
@@ -52,3 +52,15 @@ def test_names_sort_as_the_files_go_and_are_not_plain() -> None:
     assert made == sorted(made)
     assert any(" " in name for name in made)
     assert not all(name.isascii() for name in made)
+
+
+def test_what_is_missing_of_a_file_is_told() -> None:
+    """Its beginning alone, or its text in an encoding that lacks some letters; anything else is not told."""
+    content = "KEY,TEXT\r\nA1,Grüße aus Köln €\r\n".encode()
+    assert altered(content, content[:9]) == "cut-off"
+    assert altered(content, content.decode().encode("ascii", "replace")) == "letters-lost"
+    assert altered(content, content.decode().encode("latin-1", "ignore")) == "letters-lost"
+    for other in (b"", content, content[1:], content.decode().encode("cp1252"), content + b"x"):
+        assert altered(content, other) is None
+    assert altered(b"\xff\xfe\x00", b"\xff") == "cut-off"
+    assert altered(b"\xff\xfe\x00", b"??") is None
