@@ -13,6 +13,7 @@ COLUMNS = {"client", "emulator", "rules"}
 # Those in whom columns meet, and those above them; each may import what stands before it, and its own.
 ABOVE = (
     {"recordings"},
+    {"tenants"},
     {"targets", "reports", "scenario"},
     {"stage"},
     {"shapes"},
@@ -20,11 +21,14 @@ ABOVE = (
     {"fuzz", "lifecycle", "histories"},
     {"plugin"},
     {"verification"},
+    {"tour"},
+    {"fingerprints"},
     {"load"},
     {"sizing"},
     {"middleware"},
     {"watching"},
     {"pytest_plugin"},
+    {"gates"},
     {"generate"},
     {"cli"},
     {"__main__"},

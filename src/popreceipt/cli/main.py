@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "middleware": "Run a middleware against the emulator under scenarios and judge it.",
     "load": "Run a load scenario, with honest latencies and a verdict on correctness.",
     "size": "Recommend processing and monitoring recurrences.",
+    "report": "Make pages and summaries of a result.",
     "gate": "Compare a result with a baseline.",
     "record": "Write down what a middleware and a real environment say to each other.",
     "replay": "Run a reproduction again.",

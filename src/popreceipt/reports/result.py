@@ -1,0 +1,131 @@
+"""A result as it lies on disk, read back: for reports of it, gates on it, and comparisons with another.
+
+It knows the verdict file's shape (`popreceipt/verdicts@1`) and keeps what it does not know: the file may gain members.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from popreceipt.exceptions import UsageError
+from popreceipt.verdict import Level, Outcome
+
+FORMAT: Final = "popreceipt/verdicts@1"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding of a rule as the file lists it: outcome, words, witnesses by number, and a bundle's folder."""
+
+    outcome: Outcome
+    message: str = ""
+    exchanges: tuple[int, ...] = ()
+    bundle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """One rule's verdict as the file has it."""
+
+    id: str
+    chapter: str
+    level: Level
+    binds: str
+    provenance: str
+    outcome: Outcome
+    situations: int
+    answer: str | None = None
+    reason: str | None = None
+    findings: tuple[FindingRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A verdict file. `raw` is the whole of it; `path` where it was read."""
+
+    path: Path
+    target: Mapping[str, Any]
+    seed: int | None
+    duration_seconds: float
+    complete: bool
+    rules: tuple[RuleRow, ...]
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, RuleRow]:
+        """The rules' verdicts by id."""
+        return {each.id: each for each in self.rules}
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal beside the file, where there is one."""
+        beside = self.path.parent / "journal.ndjson"
+        return beside if beside.is_file() else None
+
+
+def verdict_file(path: Path) -> Path:
+    """The verdict file that a path names: the file itself, or `verdicts.json` in a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = path / "verdicts.json" if path.is_dir() else path
+    if not found.is_file():
+        raise UsageError(f"There is no result {found}: `popreceipt verify --out DIR` writes DIR/verdicts.json.")
+    return found
+
+
+def read(path: Path) -> ResultFile:
+    """Read a verdict file, or the one in a folder.
+
+    Raises:
+        UsageError: it cannot be read or is no verdict file.
+    """
+    file = verdict_file(path)
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"Cannot read the result {file}: {error}.") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else None
+        raise UsageError(f"{file} is no verdict file: its format is {found!r}, not {FORMAT!r}.")
+    try:
+        rules = tuple(_rule(each) for each in raw["rules"])
+        return ResultFile(
+            path=file,
+            target=dict(raw["target"]),
+            seed=raw.get("seed"),
+            duration_seconds=float(raw["duration_seconds"]),
+            # A file that does not say that it is complete is none.
+            complete=raw.get("complete") is True,
+            rules=rules,
+            raw=raw,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file} is a damaged verdict file: {type(error).__name__}: {error}.") from error
+
+
+def _rule(row: Mapping[str, Any]) -> RuleRow:
+    return RuleRow(
+        id=str(row["id"]),
+        chapter=str(row["chapter"]),
+        level=Level(row["level"]),
+        binds=str(row["binds"]),
+        provenance=str(row["provenance"]),
+        outcome=Outcome(row["outcome"]),
+        situations=int(row["situations"]),
+        answer=row.get("answer"),
+        reason=row.get("reason"),
+        findings=tuple(
+            FindingRow(
+                outcome=Outcome(each["outcome"]),
+                message=str(each.get("message", "")),
+                exchanges=tuple(int(seq) for seq in each.get("exchanges", ())),
+                bundle=each.get("bundle"),
+            )
+            for each in row.get("findings", ())
+        ),
+    )

@@ -1,0 +1,1 @@
+"""A tour of a tenant: everything that its wire alone can show, set up at once, waited for once."""
