@@ -89,7 +89,8 @@ class Call(Protocol):
     ) -> Reply:
         """Send a request under a line, named by its id after the slash.
 
-        It goes out as this actor with its current token, or (anonymous) with none, or with a token that is given. An answer that asks to come later (429, 503 with Retry-After) has been obeyed when this returns; it is in the
+        It goes out as this actor with its current token, or (anonymous) with none, or with a token that is given. An
+        answer that asks to come later (429, 503 with Retry-After) has been obeyed when this returns; it is in the
         journal, and counts under the line. `Reply.failure` is `interrupted` where the tour was stopped after the
         request may have gone out.
 
