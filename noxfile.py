@@ -93,6 +93,13 @@ def catalogue(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into reports/docs; a warning is an error."""
+    install(session, "-e", ".[all]")
+    session.run("python", "-m", "popreceipt.generate.docs", str(ROOT / "reports" / "docs"), *session.posargs)
+
+
+@nox.session
 def convictions(session: nox.Session) -> None:
     """Write specs/CONVICTIONS.json anew: which rule convicts which wrong middleware. `-- --check` compares with it."""
     install(session, "-e", ".[suites,middleware]")

@@ -122,10 +122,10 @@ def test_it_ends_by_itself_when_its_seconds_are_over(play: Any) -> None:
     assert instrument.seconds == pytest.approx(1.2)
 
 
-def test_what_the_readme_shows_works(play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_guide_shows_works(play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ten lines, with the names in capitals filled in, in the folder of a scenario."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    guide = (Path(__file__).parents[3] / "src/popreceipt/docs/guides/write-middleware.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     (code,) = [each for each in blocks if "popreceipt.client.consumer" in each]
     instrument, *_ = play()
     told = {name.removeprefix("POPRECEIPT_"): value for name, value in instrument.environment.items()}

@@ -245,11 +245,11 @@ def run_my_middleware(told):
 """
 
 
-def test_the_readmes_example(run, pytester: pytest.Pytester) -> None:
+def test_the_guides_example(run, pytester: pytest.Pytester) -> None:
     """It runs as it stands there, with a middleware in a process of its own."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("## Test my middleware in pytest")[2].partition("\n    def ")[2].partition("\n\n")[0]
-    example = "\n".join(["def " + block.splitlines()[0], *(line[4:] for line in block.splitlines()[1:])])
+    guides = Path(__file__).parents[3] / "src" / "popreceipt" / "docs" / "guides"
+    guide = (guides / "test-my-middleware-in-pytest.md").read_text(encoding="utf-8")
+    example = guide.partition("```python\n")[2].partition("```")[0]
     script = CLIENT.partition("@pytest.fixture")[0] + "\nimport os\nMiddleware(os.environ).pull()\n"
     pytester.path.joinpath("middleware.py").write_text(script, encoding="utf-8")
     assert "connector_journal.check()" in example

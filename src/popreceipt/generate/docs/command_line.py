@@ -1,0 +1,42 @@
+"""Pages of the reference that tell the command line, from the commands themselves."""
+
+from importlib import import_module
+from typing import Final
+
+import typer.cli
+from typer.main import get_command
+
+from popreceipt.cli.main import COMMANDS, MARKUP
+
+INDEX: Final = """# Command line
+
+```{{toctree}}
+:hidden:
+
+{names}
+```
+
+Every command ends with 0 when all is well, 1 with findings, 2 for wrong usage or configuration, 3 when nothing was
+proved, 4 for a fault of popreceipt itself, and 130 when it was interrupted. `popreceipt --install-completion` completes
+commands, options, rules, chapters and scenarios in your shell; `NO_COLOR` takes the colours away.
+
+{table}
+"""
+
+
+def pages() -> dict[str, str]:
+    """The pages by name: one for each command, and their index."""
+    table = "\n".join(
+        ["| | |", "|---|---|", *(f"| [`popreceipt {name}`]({name}.md) | {text} |" for name, text in COMMANDS.items())]
+    )
+    found = {"command-line/index.md": INDEX.format(names="\n".join(COMMANDS), table=table)}
+    return found | {f"command-line/{name}.md": _page(name) for name in COMMANDS}
+
+
+def _page(name: str) -> str:
+    module = import_module(f"popreceipt.cli.{name}")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+    alone.registered_commands = module.app.registered_commands
+    command = get_command(alone)
+    context = typer.Context(command, info_name=name)
+    return typer.cli.get_docs_for_click(obj=command, ctx=context, name=f"popreceipt {name}")
