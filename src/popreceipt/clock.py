@@ -4,6 +4,7 @@ A clock answers what time it is and lets time pass. It is *system* (the computer
 told) or *scaled* (runs a fixed number of times faster than the computer's). All instants are in UTC and aware.
 """
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
@@ -124,6 +125,21 @@ _READINGS = 20
 def stopwatch() -> float:
     """Real seconds from a fixed but unknown moment: for durations of a run, never for the protocol's time."""
     return time.monotonic()
+
+
+def stopwatch_through_sleep() -> float:
+    """Real seconds from a fixed but unknown moment, those included in which the computer slept.
+
+    Where a system does not tell those it is `stopwatch`.
+    """
+    return time.monotonic() if _THROUGH_SLEEP is None else time.clock_gettime(_THROUGH_SLEEP)
+
+
+# The clocks that go on while the computer sleeps, as `monotonic` does on Windows alone: on Linux the one that counts
+# since boot, on macOS the one that its manual page clock_gettime(3) says does.
+_THROUGH_SLEEP: int | None = getattr(
+    time, {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}.get(sys.platform, ""), None
+)
 
 
 def clock_from(text: str) -> SystemClock | ManualClock | ScaledClock:

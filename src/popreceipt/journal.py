@@ -373,6 +373,40 @@ class Journal:
         self.complete = True
         self._write(self._footer())
 
+    @property
+    def next_number(self) -> int:
+        """The number that the next exchange gets."""
+        return self._next
+
+    def go_on(self, file: IO[bytes], earlier: "Earlier | None" = None) -> None:
+        """Write into this file from here on: after what an earlier run left in it, or from its first line.
+
+        What this journal holds so far comes after what the file holds: exchanges under the next numbers, observations
+        where they tell something new. The header is the file's.
+
+        Args:
+            file: open for reading and writing; what stands after the earlier run's last whole line is cut off.
+            earlier: what `left_in` found in it.
+        """
+        own = list(self.entries)
+        self.entries.clear()
+        self._file, self._headed, self._count, self._next = file, False, 0, 1
+        end = 0
+        if earlier is not None:
+            end = earlier.end
+            self.header, self._headed = earlier.header, True
+            self.entries += earlier.entries
+            self._count = len(earlier.entries)
+            self._next = 1 + max((each.seq for each in self.exchanges()), default=0)
+        file.truncate(end)
+        file.seek(end)
+        known = [_told(each) for each in self.entries if isinstance(each, Observation)]
+        for each in own:
+            if isinstance(each, Exchange):
+                self.add(msgspec.structs.replace(each, seq=self._next))
+            elif not isinstance(each, Observation) or _told(each) not in known:
+                self.add(each)
+
     def _keep(self, entry: Entry) -> None:
         self.entries.append(entry)
 
@@ -463,6 +497,73 @@ class SpooledJournal(Journal):
             yield from iter([line.rstrip(b"\n") for line in self._spool])
         finally:
             self._spool.seek(end)
+
+
+class Earlier(NamedTuple):
+    """What an earlier run left in a journal's file.
+
+    `end` is where its last whole line ends, the footer not counted; `cut` that something stands after it which is no
+    whole line.
+    """
+
+    header: Header
+    entries: list[Entry]
+    end: int
+    sealed: bool
+    cut: bool
+
+
+def left_in(path: Path) -> Earlier | None:
+    """What stands in a journal's file, so that it can be gone on with; None where not even a header is whole.
+
+    A last line that was cut off (or lines, where a computer lost its power) is no damage; what is damaged in the
+    middle is.
+
+    Raises:
+        UsageError: the file cannot be read, is no journal, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            if not first.endswith(b"\n") or not first.strip(b"\0\n"):
+                return None
+            header = JournalFile(path).header
+            entries: list[Entry] = []
+            end = file.tell()
+            sealed, bad = False, 0
+            for number, raw in enumerate(file, 2):
+                entry, footer = _whole(raw)
+                if entry is None and not footer:
+                    bad = bad or number
+                elif bad or sealed:
+                    raise UsageError(
+                        f"{path} is damaged: line {bad or number - 1} cannot be read as one of a journal, and others "
+                        "follow it. Nothing can be added to it."
+                    )
+                elif entry is None:
+                    sealed = True
+                else:
+                    entries.append(entry)
+                    end += len(raw)
+    except OSError as error:
+        raise UsageError(f"Cannot read the journal {path}: {error.strerror or error}.") from error
+    return Earlier(header, entries, end, sealed, bad > 0)
+
+
+def _whole(raw: bytes) -> tuple[Entry | None, bool]:
+    """The entry on a line, and whether it is a footer instead; neither for what is no whole line of a journal."""
+    if not raw.endswith(b"\n"):
+        return None, False
+    try:
+        line = _decode_line(raw)
+        return _entry_of(line, raw), line.footer
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None, False
+
+
+def _told(each: Observation) -> tuple[str, Mapping[str, Any]]:
+    """What an observation tells, whenever it was told."""
+    return each.observation, {name: value for name, value in each.facts.items() if name != "since"}
 
 
 class JournalFile:

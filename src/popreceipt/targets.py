@@ -1,11 +1,9 @@
 """One string, one target: the emulator in this process, a server with a control plane, a tenant known by its wire."""
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from os import environ
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,7 +21,12 @@ from popreceipt.clock import ManualClock
 from popreceipt.exceptions import NotAbleTo, NothingProved, UsageError
 from popreceipt.journal import Entry, Exchange, Header, Journal, Observation
 from popreceipt.journal import Target as JournalTarget
-from popreceipt.vocabulary import TOKEN, bare_guid
+from popreceipt.tenants import production, reading, secrets
+from popreceipt.tenants.description import ROLES as ROLES  # what is known of a role is asked for here as well
+from popreceipt.tenants.description import Tenant
+from popreceipt.tenants.guard import TenantGuard
+from popreceipt.tenants.reading import configuration as configuration  # as above
+from popreceipt.vocabulary import TOKEN
 
 if TYPE_CHECKING:
     from popreceipt.emulator.emulator import Emulator
@@ -64,6 +67,10 @@ class Target:
     """Whether made-up requests may be sent: to a tenant only where its table says so."""
     permits_load: bool = True
     """Whether load may be put on it: on a tenant only where its table says so."""
+    tenant: Tenant | None = None
+    """How a real environment is described; None for every other target."""
+    guard: TenantGuard | None = None
+    """What each request to a real environment passes; None for every other target."""
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Token endpoints and clients with their secrets, as the control plane or the configuration tells them."""
     _told: list[Entry] = field(default_factory=list)
@@ -156,7 +163,8 @@ def open_target(
     """Open the target that a string names, and close it in the end.
 
     Args:
-        text: `emulator:`, `emulator:MUTANT`, `emulator:dialect=NAME`, `http://…`, `https://…` or `tenant:NAME`.
+        text: `emulator:`, `emulator:MUTANT`, `emulator:dialect=NAME`, `emulator:profile=FILE`, `http://…`, `https://…`
+            or `tenant:NAME`.
         seed: of the emulator's chance, and noted in the journal.
         ca: a file with the certificate authority of a TLS target.
         control_key: for a control plane off loopback.
@@ -254,13 +262,15 @@ def make_emulator(text: str, seed: int, **options: Any) -> "Emulator":
         UsageError: no mutant or dialect is called so.
     """
     from popreceipt.emulator.emulator import Emulator
-    from popreceipt.emulator.profile import Profile, dialect
+    from popreceipt.emulator.profile import Profile, dialect, load_profile
 
     named = text.removeprefix(EMULATOR_PREFIX)
     clock = options.pop("clock", None) or ManualClock()
     options = {"seed": seed, "base_url": IN_PROCESS, **options}
     if named.startswith("dialect="):
         return Emulator(clock, dialect(named.removeprefix("dialect=")), **options)
+    if named.startswith("profile="):
+        return Emulator(clock, load_profile(named.removeprefix("profile=")), **options)
     if named:
         from popreceipt.emulator.mutants import build
 
@@ -365,56 +375,31 @@ def _identities(identity: Mapping[str, Any]) -> set[str]:
 # Tenants
 
 
-def configuration() -> tuple[Path, Mapping[str, Any]]:
-    """The configuration file (`popreceipt.toml`, or the one named in POPRECEIPT_CONFIG) and what stands in it.
-
-    Raises:
-        UsageError: there is none, or it cannot be read.
-    """
-    path = Path(environ.get("POPRECEIPT_CONFIG", "popreceipt.toml"))
-    try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read {path}: {error.strerror or error}. Targets tenant:NAME are described there; "
-            "POPRECEIPT_CONFIG may name another file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error
-
-
 def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_file: IO[bytes] | None) -> Target:
-    path, settings = configuration()
-    tenants = settings.get("tenant", {})
-    if name not in tenants:
-        known = ", ".join(tenants) or "none"
-        raise UsageError(f"{path} describes no tenant {name!r} (it describes: {known}). Add a table [tenant.{name}].")
-    tenant = tenants[name]
-    where = f"[tenant.{name}] in {path}"
-    base_url = _text(tenant, "base_url", where)
-    split_base(base_url)
-    rate = _rate(str(tenant.get("clock", "system")), where)
-    authority = ca or (Path(tenant["ca"]) if "ca" in tenant else None)
-    transport = Transport(None, authority)
-    abilities = {ADVANCE_TIME} if rate > 1 else set()
-    identity = _identity(tenant, base_url, where)
-    abilities |= _identities(identity)
-    activities = {role: _described(role, each, where) for role, each in dict(tenant.get("activities", {})).items()}
-    if not activities:
-        raise UsageError(f'{where} names no activities: add a table [tenant.{name}.activities] with ROLE = "GUID".')
+    tenant = reading.read(name)
+    production.check(tenant)
+    found = secrets.credentials(tenant)
     # Nothing is sent before the description is known to be in order.
-    times = SteadyTimes(_dated(base_url, DateTimes(rate, target=f"tenant:{name}", patience=patience), transport))
+    guard = TenantGuard(tenant)
+    transport = Transport(None, ca or tenant.ca)
+    dates = DateTimes(tenant.rate, target=f"tenant:{name}", patience=patience)
+    times = SteadyTimes(_dated(tenant.base_url, dates, transport, guard))
+    guard.times = times
+    identity = _identity(tenant, found)
+    abilities = {ADVANCE_TIME} if tenant.rate > 1 else set()
+    abilities |= _identities(identity)
     journal = Journal(
         Header(
             target=JournalTarget(name=f"tenant:{name}", clock=times.kind, abilities=tuple(sorted(abilities))),
             seed=seed,
             clock=times.kind,
-            rate=rate,
+            rate=tenant.rate,
             clock_error_seconds=times.error.total_seconds(),
         ),
         journal_file,
     )
-    session = Session(base_url, times, journal, transport=transport)
+    session = Session(tenant.base_url, times, journal, transport=transport, guard=guard)
+    activities = {role: each.settings for role, each in tenant.activities.items()}
     for job in activities.values():
         described = {member: value for member, value in job.items() if member != "id"}
         told: dict[str, Any] = {"activity": job["id"], "created": False, "settings": described}
@@ -425,18 +410,20 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
         abilities=frozenset(abilities),
         times=times,
         session=session,
-        tokens=Tokens(session, identity),
+        tokens=_tokens(tenant, session, identity, found),
         journal=journal,
-        activities=activities,
-        permits_fuzzing=tenant.get("fuzz", False) is True,
-        permits_load=tenant.get("load", False) is True,
+        activities=dict(activities),
+        permits_fuzzing=tenant.fuzz,
+        permits_load=tenant.load,
+        tenant=tenant,
+        guard=guard,
         identity=identity,
     )
 
 
-def _dated(base_url: str, times: DateTimes, transport: Transport) -> DateTimes:
+def _dated(base_url: str, times: DateTimes, transport: Transport, guard: TenantGuard) -> DateTimes:
     """The clock, set by the Date headers of a few harmless requests before anything is judged by it."""
-    session = Session(base_url, times, Journal(), transport=transport)
+    session = Session(base_url, times, Journal(), transport=transport, guard=guard)
     for _ in range(DATES_TAKEN):
         reply = session.send(Ask("GET", "/"))
         if reply.failure is not None:
@@ -447,75 +434,29 @@ def _dated(base_url: str, times: DateTimes, transport: Transport) -> DateTimes:
 DATES_TAKEN = 8
 """How many answers set the clock of a target that has no control plane."""
 
-ROLES: Mapping[str, Mapping[str, Any]] = {
-    "import-file": {"direction": "import", "type": "file"},
-    "import-in-order": {"direction": "import", "type": "file", "in_order": True},
-    "import-package": {"direction": "import", "type": "package"},
-    "export-package": {"direction": "export", "type": "package"},
-    "export-file": {"direction": "export", "type": "file"},
-    "export-no-zero": {"direction": "export", "type": "package", "prevent_upload_when_zero_records": True},
-    "import-disabled": {"direction": "import", "type": "file", "enabled": False},
-}
-"""What the name of an activity's role says of its settings; a tenant's description may say more, or otherwise."""
 
-_USUAL: Mapping[str, Any] = {
-    "entity": "Customer groups",
-    "format": "CSV",
-    "in_order": False,
-    "prevent_upload_when_zero_records": False,
-    "use_company_from_message": False,
-    "enabled": True,
-}
-
-
-def _described(role: str, described: object, where: str) -> Mapping[str, Any]:
-    """A recurring data job as the configuration describes it: its GUID, or a table with `id` and settings."""
-    if role not in ROLES:
-        raise UsageError(f"{where}: no activity has the role {role!r}. Roles: {', '.join(ROLES)}.")
-    own = dict(described) if isinstance(described, Mapping) else {"id": described}
-    guid = own.get("id")
-    if not isinstance(guid, str):
-        raise UsageError(f"{where}: the activity {role} needs its GUID, as text or as the member id of a table.")
-    return {"name": role, **_USUAL, **ROLES[role], **own, "id": bare_guid(guid)}
-
-
-def _identity(tenant: Mapping[str, Any], base_url: str, where: str) -> Mapping[str, Any]:
-    clients = {"authorised": tenant, **dict(tenant.get("clients", {}))}
+def _identity(tenant: Tenant, found: Mapping[str, secrets.Found]) -> Mapping[str, Any]:
+    clients: dict[str, dict[str, str]] = {}
+    for role, client in tenant.clients.items():
+        clients[role] = {"client_id": client.client_id}
+        credential = found[role]
+        if isinstance(credential, secrets.Secret):
+            clients[role]["client_secret"] = credential.text
     return {
-        "token_url": _text(tenant, "token_url", where),
-        "token_url_v1": tenant.get("token_url_v1"),
-        "resource": tenant.get("resource", base_url),
-        "tenant": tenant.get("tenant"),
-        "clients": {
-            role: {
-                "client_id": _text(each, "client_id", where),
-                "client_secret": _secret(_text(each, "client_secret_env", where), where),
-            }
-            for role, each in clients.items()
-        },
+        "token_url": tenant.token_url,
+        "token_url_v1": tenant.token_url_v1,
+        "resource": tenant.resource,
+        "tenant": tenant.tenant,
+        "clients": clients,
     }
 
 
-def _text(settings: Mapping[str, Any], name: str, where: str) -> str:
-    value = settings.get(name)
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"{where} lacks {name}.")
-    return value
+def _tokens(
+    tenant: Tenant, session: Session, identity: Mapping[str, Any], found: Mapping[str, secrets.Found]
+) -> Tokens:
+    if tenant.authority is None:
+        return Tokens(session, identity)
+    from popreceipt.client.msal_tokens import KeyPair, MsalTokens
 
-
-def _secret(variable: str, where: str) -> str:
-    if variable not in environ:
-        raise UsageError(f"{where} takes a secret from the environment variable {variable}, which is not set.")
-    return environ[variable]
-
-
-def _rate(clock: str, where: str) -> float:
-    if clock == "system":
-        return 1.0
-    kind, _, rate = clock.partition(":")
-    try:
-        if kind == "scaled" and float(rate) > 0:
-            return float(rate)
-    except ValueError:
-        pass
-    raise UsageError(f'{where}: clock is "system" or "scaled:RATE", not {clock!r}.')
+    key_pairs = {role: each for role, each in found.items() if isinstance(each, KeyPair)}
+    return MsalTokens(session, identity, f"{tenant.authority}/{tenant.tenant}", key_pairs)

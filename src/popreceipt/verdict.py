@@ -141,7 +141,7 @@ class RuleVerdict:
     bundle: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As the verdict file has it. Findings that merely held are counted, not listed."""
+        """As the verdict file has it. Findings that merely held are counted, and the first of them is the witness."""
         listed: list[dict[str, Any]] = [
             {
                 "outcome": each.outcome,
@@ -166,6 +166,14 @@ class RuleVerdict:
             "answer": self.answer,
             "reason": self.reason,
             "findings": listed,
+            "witness": next(
+                (
+                    {"message": each.message, "exchanges": list(each.exchanges)}
+                    for each in self.findings
+                    if each.outcome is Outcome.HELD
+                ),
+                None,
+            ),
         }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from popreceipt.load.pace import Pace
     from popreceipt.load.plan import LoadPlan
     from popreceipt.load.result import LoadResult
-    from popreceipt.load.running import Watch
+    from popreceipt.load.running import Options, Watch
 
 app = typer.Typer()
 
@@ -191,6 +191,24 @@ def load(
     strict: Annotated[
         bool, typer.Option("--strict", help="Violated SHOULD rules and undecided ones count as findings.")
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="Compare speed: the same load on this target too, in turns with --target, round after round. The "
+            "answer is whether --target is slower; paired.json in --out holds what was measured.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="With --against: rounds, each a run of both. Settle it beforehand.")
+    ] = 12,
+    tolerance: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="With --against: so much slower is no finding: 0.15 is fifteen hundredths."),
+    ] = 0.15,
+    confidence: Annotated[
+        float, typer.Option(metavar="SHARE", help="With --against: so sure speed is judged; else the answer is open.")
+    ] = 0.95,
 ) -> None:
     """Put load on a target, judge what crossed the wire, and tell latencies that may be believed.
 
@@ -243,6 +261,10 @@ def load(
             generator_ceiling=generator_ceiling,
             target_ceiling=target_ceiling,
         )
+        if against is not None:
+            if html_file is not None:
+                raise UsageError("A comparison has no page of its own: leave out --html, or --against.")
+            raise typer.Exit(_in_turns(plan, options, against, rounds, tolerance, confidence, json_file, telling))
         with telling.of_load(plan) as watch:
             run_load(plan, options, watch)
         folder = out
@@ -252,6 +274,60 @@ def load(
     _write(result, folder, json_file, html_file)
     _show(result, folder, json_file, html_file, strict=strict)
     raise typer.Exit(INTERRUPTED if result.interrupted and judge is None else result.exit_status(strict=strict))
+
+
+def _in_turns(
+    plan: "LoadPlan",
+    options: "Options",
+    against: str,
+    rounds: int,
+    tolerance: float,
+    confidence: float,
+    json_file: Path | None,
+    telling: "Telling",
+) -> int:
+    """Measure two targets in turns and decide whether the second is slower; the command's exit status."""
+    from dataclasses import replace
+
+    from popreceipt.cli.gate import tell_paired
+    from popreceipt.gates import paired
+    from popreceipt.gates import rounds as measured
+    from popreceipt.load import turns
+    from popreceipt.load.folder import RESULT
+
+    paired.check(tolerance, confidence)
+    ended: list[LoadResult] = []
+    errors = Console(stderr=True)
+    with telling.of_load(plan) as watch:
+        for result in turns.take(
+            plan,
+            replace(options, target=against),
+            options,
+            rounds,
+            watch,
+            lambda words: errors.print(f"popreceipt: {words}", highlight=False, markup=False),
+        ):
+            ended.append(result)
+            if result.interrupted or result.faults:
+                break
+    whole = len(ended) == 2 * rounds and not ended[-1].interrupted and not ended[-1].faults
+    taken = len(ended) // 2
+    if not taken:
+        return INTERRUPTED if ended[-1].interrupted else ended[-1].exit_status()
+    runs = {
+        side: [turns.folder_of(options.folder, number, side) / RESULT for number in range(1, taken + 1)]
+        for side in (turns.BEFORE, turns.AFTER)
+    }
+    found = measured.of_load(runs[turns.BEFORE], runs[turns.AFTER], complete=whole)
+    measured.write(found, options.folder / measured.FILE)
+    outcome = paired.compare(found, tolerance=tolerance, confidence=confidence)
+    if json_file not in (None, STANDARD_OUTPUT):
+        measured.write(found, json_file)
+    tell_paired(outcome, as_json=json_file == STANDARD_OUTPUT)
+    errors.print(f"Written to {options.folder}: {measured.FILE}, and a folder for each run", style="dim")
+    if ended[-1].interrupted:
+        return INTERRUPTED
+    return 4 if ended[-1].faults else outcome.exit_status
 
 
 def _see_that_all_is_there(needed: dict[str, str], html_file: Path | None) -> None:

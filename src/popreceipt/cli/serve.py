@@ -25,12 +25,14 @@ import msgspec
 import typer
 
 from popreceipt.client.session import split_base
-from popreceipt.clock import Clock, clock_from
+from popreceipt.clock import Clock, SystemClock, clock_from
 from popreceipt.emulator import continuity, own_faults, pages
 from popreceipt.emulator import processes as together
 from popreceipt.emulator.dmf.entity import load_entities
 from popreceipt.emulator.durable import Durable, DurableStore
 from popreceipt.emulator.emulator import Emulator, World
+from popreceipt.emulator.identity.assertions import Certificates
+from popreceipt.emulator.identity.directory import ROLES
 from popreceipt.emulator.profile import Profile, load_profile
 from popreceipt.emulator.profile import dialect as with_dialect
 from popreceipt.emulator.routes.settings import LONGEST_RECURRENCE, MOST_RECORDS
@@ -112,6 +114,14 @@ def serve(
     world_file: Annotated[
         Path | None, typer.Option(help="Write activities, clients and their secrets to this file (JSON).")
     ] = None,
+    client_certificate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ROLE=]FILE",
+            help="Let the client of this role (authorised, unless told) prove itself by this certificate too, PEM or "
+            "DER; may be given several times.",
+        ),
+    ] = None,
     until_stdin_ends: Annotated[
         bool,
         typer.Option(
@@ -151,6 +161,7 @@ def serve(
     chosen = load_profile(profile)
     if dialect is not None:
         chosen = with_dialect(dialect, chosen)
+    certificates = [_certificate(each) for each in client_certificate or ()]
     known = load_entities(*entities) if entities else None
     world = _first_world(export_every, export_records)
     guarded = not no_control and not is_loopback_host(host)
@@ -190,6 +201,8 @@ def serve(
                         **made_for,
                     )
                     emulator.faults.tell = _tell_fault
+                    for role, certificate in certificates:
+                        emulator.identity.register_certificate(role, certificate)
                     service = emulator if store is None else Durable(emulator, store)
                 emulator.journal = _continued(emulator, journal_file, dialect, at_once=journal is not None)
                 keep = service.keep if isinstance(service, Durable) else None
@@ -256,6 +269,22 @@ def _differ(files: Mapping[str, Path | None]) -> None:
     for option, file in files.items():
         if file is not None and (other := known.setdefault(file.absolute(), option)) != option:
             raise UsageError(f"{other} and {option} both name {file}: give each a file of its own.")
+
+
+def _certificate(option: str) -> tuple[str, bytes]:
+    """The role and the content of a client's certificate, tried before anything is opened."""
+    role, _, file = option.partition("=")
+    if role not in ROLES:
+        role, file = "authorised", option
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"Cannot read the certificate {file}: {error.strerror or error}.") from error
+    try:
+        Certificates(SystemClock()).register(role, content)
+    except UsageError as error:
+        raise UsageError(f"--client-certificate {file}: {error}") from error
+    return role, content
 
 
 def _check_base_url(url: str) -> None:

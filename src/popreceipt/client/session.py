@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from popreceipt.client.base_url import split_base
+from popreceipt.client.guarding import Asked, Guard, Heard, asked_for
 from popreceipt.client.recording import record
 from popreceipt.client.tape import Sent, Tapes
 from popreceipt.client.times import TargetClock
 from popreceipt.client.transport import Network, Transport, Verify
 from popreceipt.client.wire import Ask, Reply
+from popreceipt.clock import stopwatch
 from popreceipt.journal import Journal
 
 __all__ = ["Reply", "Session", "split_base"]
@@ -33,6 +35,7 @@ class Session:
         verify: how certificates are checked: a TLS context, a file with an authority, or as usual.
         timeout: real seconds for an answer.
         tapes: take every request as it was asked for; None if nobody will.
+        guard: is asked before anything is sent, to other hosts too; None where everything may be.
 
     Raises:
         UsageError: the base URL is none, or the authority's file cannot be used.
@@ -48,6 +51,7 @@ class Session:
         verify: Verify = None,
         timeout: float = 30.0,
         tapes: Tapes | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.origin, self._prefix = split_base(base_url)
         self.base_url = self.origin + self._prefix
@@ -56,6 +60,7 @@ class Session:
         self.timeout = timeout
         self._transport = transport if isinstance(transport, Transport) else Transport(transport, verify)
         self.tapes = tapes if tapes is not None else Tapes()
+        self.guard = guard
         self._keeps_time = True
         self._always = (
             ("host", self.origin.partition("://")[2]),
@@ -66,7 +71,13 @@ class Session:
     def elsewhere(self, base_url: str) -> "Session":
         """A session with another host (a token endpoint): same connections and journal, but its clock is nobody's."""
         other = Session(
-            base_url, self.times, self.journal, transport=self._transport, timeout=self.timeout, tapes=self.tapes
+            base_url,
+            self.times,
+            self.journal,
+            transport=self._transport,
+            timeout=self.timeout,
+            tapes=self.tapes,
+            guard=self.guard,
         )
         other._keeps_time = False
         return other
@@ -103,6 +114,7 @@ class Session:
 
         Raises:
             UsageError: the ask cannot be written as HTTP.
+            NotPermitted: the guard lets no such request out; nothing was sent or written down.
         """
         sent_headers = [*self._always]
         if token is not None:
@@ -117,11 +129,19 @@ class Session:
         elif ask.body or ask.method in ("POST", "PUT", "PATCH"):
             sent_headers.append(("content-length", str(len(ask.body))))
         target = self._prefix + ask.target
+        asked = None if self.guard is None else self._asked(ask, target, sent_headers, actor)
+        if self.guard is not None and asked is not None:
+            self.guard.permit(asked)
+        began_really = stopwatch()
         began = self.times.begin()
         answer = self._transport.exchange(
             ask.method, self.origin, target, sent_headers, body, self.timeout if timeout is None else timeout
         )
         sent, answered = self.times.end(began, _date(answer.headers) if self._keeps_time else None)
+        if self.guard is not None and asked is not None:
+            took = stopwatch() - began_really
+            length = _length(answer.headers) + len(answer.body)
+            self.guard.note(asked, Heard(answer.status, answer.headers, answer.body, answer.failure, length, took))
         exchange = record(
             self.journal,
             sent=sent,
@@ -142,10 +162,30 @@ class Session:
         self.tapes.add(Sent(ask, actor, token, more, chunked, reply))
         return reply
 
+    def _asked(self, ask: Ask, target: str, headers: list[tuple[str, str]], actor: str | None) -> Asked:
+        path = target.partition("?")[0]
+        operation, activity = asked_for(path, ask.operation)
+        return Asked(
+            method=ask.method,
+            origin=self.origin,
+            path=path,
+            operation=operation,
+            activity=activity,
+            actor=actor,
+            with_token=any(name.lower() == "authorization" for name, _ in headers),
+            length=len(ask.method) + len(target) + _length(headers) + len(ask.body),
+            body=ask.body,
+        )
+
 
 def _pieces(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), CHUNK):
         yield body[start : start + CHUNK]
+
+
+def _length(headers: Iterable[tuple[str, str]]) -> int:
+    """About how many bytes headers take: each has a colon, a blank and the line's end beside its text."""
+    return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 def _date(headers: Iterable[tuple[str, str]]) -> str | None:

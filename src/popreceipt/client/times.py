@@ -372,23 +372,34 @@ class SteadyTimes:
         self._start = earliest + self.error
         self.kind: ClockKind = running.kind
         self.rate = running.rate
+        self._doubt = timedelta(0)
+
+    def settle(self, now: datetime, doubt: timedelta = timedelta(0)) -> None:
+        """Take it to be `now`, as whoever kept its time before says.
+
+        Args:
+            now: the instant.
+            doubt: how far that may be from what was settled before: by so much the bounds of calls part from here on.
+        """
+        self._start, self._began = now, self._real()
+        self._doubt = doubt
 
     def earliest(self) -> datetime:
         """What it is taken to be."""
-        return self._at(self._real())
+        return self._at(self._real()) - self._doubt
 
     def latest(self) -> datetime:
         """What it is taken to be."""
-        return self._at(self._real())
+        return self._at(self._real()) + self._doubt
 
     def begin(self) -> Began:
         """The moment, to be kept."""
         real = self._real()
-        return Began(self._at(real), real)
+        return Began(self._at(real) - self._doubt, real)
 
     def end(self, began: Began, date: str | None = None) -> Span:  # noqa: ARG002  the offset is settled
         """From that moment to now."""
-        return began.earliest, self._at(self._real())
+        return began.earliest, self._at(self._real()) + self._doubt
 
     def advance(self, seconds: float) -> None:
         """Wait until so many seconds have passed."""
@@ -396,7 +407,7 @@ class SteadyTimes:
 
     def wait_until(self, instant: datetime, patience: timedelta | None = None) -> None:
         """Wait until it is this instant."""
-        remaining = (instant - self.latest()).total_seconds()
+        remaining = (instant - self.earliest()).total_seconds()
         if remaining > 0:
             self._running.wait_until(self._running.latest() + timedelta(seconds=remaining), patience)
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -24,6 +25,12 @@ RENEWED_BEFORE: Final = timedelta(seconds=60)
 
 ASSUMED_LIFETIME: Final = 300.0
 """Seconds a token is used when the answer does not say how long it lives; the member is only recommended."""
+
+LATER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Answers of an endpoint that wants to be asked again later."""
+
+TRIED_AGAIN: Final = 3
+"""How often such an endpoint is asked again, where a guard sees to it that it is left alone meanwhile."""
 
 Grant = Literal["client_credentials", "password"]
 
@@ -102,7 +109,7 @@ class Tokens:
         )
         before = self._session.times.earliest()
         reply = session.send(ask, actor=actor or (role if secret is None else "wrong-secret"))
-        return _issued(reply, before)
+        return issued(reply, before)
 
     def current(self, role: str = "authorised") -> str:
         """A token of this role with at least a minute to live, asked for when there is none.
@@ -114,6 +121,10 @@ class Tokens:
             kept = self._kept.get(role)
             if kept is None or kept.fresh_until is None or self._session.times.latest() >= kept.fresh_until:
                 kept = self.obtain(role)
+                for _ in range(TRIED_AGAIN):
+                    if kept.reply.status not in LATER or self._session.guard is None:
+                        break
+                    kept = self.obtain(role)  # the guard lets it out when the server wants to hear of it again
                 if kept.token is None:
                     said = (
                         kept.reply.failure or f"{kept.reply.status} {kept.reply.body[:200].decode('utf-8', 'replace')}"
@@ -198,7 +209,8 @@ def _other(letter: str) -> str:
     return "B" if letter == "A" else "A"
 
 
-def _issued(reply: Reply, before: datetime) -> Issued:
+def issued(reply: Reply, before: datetime) -> Issued:
+    """What the answer to a token request says; `before` is the earliest time at which it was sent."""
     answer = reply.json() if reply.ok else None
     token = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(token, str) or not token:

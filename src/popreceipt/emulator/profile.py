@@ -259,6 +259,9 @@ PROFILES: Mapping[str, Profile] = {
 }
 """Profiles that have a name of their own."""
 
+FINGERPRINT = "fingerprint"
+"""The table of a profile's file that says how it was taken from a server, and what was not seen of it."""
+
 _PERIODS = {
     "lease_seconds": "lease",
     "retention_seconds": "retention",
@@ -295,7 +298,7 @@ def load_profile(name_or_file: str) -> Profile:
     `retention_seconds`, `token_lifetime_seconds`, `preprocessing_seconds`, `processing_seconds`,
     `processing_record_seconds`, `batch_startup_seconds`, `batch_fetch_seconds`, `xslt_limit_seconds`), `batch_parallel`
     as a number of files, `body_limit` in bytes, and `on_premises` and `platform_update_12`; `base` at the top names the
-    profile it starts from.
+    profile it starts from. A table `[fingerprint]` tells where the file comes from, and changes nothing.
 
     Raises:
         UsageError: no such profile, or the file cannot be read or says something unknown.
@@ -318,7 +321,7 @@ def load_profile(name_or_file: str) -> Profile:
 
 
 def _from_tables(content: Mapping[str, Any], path: Path) -> Profile:
-    if unknown := set(content) - {"base", "points", "parameters"}:
+    if unknown := set(content) - {"base", "points", "parameters", FINGERPRINT}:
         raise UsageError(f"{path}: unknown {min(unknown)!r}; a profile has base, [points] and [parameters].")
     base = content.get("base", "default")
     if not isinstance(base, str) or base not in PROFILES:

@@ -18,6 +18,7 @@ from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
 from popreceipt import vocabulary
+from popreceipt.client.guarding import NotPermitted
 from popreceipt.client.wire import Ask, Reply, delivery, download
 from popreceipt.exceptions import UsageError
 from popreceipt.fuzz.bodies import STRATEGIES
@@ -82,7 +83,7 @@ class Carrier(RequestsTransport):
         What comes without a session is no example: a check repeats one with other credentials.
 
         Raises:
-            Unsendable: it cannot be written as HTTP.
+            Unsendable: it cannot be written as HTTP, or a tenant's description forbids it.
             requests.ConnectionError: no whole answer came.
         """
         operation = self._operations[case.operation.label]
@@ -102,7 +103,7 @@ class Carrier(RequestsTransport):
             if met and operation.guarded:
                 self._strangers.perhaps_try(operation.name, ask)
             reply = self._target.session.send(ask, actor=actor, token=token, headers=more)
-        except UsageError as error:
+        except (UsageError, NotPermitted) as error:
             self._ledger.unsendable(operation.name)
             raise Unsendable(str(error), request=request) from error
         if operation.name == vocabulary.DEQUEUE and not self._target.can("produce"):

@@ -14,6 +14,7 @@ from popreceipt.exceptions import NothingProved
 
 EMULATOR: Final = "emulator:"
 DIALECT: Final = "dialect="
+PROFILE: Final = "profile="
 
 PATIENCE: Final = 60.0
 """Real seconds that its end may take."""
@@ -47,4 +48,6 @@ def options_of(target: str) -> list[str]:
     named = target.removeprefix(EMULATOR)
     if named.startswith(DIALECT):
         return ["--dialect", named.removeprefix(DIALECT)]
+    if named.startswith(PROFILE):
+        return ["--profile", named.removeprefix(PROFILE)]
     return ["--mutant", named] if named else []

@@ -26,7 +26,7 @@ class Served:
     """`popreceipt serve` in a process of its own, on a free port of loopback, for as long as a block lasts.
 
     Args:
-        target_text: `emulator:`, `emulator:MUTANT` or `emulator:dialect=NAME`.
+        target_text: `emulator:`, `emulator:MUTANT`, `emulator:dialect=NAME` or `emulator:profile=FILE`.
         clock: `system` or `scaled:RATE`.
         profile: what the documentation leaves open, by name or in a file; None for the usual.
         seed: of the emulator's chance.
@@ -44,6 +44,8 @@ class Served:
         self._command += ["--seed", str(seed), "--until-stdin-ends"]
         if named.startswith("dialect="):
             self._command += ["--dialect", named.removeprefix("dialect=")]
+        elif named.startswith("profile="):
+            self._command += ["--profile", named.removeprefix("profile=")]
         elif named:
             self._command += ["--mutant", named]
         if profile is not None:

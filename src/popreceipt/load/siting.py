@@ -26,7 +26,9 @@ from popreceipt.load import run as runs
 from popreceipt.load.plan import LoadPlan, Site
 from popreceipt.load.processes import Served, Watched, listeners
 from popreceipt.load.run import Run
-from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, configuration, open_target
+from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, open_target
+from popreceipt.tenants import reading
+from popreceipt.tenants.description import AUTHORISED, FromCertificate
 from popreceipt.vocabulary import ENQUEUED, PREPROCESSING, PROCESSING
 
 USUAL_CLOCK: Final = "scaled:60"
@@ -272,6 +274,8 @@ def _site(name: str, target: Target, plan: LoadPlan, ca: Path | None, control_ke
     imports = _imports(target, plan) if plan.scenario in _TAKES_FILES else ()
     exports = _exports(target, plan) if plan.scenario in _HANDS_OUT else ()
     began = target.times.begin()
+    if target.tenant is not None:
+        ca = ca or target.tenant.ca
     return Site(
         base_url=target.session.base_url,
         identity=_needed(target.identity),
@@ -317,7 +321,7 @@ def _exports(target: Target, plan: LoadPlan) -> Sequence[Mapping[str, Any]]:
             target.create(direction="export", type="package", name=f"load-export-{number}", **settings)
             for number in range(1, plan.activities + 1)
         ]
-    return _named(target, EXPORT_ROLES)[: plan.activities]
+    return _exclusive(target, _named(target, EXPORT_ROLES))[: plan.activities]
 
 
 def _recurrences(target: Target, plan: LoadPlan) -> dict[str, Any]:
@@ -325,6 +329,17 @@ def _recurrences(target: Target, plan: LoadPlan) -> dict[str, Any]:
     if plan.monitoring_minutes is not None and target.can("monitoring"):
         settings["monitoring_recurrence_minutes"] = int(plan.monitoring_minutes)
     return settings
+
+
+def _exclusive(target: Target, found: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that nobody else uses: what is taken there is acknowledged."""
+    own = [each for each in found if each.get("exclusive")]
+    if target.tenant is not None and not own:
+        raise UsageError(
+            f"Load takes messages and acknowledges them, and no export in {target.tenant.where} is marked as used by "
+            "nobody else: write exclusive = true into the table of one that is."
+        )
+    return own if target.tenant is not None else found
 
 
 def _named(target: Target, roles: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -377,13 +392,16 @@ def _whole_minutes(what: str, minutes: float) -> None:
 
 def _permitted(target_text: str) -> None:
     """Refuse a tenant whose table does not say that load may be put on it, before anything is sent."""
-    name = target_text.removeprefix(TENANT_PREFIX)
-    path, settings = configuration()
-    tenant = settings.get("tenant", {}).get(name)
-    if isinstance(tenant, Mapping) and tenant.get("load", False) is not True:
+    tenant = reading.read(target_text.removeprefix(TENANT_PREFIX))
+    if not tenant.load:
         raise UsageError(
             f"Load on {target_text} is not permitted: files would be handed in and messages taken by the hundred. "
-            f"Where that may be, write load = true into [tenant.{name}] in {path}."
+            f"Where that may be, write load = true into {tenant.where}."
+        )
+    if isinstance(tenant.clients[AUTHORISED].credential, FromCertificate):
+        raise UsageError(
+            f"Load on {target_text} takes a client secret: its processes ask for tokens by themselves, and the "
+            "certificate's key is handed to none of them."
         )
 
 

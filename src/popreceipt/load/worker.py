@@ -23,6 +23,7 @@ from gevent.pool import Group  # type: ignore[import-untyped]  # as above
 
 from popreceipt.client import wire
 from popreceipt.client.control import Control
+from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
 from popreceipt.client.session import AGENT, Session, split_base
 from popreceipt.client.times import Began, Reading, ScaledTimes, SteadyTimes, SystemTimes, instant
 from popreceipt.client.tokens import Tokens
@@ -40,6 +41,9 @@ from popreceipt.load.pacing import arrivals
 from popreceipt.load.plan import Errand
 from popreceipt.load.recorder import NotWritten, Recorder
 from popreceipt.load.siting import this_machine
+from popreceipt.targets import TENANT_PREFIX
+from popreceipt.tenants import reading
+from popreceipt.tenants.guard import TenantGuard, share_of
 from popreceipt.vocabulary import DOWNLOAD, OTHER, TOKEN, operation_of
 
 TIMEOUT: Final = 30.0
@@ -125,7 +129,8 @@ class Worker:
             workers=max(1, errand.workers),
             package=self.site.package,
         )
-        session = Session(self.site.base_url, self.times, self.recorder, transport=self.connections)
+        self.guard = _guard(errand, self.times)
+        session = Session(self.site.base_url, self.times, self.recorder, transport=self.connections, guard=self.guard)
         self._tokens = Tokens(session, self.site.identity)
         self._token: str | None = None
         self._always = (
@@ -283,6 +288,8 @@ class Worker:
         """Do something; what goes wrong in ourselves is counted as such, and does not end the others."""
         try:
             act(activity, due)
+        except NotPermitted:
+            return  # The run is over, and says why.
         except Exhausted as error:
             self.tally.error(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told: the run is then none that counts
@@ -311,6 +318,7 @@ class Worker:
 
         Raises:
             Exhausted: this machine gives no more connections.
+            NotPermitted: a tenant's guard lets it not out; the run ends.
         """
         content = ask.body if body is None else body
         sends = bool(content) or ask.method == "POST"
@@ -324,6 +332,9 @@ class Worker:
         lead = head(ask.method, target, headers)
         began_at = stopwatch()
         self.tally.due((due or intended) - self.start, began_at - (due or intended))
+        asked = None if self.guard is None else self._permitted(ask, origin, target, headers, content, caller)
+        if asked is not None:
+            began_at = stopwatch()
         began = self.times.begin()
         self._busy += 1
         answer: Answer | None = (
@@ -338,10 +349,32 @@ class Worker:
             self._busy -= 1
             if answer is not None:
                 self._take_down(ask, origin + target, began, began_at, intended, headers, content, answer, caller)
+        if self.guard is not None and asked is not None:
+            length = len(answer.body) + sum(len(name) + len(value) for name, value in answer.headers)
+            took = stopwatch() - began_at
+            self.guard.note(asked, Heard(answer.status, answer.headers, answer.body, answer.failure, length, took))
         status = answer.status if answer.failure is None else None
         if status == HTTPStatus.UNAUTHORIZED:
             self._renewed.set()
         return Reply(_NOT_KEPT, status, answer.headers, answer.body, answer.failure)
+
+    def _permitted(
+        self, ask: Ask, origin: str, target: str, headers: wire.Pairs, content: bytes, caller: str
+    ) -> Asked | None:
+        """Ask the guard of a tenant; a refusal ends the run, since what follows would not be the load of the plan."""
+        if self.guard is None:
+            return None
+        path = target.partition("?")[0]
+        operation, activity = asked_for(path, ask.operation)
+        with_token = any(name == "authorization" for name, _ in headers)
+        length = len(content) + len(target) + sum(len(name) + len(value) for name, value in headers)
+        asked = Asked(ask.method, origin, path, operation, activity, caller, with_token, length, content)
+        try:
+            self.guard.permit(asked)
+        except NotPermitted as error:
+            self.stop(str(error), error.exit_status)
+            raise
+        return asked
 
     def follow(self, ask: Ask, reply: Reply, *, caller: str) -> Reply:
         """The answer from where the reply to an ask redirects to; the reply itself where it redirects nowhere.
@@ -467,6 +500,9 @@ class Worker:
                 return
             try:
                 renew_at = self._renew()
+            except NotPermitted as error:
+                self.stop(str(error), error.exit_status)
+                return
             except NothingProved as error:
                 # The old one still lives for a minute; what is refused meanwhile is in the journal.
                 self.tally.error(str(error))
@@ -499,6 +535,15 @@ class Worker:
         return f"{ROLE}/{self.name}.{word}"
 
 
+def _guard(errand: Errand, times: SteadyTimes) -> TenantGuard | None:
+    """What each request to a tenant passes, with this process's share of the budget; None for other targets."""
+    name = errand.site.name
+    if not name.startswith(TENANT_PREFIX):
+        return None
+    tenant = reading.read(name.removeprefix(TENANT_PREFIX))
+    return TenantGuard(share_of(tenant, max(1, errand.workers)), times)
+
+
 def _times(errand: Errand, connections: Connections) -> tuple[SteadyTimes, float]:
     """The target's time as all processes of a run know it, and the stopwatch at the run's start."""
     site = errand.site
@@ -507,7 +552,13 @@ def _times(errand: Errand, connections: Connections) -> tuple[SteadyTimes, float
         raise UsageError(f"The errand names no instant: {site.target_at_start!r}.")
     if site.machine == this_machine():
         reading = Reading(site.real_at_start, site.real_at_start, began, timedelta(0))
-        exact = SystemTimes(reading) if site.clock == "system" else ScaledTimes(site.rate, reading)
+        # Whoever waits by it, as a tenant's guard does, holds up nobody else.
+        sleep = gevent.sleep
+        exact = (
+            SystemTimes(reading, sleep=sleep)
+            if site.clock == "system"
+            else ScaledTimes(site.rate, reading, sleep=sleep)
+        )
         return SteadyTimes(exact), site.real_at_start + errand.start
     if not site.control:
         raise UsageError(

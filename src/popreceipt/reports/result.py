@@ -28,7 +28,7 @@ class FindingRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule's verdict as the file has it."""
+    """One rule's verdict as the file has it; `witness` is a situation in which it held, where one was kept."""
 
     id: str
     chapter: str
@@ -40,6 +40,7 @@ class RuleRow:
     answer: str | None = None
     reason: str | None = None
     findings: tuple[FindingRow, ...] = ()
+    witness: FindingRow | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,24 @@ def read(path: Path) -> ResultFile:
         raw = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read the result {file}: {error}.") from error
+    return parsed(raw, file)
+
+
+def parsed(raw: object, file: Path) -> ResultFile:
+    """What a verdict file says; also what it will say, where it has not been written yet.
+
+    Args:
+        raw: its JSON.
+        file: where it stands, or would stand.
+
+    Raises:
+        UsageError: it is no verdict file.
+    """
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else None
         raise UsageError(f"{file} is no verdict file: its format is {found!r}, not {FORMAT!r}.")
     try:
-        rules = tuple(_rule(each) for each in raw["rules"])
+        rules = tuple(rule_row(each) for each in raw["rules"])
         return ResultFile(
             path=file,
             target=dict(raw["target"]),
@@ -104,11 +118,17 @@ def read(path: Path) -> ResultFile:
             rules=rules,
             raw=raw,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{file} is a damaged verdict file: {type(error).__name__}: {error}.") from error
 
 
-def _rule(row: Mapping[str, Any]) -> RuleRow:
+def rule_row(row: Mapping[str, Any]) -> RuleRow:
+    """One rule's verdict from its JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    witness = row.get("witness")
     return RuleRow(
         id=str(row["id"]),
         chapter=str(row["chapter"]),
@@ -123,9 +143,16 @@ def _rule(row: Mapping[str, Any]) -> RuleRow:
             FindingRow(
                 outcome=Outcome(each["outcome"]),
                 message=str(each.get("message", "")),
-                exchanges=tuple(int(seq) for seq in each.get("exchanges", ())),
+                exchanges=_numbers(each),
                 bundle=each.get("bundle"),
             )
             for each in row.get("findings", ())
         ),
+        witness=None
+        if witness is None
+        else FindingRow(Outcome.HELD, str(witness.get("message", "")), _numbers(witness)),
     )
+
+
+def _numbers(finding: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(each) for each in finding.get("exchanges", ()))

@@ -1,8 +1,9 @@
 """Which exported message a delivery handed out, told from what the protocol guarantees.
 
 A message is known by the digest of its payload (no two produced payloads are equal), or by its CorrelationId once the
-target has been seen to keep it over deliveries. Receipts, locations and ids are compared, never read. What neither
-tells apart stays uncertain, and whoever judges must then be lenient.
+target has been seen to keep it over deliveries. Of queues of which no export run is known module `chains` tells which
+delivery follows which. Receipts, locations and ids are compared, never read. What nothing tells apart stays uncertain,
+and whoever judges must then be lenient.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from popreceipt.rules.chains import BLANKS, Chains, Queue
 from popreceipt.rules.facts import Ack, Call, Dequeue, Download, Production, extended
 from popreceipt.rules.reader import Reader
 
@@ -27,8 +29,10 @@ LAST_OF_ALL: Final = float("inf")
 PRECISION: Final = timedelta(milliseconds=999)
 """Services may keep their times in whole seconds; a second to either side is what scenarios probe."""
 
-EXPORT_RECURRENCE: Final = "export-recurrence"
+SHOWN_PRECISION: Final = timedelta(seconds=1)
+"""LastDequeueDateTime may be cut or rounded to whole seconds."""
 
+EXPORT_RECURRENCE: Final = "export-recurrence"
 
 CHEAP: Final = 3
 """Up to so many deliveries of a message, what follows from them is found again rather than kept."""
@@ -145,8 +149,14 @@ class Exports:
     # What is known of a recurring data job
 
     def known(self, activity: str) -> bool:
-        """Whether its queue is nobody else's: the control plane spoke of it, or the service itself recorded."""
-        return activity in self.reader.activities or self.reader.header.recorded_by == "service"
+        """Whether its queue is nobody else's: the control plane spoke of it, or the service itself recorded.
+
+        What is told of a real environment says itself whether the job is used by others.
+        """
+        if self.reader.header.recorded_by == "service":
+            return True
+        told = self.reader.activities.get(activity)
+        return bool(told) and all(each.settings.get("exclusive", True) is True for each in told)
 
     def created(self, activity: str) -> bool:
         """Whether the job was created in this journal, so that nothing older can lie in its queue."""
@@ -313,8 +323,47 @@ class Exports:
                     return False
         return kept
 
+    def blind(self, activity: str) -> bool:
+        """Whether nothing is known of the export runs whose messages its queue holds."""
+        return activity not in self.productions
+
+    @cached_property
+    def shown_slack(self) -> timedelta:
+        """How far an instant that the target tells may be from where the recorder saw it."""
+        header = self.reader.header
+        slack = SHOWN_PRECISION
+        if header.clock != "manual":
+            slack = max(slack, min(timedelta(minutes=1), self.lease / 30))
+        return slack + timedelta(seconds=header.clock_error_seconds)
+
+    def says_first(self, delivery: Dequeue) -> bool:
+        """Whether a delivery says of itself that it is its message's first.
+
+        Leaving the member out says so only where the target has been seen to tell it.
+        """
+        return delivery.blank in BLANKS and (delivery.blank != "absent" or self._chains.tells)
+
+    @cached_property
+    def _chains(self) -> Chains:
+        queues: dict[tuple[str, int], list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered and self.blind(each.activity or ""):
+                queues[(each.activity or "", self._epoch(each)[0])].append(each)
+        listed = [Queue(each, self.known(activity)) for (activity, _), each in queues.items()]
+        return Chains(listed, self.digest_of, self._lost_at, self.shown_slack, self.lease)
+
+    def _lost_at(self, delivery: Dequeue) -> bool:
+        """Whether the dequeue that a delivery names as the last one may be one whose answer was lost."""
+        said = delivery.last_dequeue
+        if said is None:
+            return False
+        return self.doubts_between(delivery.activity or "", said - self.shown_slack, said + self.shown_slack)
+
     def _key(self, delivery: Dequeue, activity: str, epoch: int) -> tuple[object, bool]:
         """What the message of a delivery is called here, and whether that is sure."""
+        if self.blind(activity):
+            place = self._chains.places[delivery.seq]
+            return ("chain", place.first), place.sure
         own = self.digest_of(delivery)
         if self.proven(activity, own):
             return own, True

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from popreceipt.rules.exports import Exports, Message, asked
+from popreceipt.rules.exports import SHOWN_PRECISION, Exports, Message, asked
 from popreceipt.rules.facts import Dequeue, Production, between
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import ADVANCE_TIME, ASK, INFERRED, MUST, PRODUCE, article, rule
 from popreceipt.rules.waiting import Why
 from popreceipt.verdict import Finding, answered, held, undecided, violated
-
-SHOWN_PRECISION: Final = timedelta(seconds=1)
-"""LastDequeueDateTime may be cut or rounded to whole seconds."""
 
 QUARTER: Final = timedelta(minutes=15)
 """Time zones lie whole quarters of an hour apart."""
@@ -153,9 +150,7 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
 def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
     """Compare what a redelivery says with the delivery before it."""
     exports = journal.exports
-    clocks_agree = journal.header.clock == "manual"
-    slack = SHOWN_PRECISION if clocks_agree else max(SHOWN_PRECISION, min(timedelta(minutes=1), journal.lease / 30))
-    slack += timedelta(seconds=journal.header.clock_error_seconds)
+    slack = exports.shown_slack
     for message, first, again in redeliveries(journal):
         if not message.certain:
             continue

@@ -26,6 +26,9 @@ MOST_DELIVERIES: Final = 5
 MOST_LOST: Final = 4
 """So many lost answers of one job are let count as deliveries; with more nothing is demanded of redelivery."""
 
+UPLOADED_BEFORE: Final = 168
+"""A file may have been uploaded before its message came into the queue: by an hour of its seven days, say."""
+
 MOST_CROWD: Final = 9
 """A message that was never seen may have been so many of the deliveries whose message nobody knows."""
 
@@ -340,11 +343,16 @@ class Waiting:
         bound its file may expire at any moment, and nothing can be demanded.
         """
         first = message.deliveries[0]
-        empties = self.empties.get(message.activity)
-        if first.blank is None or not empties:
-            return None
-        place = bisect_left(empties, asked(first), key=asked) - 1
-        return empties[place].sent if place >= 0 else None
+        before = self.empty_before(first) if self.exports.says_first(first) else None
+        return before.sent - self.exports.retention / UPLOADED_BEFORE if before is not None else None
+
+    def empty_before(self, delivery: Dequeue) -> Dequeue | None:
+        """The last empty answer that was certainly there before a delivery, on the same job."""
+        empties = self.empties.get(delivery.activity or "", [])
+        place = bisect_left(empties, asked(delivery), key=asked) - 1
+        while place >= 0 and not self.exports.precedes(empties[place], delivery):
+            place -= 1
+        return empties[place] if place >= 0 else None
 
     # Bounds
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol
 
+from popreceipt.client.tokens import Issued
 from popreceipt.client.wire import Ask, Reply
 
 Route = Generator["Until", None, None]
@@ -96,6 +97,34 @@ class Call(Protocol):
 
         Raises:
             Stopped: the line, the budget, or the description forbids it; the errand ends here, and the reason is told.
+        """
+
+    def follow(self, line: str, reply: Reply, *, actor: str = "authorised") -> Reply:
+        """The answer from where a reply redirects to, sent under the same kind of line; else the reply itself.
+
+        On the target it goes out with the actor's token, to another host with none, and only where the description
+        names that host (or where it is the target's own under another name): else the reply stays as it is.
+
+        Raises:
+            Stopped: as `send`.
+        """
+
+    def obtain(
+        self,
+        line: str,
+        *,
+        role: str = "authorised",
+        version: Literal[1, 2] = 2,
+        resource: str | None = None,
+        secret: str | None = None,
+        actor: str | None = None,
+    ) -> Issued:
+        """Ask for a token of one's own, under a line; the arguments are those of `Tokens.obtain`.
+
+        Raises:
+            Stopped: as `send`.
+            NotAbleTo: the target has no such client or endpoint.
+            TokenLost: as `token`.
         """
 
     def token(self, actor: str = "authorised") -> str:

@@ -296,7 +296,11 @@ def _tables(known: Target, line: str) -> str:
         for role, each in identity["clients"].items()
         if role != "authorised"
     )
-    roles = "".join(f'{name} = "{each["id"]}"\n' for name, each in known.activities.items() if name in targets.ROLES)
+    roles = "".join(
+        f'{name} = {{ id = "{each["id"]}", exclusive = true }}\n'
+        for name, each in known.activities.items()
+        if name in targets.ROLES
+    )
     return (
         f'[tenant.qa]\n{line}\nbase_url = "{known.session.base_url}"\ntoken_url = "{identity["token_url"]}"\n'
         f'token_url_v1 = "{identity["token_url_v1"]}"\ntenant = "{identity["tenant"]}"\n'

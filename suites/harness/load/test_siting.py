@@ -241,7 +241,7 @@ def tenant(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> Path
         load = true
         [tenant.qa.activities]
         import-file = "{site.imports[0]}"
-        export-package = "{site.exports[0]}"
+        export-package = {{ id = "{site.exports[0]}", exclusive = true }}
         """
     )
     monkeypatch.setenv("POPRECEIPT_CONFIG", str(path))

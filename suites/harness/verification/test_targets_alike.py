@@ -102,5 +102,5 @@ def tenant(world: dict[str, Any], base_url: str) -> str:
             f'client_secret_env = "SECRET_{role.upper()}"',
         ]
     lines.append("[tenant.qa.activities]")
-    lines += [f'{each["name"]} = "{each["id"]}"' for each in world["activities"]]
+    lines += [f'{each["name"]} = {{ id = "{each["id"]}", exclusive = true }}' for each in world["activities"]]
     return "\n".join(lines) + "\n"

@@ -16,10 +16,12 @@ from joserfc.jwk import RSAKey
 
 from popreceipt.clock import Clock
 from popreceipt.emulator.http import Request, Response
+from popreceipt.emulator.identity.assertions import Certificates
 from popreceipt.emulator.identity.directory import Application, Directory, User
 from popreceipt.emulator.identity.endpoint import TokenEndpoint
 from popreceipt.emulator.identity.errors import Refusals
 from popreceipt.emulator.identity.tokens import Caller, Lifetimes, Tokens
+from popreceipt.exceptions import UsageError
 
 __all__ = ["Application", "Caller", "Directory", "Identity", "Lifetimes", "User"]
 
@@ -58,7 +60,10 @@ class Identity:
         self._base_url = base_url
         self._tokens = Tokens(clock, profile, self.directory, base_url)
         self._refusals = Refusals(clock, seed)
-        self._endpoint = TokenEndpoint(self.directory, self._tokens, self._refusals)
+        self._certificates = Certificates(clock)
+        self._endpoint = TokenEndpoint(
+            self.directory, self._tokens, self._refusals, self._certificates, self._names_of_the_endpoint
+        )
 
     @property
     def tenant(self) -> str:
@@ -96,6 +101,16 @@ class Identity:
         """
         return self._tokens.check(authorization, at)
 
+    def register_certificate(self, role: str, certificate: bytes) -> None:
+        """Let the application of this role prove itself by this certificate (PEM or DER) as well as by its secret.
+
+        Raises:
+            UsageError: there is no such role, or it is no certificate with a key of RSA.
+        """
+        if role not in self.clients:
+            raise UsageError(f"There is no application {role!r}. Roles: {', '.join(self.clients)}.")
+        self._certificates.register(self.clients[role].client_id, certificate)
+
     def revoke(self) -> None:
         """Refuse from now on every token that was issued until now, as after an administrator has revoked them."""
         self._tokens.revoke()
@@ -132,6 +147,11 @@ class Identity:
     def _authority(self) -> str:
         return f"{self._root}/{self.tenant}"
 
+    def _names_of_the_endpoint(self) -> frozenset[str]:
+        """What a client assertion may be meant for: either version's endpoint, or either issuer."""
+        endpoints = {f"{self._authority}/oauth2/v2.0/token", f"{self._authority}/oauth2/token"}
+        return frozenset(endpoints | {self._tokens.issuer(1), self._tokens.issuer(2)})
+
     def _read(self, request: Request, value: dict[str, object]) -> Response:
         if request.method not in {"GET", "HEAD"}:
             return Response.of_json(405, {"error": "This document can only be read."}, ("allow", "GET, HEAD"))
@@ -148,7 +168,11 @@ class Identity:
             "issuer": self._tokens.issuer(version),
             "authorization_endpoint": f"{self._authority}/{middle}/authorize",
             "token_endpoint": f"{self._authority}/{middle}/token",
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "token_endpoint_auth_methods_supported": [
+                "client_secret_post",
+                "client_secret_basic",
+                "private_key_jwt",
+            ],
             "grant_types_supported": ["client_credentials", "password"],
             "jwks_uri": f"{self._authority}/{keys}",
             "response_types_supported": ["code", "id_token", "token"],

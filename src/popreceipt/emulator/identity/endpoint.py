@@ -2,16 +2,18 @@
 
 v1 takes a `resource` and answers numbers as text; v2.0 takes a `scope` and answers numbers. Two grants: client
 credentials (an application on its own) and password (a user through an application). Secrets come in the body or by
-HTTP Basic (RFC 6749, section 2.3.1).
+HTTP Basic (RFC 6749, section 2.3.1); an application may prove itself by a client assertion instead (RFC 7523).
 """
 
 import base64
 import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus
 
 from popreceipt.emulator.http import Request, Response
-from popreceipt.emulator.identity import errors
+from popreceipt.emulator.identity import assertions, errors
+from popreceipt.emulator.identity.assertions import Certificates
 from popreceipt.emulator.identity.directory import Application, Directory, User, same_secret
 from popreceipt.emulator.identity.errors import Refusals
 from popreceipt.emulator.identity.tokens import Issued, Tokens
@@ -51,12 +53,29 @@ class _Form:
 
 
 class TokenEndpoint:
-    """Answers token requests of one tenant."""
+    """Answers token requests of one tenant.
 
-    def __init__(self, directory: Directory, tokens: Tokens, refusals: Refusals) -> None:
+    Args:
+        directory: who there is.
+        tokens: makes them.
+        refusals: says no.
+        certificates: what applications have registered.
+        audiences: what a client assertion may be meant for: this endpoint, by each of its names.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        tokens: Tokens,
+        refusals: Refusals,
+        certificates: Certificates,
+        audiences: Callable[[], Collection[str]],
+    ) -> None:
         self._directory = directory
         self._tokens = tokens
         self._refusals = refusals
+        self._certificates = certificates
+        self._audiences = audiences
 
     def answer(self, request: Request, version: int) -> Response:
         """The answer to a request to the v1 (1) or v2.0 (2) token endpoint."""
@@ -96,7 +115,8 @@ class TokenEndpoint:
                 errors.UNKNOWN_RESOURCE,
                 f"The tenant {self._directory.tenant} knows no resource '{resource}'.",
             )
-        issued = self._tokens.issue(application, user, audience, version)
+        by_certificate = bool(form.get("client_assertion"))
+        issued = self._tokens.issue(application, user, audience, version, by_certificate=by_certificate)
         answer = _answer_v1(issued) if version == 1 else _answer_v2(issued)
         if user is not None:
             self._add_what_users_get(answer, form, application, user, issued, version)
@@ -118,6 +138,9 @@ class TokenEndpoint:
                 errors.UNKNOWN_APPLICATION,
                 f"The tenant {self._directory.tenant} has no application '{client_id}'.",
             )
+        if form.get("client_assertion") or form.get("client_assertion_type"):
+            self._check_assertion(form, application)
+            return application
         if not secret and secret_needed:
             raise _RefusedError(
                 401, "invalid_client", errors.SECRET_NEEDED, "The client credentials grant needs 'client_secret'."
@@ -131,6 +154,15 @@ class TokenEndpoint:
                 " Send the secret's value, not its id.",
             )
         return application
+
+    def _check_assertion(self, form: _Form, application: Application) -> None:
+        if form.needed("client_assertion_type") != assertions.TYPE:
+            raise _RefusedError(
+                400, "invalid_request", errors.MISSING_PARAMETER, f"The client_assertion_type is {assertions.TYPE}."
+            )
+        fault = self._certificates.fault(form.needed("client_assertion"), application.client_id, self._audiences())
+        if fault is not None:
+            raise _RefusedError(401, "invalid_client", fault.code, fault.sentence)
 
     def _user(self, form: _Form) -> User:
         username, password = form.needed("username"), form.needed("password")

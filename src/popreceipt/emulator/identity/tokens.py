@@ -127,8 +127,10 @@ class Tokens:
         """The audience of a token for this resource, None for a resource that the tenant does not know."""
         return audience_for(resource, self._base_url())
 
-    def issue(self, application: Application, user: User | None, audience: str, version: int) -> Issued:
-        """A token for the application, or for the user through the application."""
+    def issue(
+        self, application: Application, user: User | None, audience: str, version: int, *, by_certificate: bool = False
+    ) -> Issued:
+        """A token for the application, or for the user through the application; it says how that proved itself."""
         now = self._clock.now()
         until = now + self._profile.token_lifetime
         issued_at, expires_at = (now - _EPOCH) // timedelta(seconds=1), (until - _EPOCH) // timedelta(seconds=1)
@@ -149,7 +151,7 @@ class Tokens:
             "ver": f"{version}.0",
             _UNTIL: (until - _EPOCH) // _MICROSECOND,
         }
-        claims["azpacr" if version == 2 else "appidacr"] = "1"
+        claims["azpacr" if version == 2 else "appidacr"] = "2" if by_certificate else "1"
         if version == 2:
             claims["azp"] = application.client_id
         if user:

@@ -1,0 +1,149 @@
+"""Taking a fingerprint from a target, and playing the same on the emulator under it.
+
+It lets the suites drive and reads what they found. What a server's choices are, and where two of them part, is decided
+elsewhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from popreceipt import __version__, verification
+from popreceipt.clock import SystemClock
+from popreceipt.exceptions import NothingProved, UsageError
+from popreceipt.fingerprints import comparing, taking
+from popreceipt.fingerprints.shapes import Shapes, shapes_of
+from popreceipt.fingerprints.taking import Fingerprint
+from popreceipt.journal import Exchange
+from popreceipt.recordings import open_recording
+from popreceipt.reports import result
+from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, open_target
+
+PROFILE = f"{EMULATOR_PREFIX}profile="
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run, played or read back: its side of a comparison, and what else is told of it.
+
+    Args:
+        side: verdicts and shapes of answers.
+        abilities: of the target.
+        clock: the kind of its clock.
+        seed: of what was made up.
+        means: how it was driven.
+    """
+
+    side: comparing.Side
+    abilities: frozenset[str]
+    clock: str
+    seed: int
+    means: str
+
+    def fingerprint(self, label: str = "") -> Fingerprint:
+        """What the run tells of the server's choices.
+
+        Raises:
+            NothingProved: nothing.
+        """
+        return taking.taken(
+            self.side.rules.values(),
+            self.abilities,
+            means=self.means,
+            clock=self.clock,
+            day=SystemClock().now().date(),
+            by=__version__,
+            label=label,
+        )
+
+
+@contextmanager
+def opened(text: str, **options: Any) -> Iterator[Target]:
+    """The target that a string names, for as long as the block lasts.
+
+    Raises:
+        UsageError: there is no such target, or nobody can be asked there.
+        NothingProved: it cannot be reached.
+    """
+    if text.startswith(JOURNAL_PREFIX):
+        raise UsageError("A recording answers no questions: judge it with --out DIR, then take --from DIR.")
+    if text.startswith(TENANT_PREFIX):
+        raise UsageError(
+            f"A tenant is asked by its tour: popreceipt verify --target {text} --out DIR, then "
+            "popreceipt fingerprint --from DIR."
+        )
+    with open_target(text, **options) as target:
+        yield target
+
+
+def play(
+    target: Target, *, seed: int = 0, everything: bool = False, progress: verification.Progress | None = None
+) -> Run:
+    """Play the scenarios that ask, or all of them, on a target.
+
+    Args:
+        target: whom to ask.
+        seed: of everything that is made up.
+        everything: all scenarios rather than those that ask.
+        progress: told how far it is.
+
+    Raises:
+        NothingProved: nothing could be played.
+    """
+    rules = () if everything else taking.questions()
+    verdicts = verification.verify(target, seed=seed, rule_ids=rules, progress=progress)
+    side = comparing.Side.of(verdicts.rules, shapes_of(target.journal.exchanges()))
+    return Run(side, target.abilities, target.times.kind, seed, taking.SCENARIOS)
+
+
+def play_alike(run: Run, profile: Path, *, progress: verification.Progress | None = None) -> comparing.Side:
+    """Play everything on the emulator under a profile, as though it were able to do no more than a run's target.
+
+    Raises:
+        UsageError: the profile cannot be read.
+        NothingProved: nothing could be played.
+    """
+    with open_target(f"{PROFILE}{profile}", seed=run.seed) as emulator:
+        able = emulator.abilities & run.abilities
+        header = emulator.journal.header
+        emulator.journal.header = msgspec.structs.replace(
+            header, target=msgspec.structs.replace(header.target, abilities=tuple(sorted(able)))
+        )
+        return play(replace(emulator, abilities=able), seed=run.seed, everything=True, progress=progress).side
+
+
+def read(folder: Path, *, with_shapes: bool = False) -> Run:
+    """A finished run, from the folder that it left: its verdicts, and its journal for the shapes of answers.
+
+    Raises:
+        UsageError: there is no result, it did not come to its end, or the journal is missing or damaged.
+    """
+    file = result.read(folder)
+    if not file.complete:
+        raise UsageError(f"The result {file.path} is of a run that did not come to its end: finish it first.")
+    shapes: Shapes = {}
+    if with_shapes:
+        if file.journal is None:
+            raise UsageError(f"Beside {file.path} there is no journal.ndjson, which tells the shapes of answers.")
+        shapes = shapes_of(each for each in open_recording(file.journal) if isinstance(each, Exchange))
+    name = str(file.target.get("name", ""))
+    if not any(each.id in taking.questions() for each in file.rules):
+        raise NothingProved(f"The result {file.path} has no rule that asks: there is no fingerprint in it.")
+    return Run(
+        comparing.Side.of(file.rules, shapes),
+        frozenset(str(each) for each in file.target.get("abilities", ())),
+        str(file.target.get("clock", "")),
+        file.seed or 0,
+        means_of(name),
+    )
+
+
+def means_of(target: str) -> str:
+    """How a target of this name is driven."""
+    if target.startswith(TENANT_PREFIX):
+        return taking.TOUR
+    return taking.RECORDING if target.startswith(JOURNAL_PREFIX) else taking.SCENARIOS

@@ -1,0 +1,135 @@
+"""Which delivery follows which, by the server's own word, where nobody told of the export runs behind them.
+
+On a real environment nothing that the protocol guarantees tells the messages of a queue apart: two exports of unchanged
+records may be equal to the byte, and a CorrelationId may be fresh each time. But a message that comes back says when it
+was last dequeued, and one that comes for the first time leaves that blank. Where just one delivery can be meant, the
+two are of one message; where several can, or a call whose answer was lost, nobody knows. Once a target has been seen to
+keep its CorrelationIds, they tell as well. This module reads no receipt, id or location, and judges nothing.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from popreceipt.rules.facts import Dequeue
+
+MOST_COMPARED: Final = 64
+"""More deliveries than these, within the precision of one instant, are not told apart."""
+
+BLANKS: Final = frozenset({"null", "absent", "empty", "0001", "1900"})
+"""The forms in which a LastDequeueDateTime says that there was no delivery before."""
+
+
+class Queue(msgspec.Struct, frozen=True, gc=False):
+    """What was handed out of one queue, in order of time; `alone` says that nobody else uses the recurring data job."""
+
+    deliveries: Sequence[Dequeue]
+    alone: bool
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a delivery stands: the number of the first one of its message, and whether that is sure."""
+
+    first: int
+    sure: bool
+
+
+class Chains:
+    """The deliveries of queues of which no export run is known, each under the first of its message.
+
+    Args:
+        queues: what was handed out, by queue.
+        digest_of: the digest of the file that a delivery led to, None where nobody fetched it.
+        lost_at: whether a dequeue that nobody got an answer to may be the one that a delivery says was the last.
+        slack: how far an instant that is told may be from where the recorder saw it.
+        lease: how long a delivered message stays hidden.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        digest_of: Callable[[Dequeue], str | None],
+        lost_at: Callable[[Dequeue], bool],
+        slack: timedelta,
+        lease: timedelta,
+    ) -> None:
+        self._digest_of = digest_of
+        self._lost_at = lost_at
+        self._slack = slack
+        self.tells = any(each.last_dequeue is not None for queue in queues for each in queue.deliveries)
+        self._kept = self._changed = False
+        named = {each.correlation for queue in queues for each in queue.deliveries}
+        self._clash = len(named) < 2 or None in named or any(_clash(queue, lease) for queue in queues)
+        for queue in queues:
+            self._placed(queue)
+        self._trusted = self._kept and not self._changed and not self._clash
+        self.places: dict[int, Place] = {}
+        for queue in queues:
+            self.places |= self._placed(queue)
+
+    def _placed(self, queue: Queue) -> dict[int, Place]:
+        """Each delivery's place by its number."""
+        sent = [each.sent for each in queue.deliveries]
+        longest = max((each.answered - each.sent for each in queue.deliveries), default=timedelta(0))
+        varied = len({each.correlation for each in queue.deliveries}) > 1
+        latest: dict[str | None, Dequeue] = {}
+        first: dict[int, int] = {}
+        sure: dict[int, bool] = {}
+        firsts: dict[str, set[int]] = {}
+        for each in queue.deliveries:
+            known = latest.get(each.correlation) if self._trusted else None
+            certain = known is not None
+            if known is None and each.last_dequeue is None:
+                certain = each.blank in BLANKS and (self.tells or each.blank != "absent")
+            elif known is None and each.last_dequeue is not None:
+                low = bisect_left(sent, each.last_dequeue - self._slack - longest)
+                high = min(bisect_right(sent, each.last_dequeue + self._slack), bisect_left(sent, each.sent))
+                if high - low <= MOST_COMPARED:
+                    earliest = each.last_dequeue - self._slack
+                    meant = [one for one in queue.deliveries[low:high] if one.answered >= earliest]
+                    known, certain = self._meant(each, meant, first, queue, varied=varied)
+            latest[each.correlation] = each
+            first[each.seq] = first[known.seq] if known is not None else each.seq
+            sure[each.seq] = certain
+            if (digest := self._digest_of(each)) is not None:
+                firsts.setdefault(digest, set()).add(first[each.seq])
+        places = {}
+        for each in queue.deliveries:
+            # A file that is no other message's: what came before is not known, but it is one message.
+            single = len(firsts.get(self._digest_of(each) or "", ())) == 1
+            places[each.seq] = Place(first[each.seq], sure[each.seq] or single)
+        return places
+
+    def _meant(
+        self, delivery: Dequeue, near: Sequence[Dequeue], first: dict[int, int], queue: Queue, *, varied: bool
+    ) -> tuple[Dequeue | None, bool]:
+        """Which of the deliveries near the instant that it tells is of the same message, and whether that is sure."""
+        if self._lost_at(delivery):
+            return None, False
+        own = self._digest_of(delivery)
+        fitting = [each for each in near if own is None or self._digest_of(each) in (None, own)]
+        named = [each for each in fitting if each.correlation == delivery.correlation and varied]
+        if len({first[each.seq] for each in fitting}) == 1:
+            before = fitting[-1]
+            if queue.alone or (own is not None and self._digest_of(before) == own):
+                kept = before.correlation == delivery.correlation
+                self._kept = self._kept or kept
+                self._changed = self._changed or not kept
+            return before, queue.alone or bool(named)
+        if len({first[each.seq] for each in named}) == 1:
+            return named[-1], True
+        return None, False
+
+
+def _clash(queue: Queue, lease: timedelta) -> bool:
+    """Whether two messages of a queue seem to have one CorrelationId."""
+    latest: dict[str | None, Dequeue] = {}
+    for each in queue.deliveries:
+        before = latest.get(each.correlation)
+        if before is not None and (each.last_dequeue is None or each.answered - before.sent < lease / 2):
+            return True
+        latest[each.correlation] = each
+    return False

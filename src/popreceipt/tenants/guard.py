@@ -1,0 +1,306 @@
+"""What may be sent to somebody's environment: by the description, by the budget, and by what the server asks for.
+
+Every request of a tenant's session passes here, whoever drives. The guard sends nothing itself. It remembers how much
+was asked, which messages came from activities that others use, and until when a server wants to be left alone.
+"""
+
+import fnmatch
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from popreceipt import vocabulary
+from popreceipt.client.base_url import split_base
+from popreceipt.client.guarding import Asked, Heard, NotPermitted
+from popreceipt.client.times import TargetClock
+from popreceipt.exceptions import NotAbleTo
+from popreceipt.tenants.description import Budget, Tenant
+
+CHANGING: Final = frozenset({vocabulary.ENQUEUE, vocabulary.DEQUEUE, vocabulary.DOWNLOAD, vocabulary.ACK})
+"""What is more than a question: a file is handed in, a message hidden, marked as fetched, or taken for good."""
+
+QUESTIONS: Final = frozenset(
+    {
+        vocabulary.TOKEN,
+        vocabulary.JOBSTATUS,
+        vocabulary.MESSAGE_STATUS,
+        vocabulary.EXECUTION_ID,
+        vocabulary.EXECUTION_ERRORS,
+        vocabulary.EXECUTION_SUMMARY,
+    }
+)
+"""What only asks, although some of it is a POST."""
+
+LATER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+UNSAID: Final = 5.0
+"""Seconds to leave a server alone that answers 429 and does not say how long (as MSAL does for a service's client)."""
+
+MEGABYTE: Final = 1_000_000
+
+REMEMBERED: Final = 100_000
+"""Names of messages of other people that are kept at most; beyond that nothing more is taken."""
+
+Listener = Callable[[Asked], None]
+"""Is told of each request that goes out, just before; what it raises keeps the request back."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a run has asked so far: requests, bytes both ways, real seconds during which one was under way."""
+
+    requests: int = 0
+    length: int = 0
+    seconds: float = 0.0
+
+
+class TenantGuard:
+    """Lets out what a tenant's description permits. Safe to share between threads.
+
+    Args:
+        tenant: the description.
+        times: the target's clock, by which it is waited where a server asks for it; may be set later (`times`).
+
+    Attributes:
+        spent: what was asked so far. A run that goes on after an interruption adds what it had asked before.
+        sent: how often each operation went out.
+        refused: how often each reason kept a request back.
+        listeners: are told of each request just before it goes out.
+    """
+
+    def __init__(self, tenant: Tenant, times: TargetClock | None = None) -> None:
+        self.tenant = tenant
+        self.times = times
+        self.spent = Spent()
+        self.sent: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.listeners: list[Listener] = []
+        self._name = f"tenant:{tenant.name}"
+        self._origin = split_base(tenant.base_url)[0]
+        self._issuers = {urlsplit(url).hostname or "" for url in tenant.token_endpoints}
+        self._not_before: dict[str, datetime] = {}
+        self._others: set[str] = set()
+        self._lock = threading.Lock()
+
+    def permit(self, asked: Asked) -> None:
+        """Return when this request may go out.
+
+        Raises:
+            NotPermitted: the description forbids it, the budget is spent, or the server wants to be left alone for
+                longer than anybody will wait.
+        """
+        self.check(asked)
+        self._leave_alone(asked)
+        for each in self.listeners:
+            each(asked)
+        with self._lock:
+            self._within_budget()
+            self.spent.requests += 1
+            self.spent.length += asked.length
+            self.sent[asked.operation] += 1
+
+    def note(self, asked: Asked, heard: Heard) -> None:
+        """Take in what became of a request."""
+        with self._lock:
+            self.spent.length += heard.length
+            self.spent.seconds += heard.seconds
+        pause = pause_of(heard)
+        if pause is not None and self.times is not None:
+            until = self.times.latest() + pause
+            with self._lock:
+                self._not_before[asked.host] = max(until, self._not_before.get(asked.host, until))
+        if asked.operation == vocabulary.DEQUEUE and not self._is_exclusive(asked.activity):
+            with self._lock:
+                self._others.update(_names(heard.body))
+
+    def check(self, asked: Asked) -> None:
+        """Refuse what the description forbids, whatever the budget says; nothing is counted as sent.
+
+        Raises:
+            NotPermitted: it does.
+        """
+        self._known_host(asked)
+        if self.tenant.read_only:
+            self._only_asks(asked)
+        if asked.operation == vocabulary.ACK:
+            self._own_messages_only(asked)
+        if asked.operation == vocabulary.DEQUEUE and len(self._others) >= REMEMBERED:
+            raise self._no("backlog", f"More than {REMEMBERED} messages of others were met: nothing more is dequeued.")
+
+    def not_before(self, url: str) -> datetime | None:
+        """Until when (the target's time) the server of this URL has asked to be left alone; None where it has not."""
+        with self._lock:
+            return self._not_before.get(urlsplit(url).hostname or "")
+
+    # What the description says
+
+    def _known_host(self, asked: Asked) -> None:
+        if asked.origin == self._origin:
+            return
+        host = asked.host
+        if host in self._issuers and (asked.operation == vocabulary.TOKEN or not asked.with_token):
+            if asked.origin.startswith("https://") or _same_host(host, self.tenant.host):
+                return
+            raise self._no("host", f"{asked.origin} would get credentials without TLS.")
+        named = _same_host(host, self.tenant.host) or any(fnmatch.fnmatchcase(host, each) for each in self.tenant.hosts)
+        if not named:
+            raise self._no(
+                "host",
+                f"{asked.method} {asked.origin} was not sent: {self.tenant.where} names no such host. Where downloads "
+                f'lie there, write hosts = ["{host}"].',
+            )
+        if asked.with_token or asked.body or asked.method not in ("GET", "HEAD"):
+            raise self._no(
+                "host", f"{asked.origin} is not the environment: files are read there, and no token or body is sent."
+            )
+
+    def _only_asks(self, asked: Asked) -> None:
+        if asked.operation in QUESTIONS or (
+            asked.operation == vocabulary.OTHER and asked.method in ("GET", "HEAD", "OPTIONS")
+        ):
+            return
+        what = asked.operation if asked.operation in CHANGING else f"{asked.method} {asked.path[:80]}"
+        raise self._no("read-only", f"{self.tenant.where} says read_only = true: no {what} is sent.")
+
+    def _own_messages_only(self, asked: Asked) -> None:
+        if not self._is_exclusive(asked.activity):
+            found = None if asked.activity is None else self.tenant.by_id(asked.activity)
+            job = "an activity that it does not name" if found is None else f"{found.role}, which others may use"
+            raise self._no(
+                "acknowledge",
+                f"No acknowledgment goes to {job}: nothing on the wire marks a message as the run's own. Where nobody "
+                f"else uses the activity, write exclusive = true into its table in {self.tenant.where}.",
+            )
+        with self._lock:
+            foreign = bool(self._others) and (
+                not self._others.isdisjoint(_names(asked.body))
+                or any(each in asked.body.decode("utf-8", "replace") for each in self._others)
+            )
+        if foreign:
+            raise self._no(
+                "acknowledge", "An acknowledgment would name a message of an activity that others may use: it is kept."
+            )
+
+    def _is_exclusive(self, activity: str | None) -> bool:
+        found = None if activity is None else self.tenant.by_id(activity)
+        return found is not None and found.exclusive
+
+    # The budget
+
+    def _within_budget(self) -> None:
+        budget = self.tenant.budget
+        over = None
+        if budget.requests is not None and self.spent.requests >= budget.requests:
+            over = f"{budget.requests} requests"
+        elif budget.megabytes is not None and self.spent.length >= budget.megabytes * MEGABYTE:
+            over = f"{budget.megabytes:g} megabytes"
+        elif budget.minutes is not None and self.spent.seconds >= budget.minutes * 60:
+            over = f"{budget.minutes:g} minutes of requests under way"
+        if over is not None:
+            raise self._no("budget", f"The budget of {over} in {self.tenant.where} is spent.", final=True)
+
+    # What the server asks for
+
+    def _leave_alone(self, asked: Asked) -> None:
+        """Wait until the server wants to hear from anybody again; another request may put that off meanwhile."""
+        while True:
+            with self._lock:
+                until = self._not_before.get(asked.host)
+            if until is None or self.times is None:
+                return
+            if self.times.latest() < until:
+                try:
+                    self.times.wait_until(until)
+                except NotAbleTo as error:
+                    raise self._no(
+                        "later",
+                        f"{asked.host} asks to be left alone until {until.isoformat(timespec='seconds')}, which is "
+                        "longer than this run waits: go on later, or with more --patience.",
+                    ) from error
+            with self._lock:
+                if self._not_before.get(asked.host) == until:
+                    del self._not_before[asked.host]
+                    return
+
+    def _no(self, permit: str, sentence: str, *, final: bool = False) -> NotPermitted:
+        self.refused[permit] += 1
+        return NotPermitted(self._name, permit, sentence, final=final)
+
+
+def share_of(tenant: Tenant, processes: int) -> Tenant:
+    """The same description with one of several processes' share of the budget: together they keep to it."""
+    whole = tenant.budget
+    return replace(
+        tenant,
+        budget=Budget(
+            None if whole.requests is None else max(1, whole.requests // processes),
+            None if whole.megabytes is None else whole.megabytes / processes,
+            None if whole.minutes is None else whole.minutes / processes,
+        ),
+    )
+
+
+def pause_of(heard: Heard) -> timedelta | None:
+    """How long an answer asks to be left alone ("Service protection API limits": 429 and 503 with Retry-After)."""
+    if heard.status not in LATER or heard.failure is not None:
+        return None
+    value = (heard.header("retry-after") or "").strip()
+    if value.isdecimal():
+        return timedelta(seconds=min(int(value), _LONGEST_SECONDS))
+    until, now = _date(value), _date(heard.header("date") or "")
+    if until is not None and now is not None:
+        return max(until - now, timedelta(0))
+    return timedelta(seconds=UNSAID) if heard.status == HTTPStatus.TOO_MANY_REQUESTS else None
+
+
+_LONGEST_SECONDS: Final = 366 * 86_400
+
+
+def _date(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _same_host(one: str, other: str) -> bool:
+    loopback = {"localhost", "127.0.0.1", "::1"}
+    return one == other or (one in loopback and other in loopback)
+
+
+def _names(body: bytes) -> set[str]:
+    """What names a message in the body of a dequeue's answer or an acknowledgment: its receipt and its correlation."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return set()
+    return set(_named(told))
+
+
+def _named(told: object, depth: int = 3) -> Iterator[str]:
+    if isinstance(told, str) and depth < _DEPTH and told.startswith("{"):
+        yield from _names(told.encode())
+    if isinstance(told, list):
+        for each in told:
+            yield from _named(each, depth - 1) if depth else ()
+    if isinstance(told, dict):
+        for name, value in told.items():
+            if isinstance(value, str) and name.lower() in _NAMES and value:
+                yield value
+            elif depth:
+                yield from _named(value, depth - 1)
+
+
+_DEPTH: Final = 3
+
+_NAMES: Final = frozenset({vocabulary.POP_RECEIPT.lower(), vocabulary.CORRELATION_ID.lower()})

@@ -1,0 +1,338 @@
+"""Who is let in: wrong secrets, no token, forged, foreign and expired ones, applications that should be refused.
+
+Everything here ought to be refused; what would happen where it is not stands in the plan. It knows nothing of what
+messages are about.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from datetime import timedelta
+from typing import Final, Literal
+
+from popreceipt import vocabulary
+from popreceipt.client import wire
+from popreceipt.client.tokens import Issued, forge
+from popreceipt.client.wire import Ask
+from popreceipt.exceptions import NotAbleTo
+from popreceipt.tenants.description import Tenant
+from popreceipt.tour.errand import Call, Errand, Line, Route, Stopped, Until
+from popreceipt.tour.errands.asking import PAUSE, TRIES, asked, entity_of, file, line, lines, unanswered, unknown_guid
+
+RESOURCES: Final = ("https://graph.microsoft.com", "https://elsewhere.example")
+"""A resource that every directory knows; an issuer that knows only one may hand out tokens for any."""
+
+GARBAGE: Final = ("x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.")
+
+NOT_THE_SECRET: Final = "not-the-secret"
+
+SKEW: Final = timedelta(minutes=5)
+"""How long after its end a token may be let pass: the clock skew that .NET's token validation allows unless told."""
+
+TOKEN_LIFE: Final = timedelta(hours=1)
+"""What a token usually lives; Entra ID lets some live for half an hour more."""
+
+MINUTE: Final = timedelta(minutes=1)
+
+HIDES: Final = "nothing; were it not refused, it would hide one message for half an hour"
+HANDS_IN: Final = "nothing; were it not refused, it would hand in a file of one record"
+
+EXPORTS: Final = ("export-package", "export-file", "export-no-zero")
+IMPORTS: Final = ("import-file", "import-in-order", "import-package")
+
+Bearers = Callable[[Call], list[tuple[str, str | None]]]
+"""Who calls: pairs of an actor's name and the token that it is given (None: the actor's own, or none)."""
+
+
+def identities(tenant: Tenant) -> list[Errand]:
+    """The errands of this chapter; the description tells at which activities there is to be refused."""
+    return [
+        _wrong_secret(),
+        _other_endpoint(),
+        _expired(),
+        _foreign(),
+        _questions("no-token", "a caller without a token", "authorization.token-required", (), _anonymous),
+        _at_jobs(tenant, "no-token", "a caller without a token", ("authorization.token-required",), (), _anonymous),
+        _questions("forged-token", "a caller with forged tokens", "authorization.forged-token-refused", (), _forged),
+        _questions(
+            "unmapped-client",
+            "an application that is not registered",
+            "authorization.application-must-be-mapped",
+            ("unmapped",),
+            _as("unmapped"),
+        ),
+        _at_jobs(
+            tenant,
+            "unmapped-client",
+            "an application that is not registered",
+            ("authorization.application-must-be-mapped", "authorization.service-gate"),
+            ("unmapped",),
+            _as("unmapped"),
+        ),
+        _at_jobs(
+            tenant,
+            "unlisted-client",
+            "an application that stands on no job's policy",
+            ("authorization.application-must-be-on-the-job", "authorization.job-gate"),
+            ("unlisted",),
+            _as("unlisted"),
+        ),
+        _disabled_entry(),
+    ]
+
+
+# Token requests
+
+
+def _obtained(
+    call: Call,
+    name: str,
+    *,
+    version: Literal[1, 2] = 2,
+    resource: str | None = None,
+    secret: str | None = None,
+    actor: str | None = None,
+) -> Generator[Until, None, Issued]:
+    """Ask for a token, and again where the endpoint was too busy or the request got lost."""
+    for attempt in range(TRIES):
+        issued = call.obtain(name, version=version, resource=resource, secret=secret, actor=actor)
+        if not unanswered(issued.reply):
+            break
+        if attempt + 1 < TRIES:
+            yield Until(issued.reply.exchange.answered + PAUSE * 2**attempt, "another try for a token")
+    return issued
+
+
+def _wrong_secret() -> Errand:
+    name = "wrong-secret"
+
+    def run(call: Call) -> Route:
+        told = 0
+        for version in VERSIONS:
+            try:
+                yield from _obtained(call, "token", version=version, secret=NOT_THE_SECRET)
+            except NotAbleTo:
+                if version == VERSIONS[-1] and not told:
+                    raise
+            else:
+                told += 1
+
+    return Errand(
+        name=name,
+        text="Asks for tokens with a secret that is not the client's.",
+        shows=("authorization.wrong-secret-refused",),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, 2, "a wrong secret gets no token", "two failed sign-ins are logged"),
+        ),
+        takes=MINUTE,
+        run=run,
+        changes=False,
+    )
+
+
+VERSIONS: Final[tuple[Literal[1, 2], ...]] = (1, 2)
+
+
+def _other_endpoint() -> Errand:
+    name = "token-v1"
+
+    def run(call: Call) -> Route:
+        issued = yield from _obtained(call, "token", version=1)
+        if issued.token is not None:
+            content = file(call.random, 1)
+            ask = wire.enqueue(call.activity(IMPORTS[0]), content, entity=entity_of(call, IMPORTS[0]))
+            yield from asked(call, "enqueue", ask, token=issued.token, fault_tells=False)
+
+    return Errand(
+        name=name,
+        text="Hands in a file with a token of the first version of the endpoint.",
+        shows=("authorization.issued-token-accepted", "authorization.token-answer"),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, 1, "a token of the first version's endpoint"),
+            line(
+                "enqueue", vocabulary.ENQUEUE, IMPORTS[0], 1, "whether it opens the door", "a file of one record is new"
+            ),
+        ),
+        takes=MINUTE,
+        run=run,
+        roles=(IMPORTS[0],),
+    )
+
+
+def _expired() -> Errand:
+    name = "expired-token"
+
+    def run(call: Call) -> Route:
+        issued = yield from _obtained(call, "token")
+        if issued.token is None or issued.expires_in is None:
+            raise Stopped("the token endpoint gave no token that says how long it lives")
+        over = issued.reply.exchange.answered + timedelta(seconds=issued.expires_in)
+        yield from _questioned(call, "authorised", issued.token)
+        # Most services allow for clocks that go wrong by some minutes; one that does not is done earlier.
+        for instant in (over + call.margin, over + SKEW + call.margin):
+            yield Until(instant, "the end of a token's life")
+            if not (yield from _questioned(call, "authorised", issued.token)):
+                break
+
+    return Errand(
+        name=name,
+        text="Keeps a token until it is over, and asks with it once more.",
+        shows=("authorization.expired-token-refused", "authorization.token-answer"),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, 1, "a token that is kept until it is over"),
+            *_question_lines(3),
+        ),
+        takes=TOKEN_LIFE + SKEW + MINUTE,
+        run=run,
+        changes=False,
+    )
+
+
+def _foreign() -> Errand:
+    name = "foreign-token"
+
+    def run(call: Call) -> Route:
+        for resource in RESOURCES:
+            issued = yield from _obtained(call, "token", resource=resource, actor="foreign-audience")
+            if issued.token is not None:
+                yield from _questioned(call, "foreign-audience", issued.token)
+                return
+        raise Stopped("the token endpoint issues no token for another resource to this client")
+
+    return Errand(
+        name=name,
+        text="Asks with a token that was issued for another resource than the environment.",
+        shows=("authorization.foreign-audience-refused",),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, len(RESOURCES), "a token for another resource"),
+            *_question_lines(1),
+        ),
+        takes=MINUTE,
+        run=run,
+        changes=False,
+    )
+
+
+# Strangers
+
+
+def _anonymous(_: Call) -> list[tuple[str, str | None]]:
+    return [("anonymous", None)]
+
+
+def _forged(call: Call) -> list[tuple[str, str | None]]:
+    token = call.token()
+    return [("forged", each) for each in (forge(token), forge(token, "payload"), *GARBAGE)]
+
+
+def _as(role: str) -> Bearers:
+    return lambda _: [(role, None)]
+
+
+def _questioned(call: Call, actor: str, token: str | None) -> Generator[Until, None, bool]:
+    """Ask two questions about nothing that exists; whether one was answered with success."""
+    served = False
+    for name, ask in (
+        ("status", wire.message_status(unknown_guid(call.random))),
+        ("errors", wire.execution_errors(unknown_guid(call.random))),
+    ):
+        reply = yield from asked(call, name, ask, actor=actor, token=token)
+        served = served or reply.ok
+    return served
+
+
+def _question_lines(times: int) -> tuple[Line, ...]:
+    return (
+        line("status", vocabulary.MESSAGE_STATUS, None, times, "the status of a message that does not exist"),
+        line("errors", vocabulary.EXECUTION_ERRORS, None, times, "the errors of an execution that does not exist"),
+    )
+
+
+def _questions(name: str, who: str, rule: str, clients: tuple[str, ...], bearers: Bearers) -> Errand:
+    """Questions that change nothing, whoever asks and whatever is answered."""
+
+    def run(call: Call) -> Route:
+        for actor, token in bearers(call):
+            yield from _questioned(call, actor, token)
+
+    return Errand(
+        name=name,
+        text=f"Asks questions as {who}.",
+        shows=(rule,),
+        lines=lines(name, *_question_lines(2 + len(GARBAGE) if bearers is _forged else 1)),
+        takes=MINUTE,
+        run=run,
+        clients=clients,
+        changes=False,
+    )
+
+
+def _at_jobs(
+    tenant: Tenant, who: str, text: str, rules: tuple[str, ...], clients: tuple[str, ...], bearers: Bearers
+) -> Errand:
+    """Calls on recurring data jobs that must be refused: a dequeue of an export, a file for an import."""
+    name = f"{who}-at-jobs"
+    export, intake = first_of(tenant, EXPORTS), first_of(tenant, IMPORTS)
+    roles = tuple(each for each in (export, intake) if each in tenant.activities) or (intake,)
+
+    def run(call: Call) -> Route:
+        for actor, token in bearers(call):
+            if export in roles:
+                yield from asked(call, "dequeue", wire.dequeue(call.activity(export)), actor=actor, token=token)
+            if intake in roles:
+                content = file(call.random, 1)
+                ask = wire.enqueue(call.activity(intake), content, entity=entity_of(call, intake))
+                yield from asked(call, "enqueue", ask, actor=actor, token=token)
+                ask = wire.jobstatus(call.activity(intake), unknown_guid(call.random))
+                yield from asked(call, "jobstatus", ask, actor=actor, token=token)
+
+    return Errand(
+        name=name,
+        text=f"Calls recurring data jobs as {text}.",
+        shows=rules,
+        lines=lines(
+            name,
+            line("dequeue", vocabulary.DEQUEUE, export, int(export in roles), "a dequeue is refused", HIDES),
+            line("enqueue", vocabulary.ENQUEUE, intake, int(intake in roles), "a file is refused", HANDS_IN),
+            line("jobstatus", vocabulary.JOBSTATUS, intake, int(intake in roles), "a question is refused"),
+        ),
+        takes=MINUTE,
+        run=run,
+        roles=roles,
+        clients=clients,
+    )
+
+
+def first_of(tenant: Tenant, roles: Iterable[str]) -> str:
+    """The first of these roles that the description names; the first of all where it names none."""
+    wanted = tuple(roles)
+    return next((each for each in wanted if each in tenant.activities), wanted[0])
+
+
+def _disabled_entry() -> Errand:
+    name, role = "disabled-entry", "import-disabled"
+
+    def run(call: Call) -> Route:
+        asks: tuple[tuple[str, Ask], ...] = (
+            ("enqueue", wire.enqueue(call.activity(role), file(call.random, 1), entity=_entity(call, role))),
+            ("jobstatus", wire.jobstatus(call.activity(role), unknown_guid(call.random))),
+        )
+        for what, ask in asks:
+            yield from asked(call, what, ask)
+
+    return Errand(
+        name=name,
+        text="Calls a job on whose policy the application's entry is not enabled.",
+        shows=("authorization.disabled-entry-refused", "authorization.job-gate"),
+        lines=lines(
+            name,
+            line("enqueue", vocabulary.ENQUEUE, role, 1, "a file is refused", HANDS_IN),
+            line("jobstatus", vocabulary.JOBSTATUS, role, 1, "a question is refused"),
+        ),
+        takes=MINUTE,
+        run=run,
+        roles=(role,),
+    )
+

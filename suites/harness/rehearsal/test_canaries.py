@@ -1,0 +1,68 @@
+"""The search for leaks finds them, however they are wrapped up."""
+
+import base64
+import gzip
+import json
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+
+from popreceipt.generate.rehearsal.canaries import leaks, leaks_in, spellings
+
+SECRET = "5b88Q~W41uF5&Ee18<NM7T8/r4o+wPDm6DICW-NS"
+TOKEN = ".".join(
+    base64.urlsafe_b64encode(each).rstrip(b"=").decode()
+    for each in (b'{"alg":"RS256","typ":"JWT"}', b'{"aud":"https://qa.example"}', b"signature-of-it")
+)
+
+
+def zipped(content: bytes) -> bytes:
+    """An archive with this in it, compressed."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inside.txt", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"client_secret={SECRET}".encode(),
+        f"client_secret={quote_plus(SECRET)}&x".encode(),
+        json.dumps({"secret": SECRET}).encode(),
+        SECRET.replace("&", "&amp;").replace("<", "&lt;").encode(),
+        base64.b64encode(SECRET.encode()),
+        base64.b64encode(b"id:" + SECRET.encode() + b":x"),
+        base64.urlsafe_b64encode(b"ab" + SECRET.encode()),
+        base64.b64encode(b"a" + SECRET.encode()),
+        zipped(SECRET.encode()),
+        gzip.compress(SECRET.encode()),
+        json.dumps({"base64": base64.b64encode(zipped(SECRET.encode() * 3)).decode()}).encode(),
+        f"Authorization: Bearer {TOKEN}".encode(),
+        zipped(TOKEN.encode()),
+        SECRET.encode().hex().encode(),
+    ],
+)
+def test_a_leak_is_found(content: bytes) -> None:
+    """Plain, encoded, packed."""
+    assert leaks_in(b"before " + content if content[:2] not in (b"PK", b"\x1f\x8b") else content, spellings(SECRET))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"5b88Q~W41", b"Bearer sha256:1a2b3c4d", b"eyJ", b"PK\x03\x04broken", b"\x1f\x8bbroken"]
+)
+def test_what_is_no_leak_is_let_be(content: bytes) -> None:
+    """A short digest, the beginning of a secret, a damaged archive."""
+    assert leaks_in(content, spellings(SECRET)) == []
+
+
+def test_a_folder_is_searched_to_its_leaves(tmp_path: Path) -> None:
+    """Every file is looked into but those that may have it; the place is told, and not the secret."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "report.html").write_text(f"<p>{SECRET}</p>")
+    (tmp_path / "world.json").write_text(SECRET)
+    found = leaks(tmp_path, [SECRET], but=[tmp_path / "world.json"])
+    assert found == [f"{Path('a', 'b', 'report.html')}: a secret (5b88…)"]
