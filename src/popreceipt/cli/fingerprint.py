@@ -94,7 +94,7 @@ def fingerprint(
     errors = Console(stderr=True)
     everything = against is not None
     if result is not None:
-        run = running.read(result, with_shapes=everything)
+        run = running.read(result, with_journal=everything)
     else:
         with (
             running.opened(target, seed=seed, ca=ca, control_key=control_key, patience_seconds=patience) as asked,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from popreceipt.cli.report import prepare, write_page_of
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 from popreceipt.histories.checker import judge as judge_history
@@ -17,6 +18,7 @@ from popreceipt.histories.timeline import as_svg, print_timeline, timeline_of
 from popreceipt.journal import Exchange
 from popreceipt.recordings import open_recording
 from popreceipt.reports import evidence, junit, terminal, verdict_file
+from popreceipt.reports.allure import run as allure_run
 from popreceipt.rules import catalogue
 from popreceipt.rules.eras import judge_eras
 from popreceipt.rules.rule import Rule
@@ -33,6 +35,12 @@ def judge(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A journal (NDJSON) or a HAR file.")],
     binds: Annotated[Binds, typer.Option(help="Whose rules: the service's or the client's.")] = Binds.SERVICE,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write verdicts.json and junit.xml there.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one page with all of it, which stands alone.")
+    ] = None,
+    allure: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write results for Allure there, a case for each rule.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Violated SHOULD rules and undecided ones count as findings.")
     ] = False,
@@ -42,18 +50,37 @@ def judge(
     ] = None,
 ) -> None:
     """Judge a recorded journal or HAR file; nothing is sent."""
-    status = judge_file(journal, rules=catalogue(binds), out=out, strict=strict, as_json=json_output)
+    status = judge_file(
+        journal,
+        rules=catalogue(binds),
+        out=out,
+        html_file=html_file,
+        allure=allure,
+        strict=strict,
+        as_json=json_output,
+    )
     if timelines is not None or (binds is Binds.SERVICE and not json_output):
         _draw(journal, Console(stderr=json_output), timelines)
     raise typer.Exit(status)
 
 
 def judge_file(
-    path: Path, *, rules: Sequence[Rule], out: Path | None = None, strict: bool = False, as_json: bool = False
+    path: Path,
+    *,
+    rules: Sequence[Rule],
+    out: Path | None = None,
+    html_file: Path | None = None,
+    allure: Path | None = None,
+    strict: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Judge a recording by these rules, print and write the verdicts; the command's exit status."""
     began = stopwatch()
     recording = open_recording(path)
+    if html_file is not None:
+        prepare(html_file)
+    if allure is not None:
+        allure_run.begin(allure, "judge")
     if out is not None:
         with _writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -78,13 +105,18 @@ def judge_file(
         with _writing(out):
             junit.write(verdicts, out / "junit.xml")
             verdict_file.write(verdicts, out / "verdicts.json")
+    if html_file is not None:
+        write_page_of(html_file, verdicts, out=out, journal=path)
+    # The findings name exchanges by number; they are read again, so that a long journal need not be kept.
+    named = {number for rule in verdicts.rules for finding in rule.findings for number in finding.exchanges}
+    shown = (each for each in open_recording(path) if isinstance(each, Exchange) and each.seq in named)
+    exchanges = evidence.by_number(shown) if allure is not None or not as_json else {}
+    if allure is not None:
+        allure_run.end(verdicts.as_json(), allure, "judge", exchanges=exchanges, strict=strict)
     if as_json:
         print(json.dumps(verdicts.as_json(), indent=1))
     else:
-        # The findings name exchanges by number; they are read again, so that a long journal need not be kept.
-        named = {number for rule in verdicts.rules for finding in rule.findings for number in finding.exchanges}
-        shown = (each for each in open_recording(path) if isinstance(each, Exchange) and each.seq in named)
-        terminal.print_verdicts(Console(), verdicts, {each.id: each for each in rules}, evidence.by_number(shown))
+        terminal.print_verdicts(Console(), verdicts, {each.id: each for each in rules}, exchanges)
     return verdicts.exit_status(strict=strict)
 
 

@@ -175,6 +175,13 @@ def load(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write the report, one page with plots that stands alone."),
     ] = None,
+    allure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write results for Allure there: latencies as metrics, a case for each threshold and each rule.",
+        ),
+    ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate authority of a TLS target.")] = None,
     control_key: Annotated[
         str | None,
@@ -229,6 +236,11 @@ def load(
     for file in (json_file, html_file):
         if file is not None and file != STANDARD_OUTPUT:
             _prepare(file)
+    if allure is not None:
+        from popreceipt.reports.allure import folder as allure_folder
+
+        allure_folder.require()
+        allure_folder.prepare(allure)
     telling = Telling(Console(stderr=True))
     if judge is None and scenario is not None:
         from popreceipt.load.running import Options, run_load
@@ -272,6 +284,10 @@ def load(
         folder = judge if judge is not None else out
     result = _judged(folder, telling)
     _write(result, folder, json_file, html_file)
+    if allure is not None:
+        from popreceipt.reports.allure import metrics
+
+        metrics.write_load(result.as_json(), allure, strict=strict)
     _show(result, folder, json_file, html_file, strict=strict)
     raise typer.Exit(INTERRUPTED if result.interrupted and judge is None else result.exit_status(strict=strict))
 

@@ -224,6 +224,10 @@ def middleware(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write the report, one page that stands alone."),
     ] = None,
+    allure: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write results for Allure there, a case for each scenario and each rule."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Violated SHOULD rules and undecided ones count as findings.")
     ] = False,
@@ -270,6 +274,10 @@ def middleware(
         port=port,
         folder=None if out is None else out / "scenarios",
     )
+    if allure is not None:
+        from popreceipt.reports.allure import run
+
+        run.begin(allure, "middleware")
     if out is not None:
         _clear(out)
     for file in (json_file, html_file, environment_file, None if out is None else out / "verdicts.json"):
@@ -298,6 +306,8 @@ def middleware(
         except OSError as error:
             raise UsageError(f"Cannot write {out / 'bundles'}: {error.strerror or error}.") from error
     _write(result, out, json_file, html_file)
+    if allure is not None:
+        _write_allure(result, allure, strict=strict)
     _show(result, out, json_file, html_file, strict=strict)
     raise typer.Exit(result.exit_status(strict=strict))
 
@@ -451,6 +461,18 @@ def _write(result: "Result", out: Path | None, json_file: Path | None, html_file
             report.write(result, html_file)
     except OSError as error:
         raise UsageError(f"Cannot write {file}: {error.strerror or error}.") from error
+
+
+def _write_allure(result: "Result", folder: Path, *, strict: bool) -> None:
+    """A case for each scenario, with what crossed the wire in it, and one for each rule."""
+    from popreceipt.reports.allure import run
+    from popreceipt.reports.evidence import by_number
+
+    crossed = {
+        (each.played.scenario.name, each.played.scenario.dialect): by_number(each.played.journal.exchanges())
+        for each in result.judged
+    }
+    run.end(result.as_json(), folder, "middleware", exchanges={}, scenario_exchanges=crossed, strict=strict)
 
 
 def _show(result: "Result", out: Path | None, json_file: Path | None, html_file: Path | None, *, strict: bool) -> None:

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from popreceipt.cli.report import prepare, write_page_of
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 from popreceipt.reports import evidence, terminal
+from popreceipt.reports.allure import run as allure_run
 from popreceipt.rules import CHAPTERS, catalogue
 
 app = typer.Typer()
@@ -26,6 +28,13 @@ def _chapters(incomplete: str) -> list[str]:
 
 def _rules(incomplete: str) -> list[str]:
     return [each.id for each in catalogue() if each.id.startswith(incomplete)]
+
+
+def _targets(incomplete: str) -> list[str]:
+    from popreceipt.tenants import reading
+
+    known = ("emulator:", "journal:", *(f"tenant:{each}" for each in reading.names()))
+    return [each for each in known if each.startswith(incomplete)]
 
 
 def _suites(incomplete: str) -> list[str]:
@@ -49,6 +58,7 @@ def verify(
             metavar="T",
             help="Whom to judge: emulator:, emulator:MUTANT, emulator:dialect=NAME, http://HOST:PORT, https://…, "
             "tenant:NAME, or journal:FILE.",
+            autocompletion=_targets,
         ),
     ] = "emulator:",
     chapter: Annotated[
@@ -58,7 +68,9 @@ def verify(
     rule: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Only this rule; may be given again.", autocompletion=_rules)
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything that is made up.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of everything that is made up.", show_default="0")
+    ] = None,
     suite: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,14 +87,42 @@ def verify(
         Path | None,
         typer.Option(metavar="DIR", help="Write verdicts.json, junit.xml, journal.ndjson and bundles/ there."),
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one page with all of it, which stands alone.")
+    ] = None,
+    allure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write results for Allure there, a case for each rule and each scenario; see report --allure-page.",
+        ),
+    ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate authority of a TLS target.")] = None,
     control_key: Annotated[
         str | None,
         typer.Option(metavar="KEY", envvar="POPRECEIPT_CONTROL_KEY", help="Key of a control plane off loopback."),
     ] = None,
     patience: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="Longest real wait for a clock that cannot be moved.")
-    ] = 120.0,
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Longest real wait for a clock that cannot be moved: seconds, or 75m, 2h, 8d. On a tenant for all "
+            "waits together: what would take longer is parked there, to be gone on with.",
+            show_default="120, on a tenant 75m",
+        ),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Of a tenant: print every request that would be sent, at most, and send nothing (--json)."
+        ),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the tour of a tenant that was left in --out DIR.")
+    ] = False,
+    assisted: Annotated[
+        bool, typer.Option("--assisted", help="Somebody is at the terminal to do steps by hand in the tenant.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Violated SHOULD rules and undecided ones count as findings.")
     ] = False,
@@ -92,17 +132,59 @@ def verify(
     import json
 
     from popreceipt import verification
+    from popreceipt.cli import touring
     from popreceipt.reproduction.player import Place
-    from popreceipt.targets import JOURNAL_PREFIX, open_target
+    from popreceipt.targets import JOURNAL_PREFIX, PATIENCE_SECONDS, open_target
+    from popreceipt.tour.waiting import seconds_of
 
     rules = verification.chosen_rules(chapter or (), rule or ())
+    waits = None if patience is None else seconds_of(patience)
+    if touring.is_tour(target, suite):
+        asked = touring.Asked(
+            target=target,
+            chapters=tuple(chapter or ()),
+            rules=tuple(rule or ()),
+            seed=seed,
+            out=out,
+            html_file=html_file,
+            allure=allure,
+            ca=ca,
+            patience_seconds=waits,
+            plan=plan,
+            resume=resume,
+            assisted=assisted,
+            strict=strict,
+            as_json=json_output,
+        )
+        raise typer.Exit(touring.tour(asked))
+    for option, given in (("--plan", plan), ("--resume", resume), ("--assisted", assisted)):
+        if given:
+            raise UsageError(f"{option} is for the tour of a tenant (--target tenant:NAME, without other suites).")
+    waits = PATIENCE_SECONDS if waits is None else waits
+    seed = seed or 0
+    if out is not None:
+        touring.keep_clear_of_tours(out)
+    if html_file is not None:
+        prepare(html_file)
+    if allure is not None:
+        allure_run.begin(allure, "verify")
     if target.startswith(JOURNAL_PREFIX):
         from popreceipt.cli.judge import judge_file
 
         if suite:
             raise UsageError("Nothing is played when a recording is judged: leave out --suite.")
         recording = Path(target.removeprefix(JOURNAL_PREFIX))
-        raise typer.Exit(judge_file(recording, rules=rules, out=out, strict=strict, as_json=json_output))
+        raise typer.Exit(
+            judge_file(
+                recording,
+                rules=rules,
+                out=out,
+                html_file=html_file,
+                allure=allure,
+                strict=strict,
+                as_json=json_output,
+            )
+        )
     suites, left_out = verification.suites_to_run(suite, narrowed=bool(chapter or rule))
     if set(suites) != {verification.CONFORMANCE}:
         _keep_out_of_the_way()
@@ -111,7 +193,7 @@ def verify(
     try:
         with (
             open_target(
-                target, seed=seed, ca=ca, control_key=control_key, patience_seconds=patience, journal_file=file
+                target, seed=seed, ca=ca, control_key=control_key, patience_seconds=waits, journal_file=file
             ) as opened,
             Progress(
                 TextColumn("{task.description}"),
@@ -147,7 +229,7 @@ def verify(
                 if not errors.is_terminal:
                     print(f"popreceipt: {words}", file=sys.stderr, flush=True)
 
-            place = Place(target, seed, ca, control_key, patience)
+            place = Place(target, seed, ca, control_key, waits)
             verdicts = verification.verify(
                 opened,
                 seed=seed,
@@ -156,6 +238,7 @@ def verify(
                 suites=suites,
                 effort=effort.value,
                 progress=progress,
+                pytest_arguments=allure_run.for_pytest(allure) if allure is not None else (),
                 reproduce=None if out is None else verification.into_bundles(place, out / "bundles", tell),
             )
             exchanges = evidence.by_number(opened.journal.exchanges())
@@ -164,6 +247,10 @@ def verify(
             file.close()
     if out is not None:
         verification.write_results(verdicts, out)
+    if html_file is not None:
+        write_page_of(html_file, verdicts, out=out, journal=opened.journal.lines())
+    if allure is not None:
+        allure_run.end(verdicts.as_json(), allure, "verify", exchanges=exchanges, strict=strict)
     if left_out:
         named = ", ".join(left_out)
         errors.print(f"Not installed, so not run: {named} (pip install 'popreceipt[suites]').", style="yellow")

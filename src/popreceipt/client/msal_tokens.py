@@ -7,10 +7,10 @@ cannot ask for (the first version's endpoint, the password grant, a wrong secret
 """
 
 import contextlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
@@ -143,7 +143,7 @@ class _Answer:
     headers: Mapping[str, str] = field(repr=False)
 
     def raise_for_status(self) -> None:
-        if self.status_code >= 400:
+        if self.status_code >= HTTPStatus.BAD_REQUEST:
             raise _NoToken(f"HTTP {self.status_code}")
 
 
@@ -180,7 +180,7 @@ class _Network:
         self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, **_: object
     ) -> _Answer:
         """Read a document."""
-        return self._heard(self._send("GET", url, params, headers))
+        return _heard(self._send("GET", url, params, headers), "token_endpoint", "authorization_endpoint")
 
     def post(
         self,
@@ -194,7 +194,7 @@ class _Network:
         fields = data if isinstance(data, str) else urlencode(_texts(data or {}), quote_via=quote)
         more = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
         self.last = self._send("POST", url, params, more, fields.encode("ascii"))
-        return self._heard(self.last)
+        return _heard(self.last, "access_token")
 
     def close(self) -> None:
         """Nothing of its own is open."""
@@ -219,19 +219,25 @@ class _Network:
         self._latest = session.send(Ask(method, path.path, path.query, headers=told, body=body), actor=self._actor)
         return self._latest
 
-    def _heard(self, reply: Reply) -> _Answer:
-        """An answer for MSAL; one without JSON is kept from it, since it would log what it cannot read.
 
-        Raises:
-            _NoToken: there is no such answer.
-        """
-        if reply.status is None:
-            raise _NoToken(reply.failure or "no answer")
-        try:
-            json.loads(reply.body)
-        except ValueError:
-            raise _NoToken(f"HTTP {reply.status} without JSON") from None
-        return _Answer(reply.status, reply.body.decode("utf-8", "replace"), dict(reply.headers))
+def _heard(reply: Reply, *needed: str) -> _Answer:
+    """An answer for MSAL; what it cannot read is kept from it, since it would log that, or stumble.
+
+    Args:
+        reply: what came.
+        needed: members that are texts in an answer that says yes.
+
+    Raises:
+        _NoToken: there is no such answer.
+    """
+    told = reply.json()
+    if reply.status is None or not isinstance(told, dict):
+        raise _NoToken(reply.failure or f"HTTP {reply.status} without a JSON object")
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise _NoToken(f"HTTP {reply.status}")
+    if reply.status < HTTPStatus.BAD_REQUEST and not all(isinstance(told.get(name), str) for name in needed):
+        raise _NoToken(f"HTTP {reply.status} without {' and '.join(needed)}")
+    return _Answer(reply.status, reply.body.decode("utf-8", "replace"), dict(reply.headers))
 
 
 def _texts(data: Mapping[str, object]) -> dict[str, str]:

@@ -407,9 +407,9 @@ class SteadyTimes:
 
     def wait_until(self, instant: datetime, patience: timedelta | None = None) -> None:
         """Wait until it is this instant."""
-        remaining = (instant - self.earliest()).total_seconds()
-        if remaining > 0:
-            self._running.wait_until(self._running.latest() + timedelta(seconds=remaining), patience)
+        # By the running clock's one bound, so that its bounds parting in the course of hours make nobody late.
+        while (remaining := instant - self.earliest()) > timedelta(0):
+            self._running.wait_until(self._running.earliest() + remaining, patience)
 
     def _at(self, real: float) -> datetime:
         return self._start + timedelta(seconds=(real - self._began) * self.rate)

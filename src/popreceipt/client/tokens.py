@@ -19,6 +19,7 @@ from popreceipt.client import wire
 from popreceipt.client.session import Session, split_base
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import NothingProved, UsageError
+from popreceipt.journal import without_tokens
 
 RENEWED_BEFORE: Final = timedelta(seconds=60)
 """How long before its end a token is no longer used (as microsoft/Recurring-Integrations-Scheduler does it)."""
@@ -26,11 +27,11 @@ RENEWED_BEFORE: Final = timedelta(seconds=60)
 ASSUMED_LIFETIME: Final = 300.0
 """Seconds a token is used when the answer does not say how long it lives; the member is only recommended."""
 
-LATER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-"""Answers of an endpoint that wants to be asked again later."""
-
 TRIED_AGAIN: Final = 3
-"""How often such an endpoint is asked again, where a guard sees to it that it is left alone meanwhile."""
+"""How often an endpoint that asks for it is asked again later, where a guard sees to it that it is left alone."""
+
+SHOWN: Final = 200
+"""Characters of an answer without a token that an error shows at most."""
 
 Grant = Literal["client_credentials", "password"]
 
@@ -122,15 +123,12 @@ class Tokens:
             if kept is None or kept.fresh_until is None or self._session.times.latest() >= kept.fresh_until:
                 kept = self.obtain(role)
                 for _ in range(TRIED_AGAIN):
-                    if kept.reply.status not in LATER or self._session.guard is None:
+                    if self._session.guard is None or not _asks_for_later(kept.reply):
                         break
                     kept = self.obtain(role)  # the guard lets it out when the server wants to hear of it again
                 if kept.token is None:
-                    said = (
-                        kept.reply.failure or f"{kept.reply.status} {kept.reply.body[:200].decode('utf-8', 'replace')}"
-                    )
                     url = kept.reply.exchange.request.url
-                    raise NothingProved(f"No token for {role!r}: {url} answered {said.strip()}.")
+                    raise NothingProved(f"No token for {role!r}: {url} answered {_said(kept.reply)}.")
                 self._kept[role] = kept
             return str(kept.token)
 
@@ -218,6 +216,21 @@ def issued(reply: Reply, before: datetime) -> Issued:
     lives = _seconds(answer.get("expires_in")) if isinstance(answer, dict) else None
     lifetime = timedelta(seconds=ASSUMED_LIFETIME if lives is None else lives)
     return Issued(reply, token, lives, before + lifetime - min(RENEWED_BEFORE, lifetime / 2))
+
+
+def _asks_for_later(reply: Reply) -> bool:
+    throttled = reply.status == HTTPStatus.TOO_MANY_REQUESTS
+    return throttled or (reply.status == HTTPStatus.SERVICE_UNAVAILABLE and reply.header("retry-after") is not None)
+
+
+def _said(reply: Reply) -> str:
+    """An answer without a token, for a sentence: the error that it names, and nothing else of its words."""
+    if reply.failure is not None:
+        return reply.failure
+    told = reply.json()
+    named = [told.get(name) for name in ("error", "error_description")] if isinstance(told, dict) else []
+    words = " ".join([str(reply.status), *(each for each in named if isinstance(each, str))])
+    return "".join(letter if letter.isprintable() else " " for letter in without_tokens(words))[:SHOWN]
 
 
 def _seconds(value: object) -> float | None:

@@ -4,7 +4,7 @@ It lets the suites drive and reads what they found. What a server's choices are,
 elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +14,17 @@ import msgspec
 
 from popreceipt import __version__, verification
 from popreceipt.clock import SystemClock
+from popreceipt.emulator.profile import load_profile
 from popreceipt.exceptions import NothingProved, UsageError
 from popreceipt.fingerprints import comparing, taking
 from popreceipt.fingerprints.shapes import Shapes, shapes_of
 from popreceipt.fingerprints.taking import Fingerprint
-from popreceipt.journal import Exchange
+from popreceipt.fingerprints.tour import AsTenant, Described
+from popreceipt.journal import Entry, Exchange, Observation
 from popreceipt.recordings import open_recording
 from popreceipt.reports import result
 from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, open_target
+from popreceipt.tenants.description import FURTHER_CLIENTS, ROLES
 
 PROFILE = f"{EMULATOR_PREFIX}profile="
 
@@ -36,6 +39,7 @@ class Run:
         clock: the kind of its clock.
         seed: of what was made up.
         means: how it was driven.
+        described: how a tenant was described.
     """
 
     side: comparing.Side
@@ -43,6 +47,7 @@ class Run:
     clock: str
     seed: int
     means: str
+    described: Described | None = None
 
     def fingerprint(self, label: str = "") -> Fingerprint:
         """What the run tells of the server's choices.
@@ -107,6 +112,8 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
         UsageError: the profile cannot be read.
         NothingProved: nothing could be played.
     """
+    if run.described is not None:
+        return _toured(AsTenant(load_profile(str(profile)), run.described, run.seed))
     with open_target(f"{PROFILE}{profile}", seed=run.seed) as emulator:
         able = emulator.abilities & run.abilities
         header = emulator.journal.header
@@ -116,30 +123,58 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
         return play(replace(emulator, abilities=able), seed=run.seed, everything=True, progress=progress).side
 
 
-def read(folder: Path, *, with_shapes: bool = False) -> Run:
-    """A finished run, from the folder that it left: its verdicts, and its journal for the shapes of answers.
+def _toured(emulator: AsTenant) -> comparing.Side:
+    """The emulator's side of a comparison with a tenant."""
+    toured = emulator.toured()
+    return comparing.Side.of(
+        toured.verdicts.rules, shapes_of(each for each in toured.entries if isinstance(each, Exchange))
+    )
+
+
+def read(folder: Path, *, with_journal: bool = False) -> Run:
+    """A finished run, from the folder that it left: its verdicts, and for a comparison its journal.
 
     Raises:
         UsageError: there is no result, it did not come to its end, or the journal is missing or damaged.
+        NothingProved: it asked nothing that the documentation leaves open.
     """
     file = result.read(folder)
     if not file.complete:
         raise UsageError(f"The result {file.path} is of a run that did not come to its end: finish it first.")
-    shapes: Shapes = {}
-    if with_shapes:
-        if file.journal is None:
-            raise UsageError(f"Beside {file.path} there is no journal.ndjson, which tells the shapes of answers.")
-        shapes = shapes_of(each for each in open_recording(file.journal) if isinstance(each, Exchange))
-    name = str(file.target.get("name", ""))
     if not any(each.id in taking.questions() for each in file.rules):
         raise NothingProved(f"The result {file.path} has no rule that asks: there is no fingerprint in it.")
+    means = means_of(str(file.target.get("name", "")))
+    abilities = frozenset(str(each) for each in file.target.get("abilities", ()))
+    shapes: Shapes = {}
+    described = None
+    if with_journal:
+        if file.journal is None:
+            raise UsageError(f"Beside {file.path} there is no journal.ndjson, which tells the shapes of answers.")
+        entries = list(open_recording(file.journal))
+        shapes = shapes_of(each for each in entries if isinstance(each, Exchange))
+        if means == taking.TOUR:
+            described = described_in(entries, abilities)
     return Run(
         comparing.Side.of(file.rules, shapes),
-        frozenset(str(each) for each in file.target.get("abilities", ())),
+        abilities,
         str(file.target.get("clock", "")),
         file.seed or 0,
-        means_of(name),
+        means,
+        described,
     )
+
+
+def described_in(entries: Iterable[Entry], abilities: Collection[str]) -> Described:
+    """How the tenant was described whose tour left this journal."""
+    settings = {
+        str(told.get("name")): told
+        for each in entries
+        if isinstance(each, Observation)
+        and each.observation == "activity"
+        and isinstance(told := each.facts.get("settings"), Mapping)
+        and told.get("name") in ROLES
+    }
+    return Described(settings, tuple(role for role in FURTHER_CLIENTS if f"{role}-client" in abilities))
 
 
 def means_of(target: str) -> str:

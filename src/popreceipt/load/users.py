@@ -19,6 +19,7 @@ from locust.exception import StopUser
 from popreceipt.client import wire
 from popreceipt.client.consumer import ATTEMPTS
 from popreceipt.client.control import ControlError
+from popreceipt.client.guarding import NotPermitted
 from popreceipt.client.wire import Ask, Delivery, Reply
 from popreceipt.clock import stopwatch
 from popreceipt.load import pacing
@@ -86,6 +87,8 @@ class Role(FastHttpUser):
         if not worker.over.is_set():
             try:
                 self.work(worker)
+            except NotPermitted:
+                raise StopUser from None  # The run is over, and says why.
             except Exhausted as error:
                 worker.tally.error(str(error))
                 return

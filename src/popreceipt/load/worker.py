@@ -541,7 +541,7 @@ def _guard(errand: Errand, times: SteadyTimes) -> TenantGuard | None:
     if not name.startswith(TENANT_PREFIX):
         return None
     tenant = reading.read(name.removeprefix(TENANT_PREFIX))
-    return TenantGuard(share_of(tenant, max(1, errand.workers)), times)
+    return TenantGuard(share_of(tenant, max(1, errand.workers) + 1), times)  # one is for whoever sets the run up
 
 
 def _times(errand: Errand, connections: Connections) -> tuple[SteadyTimes, float]:

@@ -88,28 +88,28 @@ def read(path: Path) -> ResultFile:
     file = verdict_file(path)
     try:
         raw = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise UsageError(f"Cannot read the result {file}: {error}.") from error
-    return parsed(raw, file)
+    return of_json(raw, file)
 
 
-def parsed(raw: object, file: Path) -> ResultFile:
-    """What a verdict file says; also what it will say, where it has not been written yet.
+def of_json(raw: Any, path: Path) -> ResultFile:
+    """A result from its JSON.
 
     Args:
-        raw: its JSON.
-        file: where it stands, or would stand.
+        raw: what the verdict file holds.
+        path: where it stands, or would.
 
     Raises:
-        UsageError: it is no verdict file.
+        UsageError: it is no verdict file, or a damaged one.
     """
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else None
-        raise UsageError(f"{file} is no verdict file: its format is {found!r}, not {FORMAT!r}.")
+        raise UsageError(f"{path} is no verdict file: its format is {found!r}, not {FORMAT!r}.")
     try:
         rules = tuple(rule_row(each) for each in raw["rules"])
         return ResultFile(
-            path=file,
+            path=path,
             target=dict(raw["target"]),
             seed=raw.get("seed"),
             duration_seconds=float(raw["duration_seconds"]),
@@ -119,7 +119,7 @@ def parsed(raw: object, file: Path) -> ResultFile:
             raw=raw,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{file} is a damaged verdict file: {type(error).__name__}: {error}.") from error
+        raise UsageError(f"{path} is a damaged verdict file: {type(error).__name__}: {error}.") from error
 
 
 def rule_row(row: Mapping[str, Any]) -> RuleRow:

@@ -98,9 +98,17 @@ def _delivered_meanwhile(journal: Readings, sent: Sent) -> bool:
 
 
 def _old(journal: Readings, sent: Sent) -> bool:
-    """Whether the message's file may have expired, as far as its export run is known."""
-    run = sent.message.production
-    return run is not None and sent.ack.answered >= run.since + journal.retention - journal.exports.precision
+    """Whether the message's file may have expired, as far as its upload is known."""
+    since, _ = journal.waiting.uploaded(sent.message)
+    return since is not None and sent.ack.answered >= since + journal.retention - journal.exports.precision
+
+
+def _of_unknown_age(journal: Readings, sent: Sent) -> bool:
+    """Whether nothing tells how old the message is: it may have expired, or been cleaned up by somebody else."""
+    exports, message = journal.exports, sent.message
+    if not exports.blind(message.activity):
+        return False
+    return not exports.known(message.activity) or journal.waiting.uploaded(message)[0] is None
 
 
 def fetched(journal: Readings, sent: Sent) -> bool:
@@ -146,7 +154,9 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
         elif sent.success is not None or ack.status is None or not fetched(journal, sent):
             continue
         elif not ack.in_doubt:
-            if not sent.earlier:
+            if not sent.earlier and _of_unknown_age(journal, sent):
+                yield undecided(f"refused with {ack.status}, unless the message had just expired", sent.delivery, ack)
+            elif not sent.earlier:
                 yield violated(f"the body of the dequeue's answer is refused with {ack.status}", sent.delivery, ack)
         elif _failed_for_good(journal, sent):
             yield violated(f"answered with {ack.status} again, and the message came back", sent.earlier[-1], ack)

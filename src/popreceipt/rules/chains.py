@@ -9,7 +9,7 @@ keep its CorrelationIds, they tell as well. This module reads no receipt, id or 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -24,10 +24,13 @@ BLANKS: Final = frozenset({"null", "absent", "empty", "0001", "1900"})
 
 
 class Queue(msgspec.Struct, frozen=True, gc=False):
-    """What was handed out of one queue, in order of time; `alone` says that nobody else uses the recurring data job."""
+    """What was handed out of one queue, in order of time.
+
+    `alone_since` is from when on nobody else can have taken anything, None where others may at any time.
+    """
 
     deliveries: Sequence[Dequeue]
-    alone: bool
+    alone_since: datetime | None
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +63,7 @@ class Chains:
         self._lost_at = lost_at
         self._slack = slack
         self.tells = any(each.last_dequeue is not None for queue in queues for each in queue.deliveries)
-        self._kept = self._changed = False
+        self._kept = self._changed = self._trusted = False
         named = {each.correlation for queue in queues for each in queue.deliveries}
         self._clash = len(named) < 2 or None in named or any(_clash(queue, lease) for queue in queues)
         for queue in queues:
@@ -92,7 +95,7 @@ class Chains:
                     meant = [one for one in queue.deliveries[low:high] if one.answered >= earliest]
                     known, certain = self._meant(each, meant, first, queue, varied=varied)
             latest[each.correlation] = each
-            first[each.seq] = first[known.seq] if known is not None else each.seq
+            first[each.seq] = first[known.seq] if known is not None and certain else each.seq
             sure[each.seq] = certain
             if (digest := self._digest_of(each)) is not None:
                 firsts.setdefault(digest, set()).add(first[each.seq])
@@ -107,18 +110,23 @@ class Chains:
         self, delivery: Dequeue, near: Sequence[Dequeue], first: dict[int, int], queue: Queue, *, varied: bool
     ) -> tuple[Dequeue | None, bool]:
         """Which of the deliveries near the instant that it tells is of the same message, and whether that is sure."""
-        if self._lost_at(delivery):
+        if self._lost_at(delivery) or delivery.last_dequeue is None:
             return None, False
+        alone = queue.alone_since is not None and queue.alone_since < delivery.last_dequeue - self._slack
         own = self._digest_of(delivery)
         fitting = [each for each in near if own is None or self._digest_of(each) in (None, own)]
-        named = [each for each in fitting if each.correlation == delivery.correlation and varied]
+        named = [
+            each
+            for each in fitting
+            if each.correlation == delivery.correlation and (varied or self._digest_of(each) == own is not None)
+        ]
         if len({first[each.seq] for each in fitting}) == 1:
             before = fitting[-1]
-            if queue.alone or (own is not None and self._digest_of(before) == own):
+            if alone or (own is not None and self._digest_of(before) == own):
                 kept = before.correlation == delivery.correlation
                 self._kept = self._kept or kept
                 self._changed = self._changed or not kept
-            return before, queue.alone or bool(named)
+            return before, alone or bool(named)
         if len({first[each.seq] for each in named}) == 1:
             return named[-1], True
         return None, False

@@ -87,7 +87,7 @@ def answer_word(journal: Readings, download: Download) -> str:
     "download.bytes-as-uploaded",
     text="A download brings the bytes of the file that the export uploaded.",
     source=article(SECTION),
-    reading="Only where every file of the job's queue was produced in the journal. A refused download breaks the "
+    reading="Bytes are compared only where every file of the job's queue was produced in the journal. A refused download breaks the "
     "promise within the half hour of a young message's first delivery; later the file is gone, and "
     "retention.kept-for-seven-days judges that. Other bytes at a redelivery are judged by redelivery.same-payload. A "
     "fault of the server is undecided.",
@@ -113,7 +113,10 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
             continue
         if fetched_before(journal, message, each) or not _young(journal, message, each):
             continue
-        if not _all_known(journal, message.activity, each) or settled_before(journal, message, place, each):
+        counted_on = journal.exports.blind(message.activity) and journal.exports.known(message.activity)
+        if not (counted_on or _all_known(journal, message.activity, each)):
+            continue
+        if settled_before(journal, message, place, each):
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
@@ -134,7 +137,9 @@ def fetched_before(journal: Readings, message: Message, download: Download) -> b
 def _young(journal: Readings, message: Message, call: Call) -> bool:
     """Whether the file was certainly less than a day old (a seventh of its time)."""
     past = journal.exports.past(message.activity, call.answered)
-    born = message.production.since if message.production is not None else past.oldest if past is not None else None
+    born, _ = journal.waiting.uploaded(message)
+    if born is None and past is not None:
+        born = past.oldest
     return born is not None and call.answered < born + journal.retention / FIRST_DAY
 
 
@@ -416,8 +421,14 @@ def after_lease(journal: Readings) -> Iterator[Finding]:
 
 def in_time(journal: Readings, message: Message, call: Call) -> bool:
     """Whether the message's file certainly had not expired when a call was answered."""
-    born = message.production.since if message.production is not None else None
-    return born is not None and call.answered < born + journal.retention - journal.exports.precision
+    born, _ = journal.waiting.uploaded(message)
+    if born is not None and call.answered < born + journal.retention - journal.exports.precision:
+        return True
+    # What came later was there before.
+    return message.certain and any(
+        each.digest is not None and each.digest == message.digest and journal.exports.precedes(call, each)
+        for each in message.downloads
+    )
 
 
 @rule(

@@ -316,7 +316,7 @@ def _in_reach(journal: Readings, enqueue: Enqueue, status: StatusAnswer) -> bool
     """A status that was asked for when the message certainly had to be there, by somebody who may ask."""
     return (
         status.sent >= enqueue.answered
-        and status.sent < enqueue.sent + journal.retention
+        and status.sent < enqueue.sent + journal.imports.kept(enqueue.activity or "")
         and status.role in ("authorised", None)
         and token_alive(journal, status) is not False
         and journal.undisturbed(enqueue.activity or "", enqueue, status.sent, status.seq)

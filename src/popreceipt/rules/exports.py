@@ -349,8 +349,21 @@ class Exports:
         for each in self.reader.dequeues:
             if each.delivered and self.blind(each.activity or ""):
                 queues[(each.activity or "", self._epoch(each)[0])].append(each)
-        listed = [Queue(each, self.known(activity)) for (activity, _), each in queues.items()]
+        listed = [Queue(each, self.alone_since(activity)) for (activity, _), each in queues.items()]
         return Chains(listed, self.digest_of, self._lost_at, self.shown_slack, self.lease)
+
+    def alone_since(self, activity: str) -> datetime | None:
+        """From when on nobody can have taken anything from a queue unseen; None where somebody may at any time."""
+        return self._first_asked.get(activity) if self.known(activity) else None
+
+    @cached_property
+    def _first_asked(self) -> dict[str, datetime]:
+        """When the first dequeue of each recurring data job was over."""
+        found: dict[str, datetime] = {}
+        for each in self.reader.dequeues:
+            if each.activity is not None:
+                found.setdefault(each.activity, each.answered)
+        return found
 
     def _lost_at(self, delivery: Dequeue) -> bool:
         """Whether the dequeue that a delivery names as the last one may be one whose answer was lost."""
@@ -456,6 +469,61 @@ class Exports:
         """Acknowledgments that name no delivery of the journal."""
         _ = self.messages
         return self._strangers
+
+    def alike_before(self, delivery: Dequeue) -> Dequeue | None:
+        """The last delivery before one that has its CorrelationId and no other bytes, where no export run is known."""
+        activity = delivery.activity or ""
+        if delivery.correlation is None or not self.blind(activity):
+            return None
+        named = self._named_in[(activity, self._epoch(delivery)[0], delivery.correlation)]
+        place = bisect_left(named, asked(delivery), key=asked) - 1
+        if place < 0 or len({self.digest_of(each) for each in (named[place], delivery)} - {None}) > 1:
+            return None
+        return named[place]
+
+    def lookalike(self, message: Message, delivery: Dequeue) -> Dequeue | None:
+        """The next delivery after one of a message that may be of the same although it does not say so.
+
+        It has the CorrelationId, and no other bytes. Known of queues of which no export run is known.
+        """
+        if delivery.correlation is None or not self.blind(message.activity):
+            return None
+        named = self._named_in[(message.activity, message.epoch, delivery.correlation)]
+        for each in named[bisect_right(named, asked(delivery), key=asked) :]:
+            if self.message_of(each) is not message and {self.digest_of(each), message.digest, None} <= {
+                message.digest,
+                None,
+            }:
+                return each
+        return None
+
+    @cached_property
+    def _named_in(self) -> dict[tuple[str, int, str], list[Dequeue]]:
+        """Deliveries by recurring data job and CorrelationId, where no export run is known."""
+        found: dict[tuple[str, int, str], list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            activity = each.activity or ""
+            if each.delivered and each.correlation is not None and self.blind(activity):
+                found[(activity, self._epoch(each)[0], each.correlation)].append(each)
+        return found
+
+    def deliveries_between(self, activity: str, since: datetime, until: datetime) -> list[Dequeue]:
+        """Deliveries of a job that may have taken effect within a stretch of time (its ends included)."""
+        listed, sent, longest = self._delivered.get(activity, ([], [], timedelta(0)))
+        within = listed[bisect_left(sent, since - longest) : bisect_right(sent, until)]
+        return [each for each in within if each.answered >= since]
+
+    @cached_property
+    def _delivered(self) -> dict[str, tuple[list[Dequeue], list[datetime], timedelta]]:
+        """Each job's deliveries, when they were asked for, and how long the longest of the calls took."""
+        found: dict[str, list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered:
+                found[each.activity or ""].append(each)
+        return {
+            activity: (listed, [each.sent for each in listed], max(each.answered - each.sent for each in listed))
+            for activity, listed in found.items()
+        }
 
     def message_of(self, delivery: Dequeue) -> Message:
         """The message that a delivery handed out."""

@@ -54,6 +54,9 @@ BEGUN: Final = (FINAL | {vocabulary.PROCESSING}) - {vocabulary.PREPROCESSING_ERR
 SHOWN_PRECISION: Final = timedelta(seconds=1)
 """Instants in Manage messages may be cut or rounded to whole seconds."""
 
+CLEANED_UP_AFTER: Final = timedelta(hours=12)
+"""Clean-ups go by whole days; where others use a job a message is counted on for this long."""
+
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -388,10 +391,16 @@ class Imports:
     def gone(self, message: Import, by: datetime) -> bool:
         """Whether a clean-up, a reset or the end of the seven days may have taken the message by then."""
         return (
-            by >= message.enqueue.sent + self._journal.retention
+            by >= message.enqueue.sent + self.kept(message.activity)
             or by >= self.reset_after(message.enqueue)
             or any(each.activity == message.activity and each.since <= by for each in self._journal.cleanups)
         )
+
+    def kept(self, activity: str) -> timedelta:
+        """How long a message certainly stays, if nobody here cleans up: where others use the job, they may."""
+        told = self._journal.activities.get(activity, ())
+        shared = any(each.settings.get("exclusive") is False for each in told)
+        return min(CLEANED_UP_AFTER, self._journal.retention) if shared else self._journal.retention
 
     def misread(self, message: Import) -> bool:
         """Whether a message may have failed for the spelling of its entity: with %20 none got through, with + some."""

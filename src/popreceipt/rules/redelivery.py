@@ -48,12 +48,19 @@ def not_before_half_an_hour(journal: Readings) -> Iterator[Finding]:
         if not journal.exports.precedes(first, again):
             # Calls that overlap may have been served in the other order.
             longest = max(longest, between(again, first)[1])
+        certain = message.certain
+        if journal.exports.blind(message.activity):
+            # That they are of one message is known from the instant that the second tells: then that counts as well.
+            said = again.last_dequeue
+            certain = certain and said is not None
+            error = SHOWN_PRECISION + timedelta(seconds=journal.header.clock_error_seconds)
+            longest = max(longest, again.answered - said + error) if said is not None else longest
         if shortest >= journal.lease:
             if message.certain:
                 yield held("hidden for at least half an hour", first, again)
         elif _acknowledged_between(message, first, again):
             continue
-        elif longest < earliest and message.certain:
+        elif longest < earliest and certain:
             yield violated(f"back after at most {longest}", first, again)
         elif longest < earliest:
             yield undecided(f"back after at most {longest}, if it is the same message", first, again)
@@ -111,7 +118,10 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
     exports = journal.exports
     for message in journal.messages:
         run, first = message.production, message.deliveries[0]
-        if run is None or first.kind != "message":
+        if run is None:
+            yield from _first_unannounced(journal, message)
+            continue
+        if first.kind != "message":
             continue
         if first.blank in ("null", "absent", "empty", "0001", "1900"):
             yield held("blank", first)
@@ -137,6 +147,18 @@ def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
             yield violated(f"a first delivery that says it was last dequeued at {shown}", first)
 
 
+def _first_unannounced(journal: Readings, message: Message) -> Iterator[Finding]:
+    """The same of a message whose export run nobody told of, on a job that nobody else uses."""
+    exports, first = journal.exports, message.deliveries[0]
+    if not exports.blind(message.activity) or not exports.known(message.activity):
+        return
+    if exports.says_first(first):
+        if journal.waiting.empty_before(first) is not None:
+            yield held("blank", first)
+    elif first.last_dequeue is not None and exports.alike_before(first) is None and journal.waiting.fresh(first):
+        yield violated(f"a first delivery that says it was last dequeued at {first.last_dequeue}", first)
+
+
 @rule(
     "redelivery.says-when-last-dequeued",
     text="A message that is delivered again says when it was last dequeued.",
@@ -151,6 +173,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
     """Compare what a redelivery says with the delivery before it."""
     exports = journal.exports
     slack = exports.shown_slack
+    for message in journal.messages:
+        if message.production is None and exports.known(message.activity):
+            yield from _without_a_word(journal, message)
     for message, first, again in redeliveries(journal):
         if not message.certain:
             continue
@@ -177,6 +202,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
             or exports.doubts_between(message.activity, first.sent, again.answered)
             or not exports.known(message.activity)
         )
+        if hidden and exports.blind(message.activity):
+            yield undecided("another instant, if it is the same message", first, again)
+            continue
         text = f"says it was last dequeued at {said}, and that was at {first.sent}"
         if hidden and first.sent - slack <= said <= again.answered + slack:
             yield undecided(f"{text} as far as the journal tells", first, again)
@@ -184,6 +212,62 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"{text}: perhaps in a time zone of its own", first, again)
         else:
             yield violated(text, first, again)
+
+
+def _without_a_word(journal: Readings, message: Message) -> Iterator[Finding]:
+    """A delivery that follows another by all signs but its own word, on a job of which no export run is known.
+
+    Either nobody dequeued when it says; or, were it another message, the one before would have been missed just then.
+    """
+    exports, first = journal.exports, message.deliveries[0]
+    before = exports.alike_before(first)
+    if before is None:
+        return
+    said = first.last_dequeue
+    shown = f"that is {first.blank}" if said is None else f"of {said}"
+    if said is not None and first.instant_form != "no-zone" and _nobody_dequeued(journal, first, said):
+        yield violated(f"delivered again with a LastDequeueDateTime {shown}, and nobody dequeued then", before, first)
+        return
+    missed = _would_have_been_missed(journal, before, first)
+    if missed is not None:
+        text = f"delivered again with a LastDequeueDateTime {shown}, and nothing else waited"
+        yield violated(text, before, first, missed)
+    elif journal.waiting.uploaded(exports.message_of(before))[0] is not None:
+        yield undecided(f"a LastDequeueDateTime {shown}, if it is the same message", before, first)
+
+
+def _nobody_dequeued(journal: Readings, delivery: Dequeue, said: datetime) -> bool:
+    """Whether it is known that nobody dequeued anything about an instant, but for the delivery that tells it."""
+    exports = journal.exports
+    activity = delivery.activity or ""
+    since = exports.alone_since(activity)
+    low, high = said - exports.shown_slack, said + exports.shown_slack
+    if since is None or low <= since or exports.doubts_between(activity, low, high):
+        return False
+    return all(each is delivery for each in exports.deliveries_between(activity, low, high))
+
+
+def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) -> Dequeue | None:
+    """The empty answer after a delivery that would have missed the message of the one before, were they of two."""
+    exports, waiting = journal.exports, journal.waiting
+    message = exports.message_of(before)
+    activity = message.activity
+    born, _ = waiting.uploaded(message)
+    if born is None or before is not message.deliveries[-1] or before.kind != "message" or message.acks:
+        return None
+    if message.loose or again.sent < exports.touches(message)[-1] + exports.lease + exports.precision:
+        return None
+    empty = waiting.empty_after(again)
+    if empty is None or empty.answered >= again.sent + exports.lease - exports.precision:
+        return None
+    others = exports.deliveries_between(activity, before.sent, empty.answered)
+    told_apart = all(
+        each in (before, again) or (each.correlation != again.correlation and exports.message_of(each).certain)
+        for each in others
+    )
+    in_doubt = exports.doubts_between(activity, before.sent, empty.answered) or exports.stray_acks
+    old = empty.answered >= born + exports.retention - exports.precision
+    return None if in_doubt or old or not told_apart else empty
 
 
 def _overtaken(
@@ -243,11 +327,13 @@ def same_payload(journal: Readings) -> Iterator[Finding]:
     answers=("stable", "fresh"),
 )
 def correlation(journal: Readings) -> Iterator[Finding]:
-    """Two fetched deliveries of a file that was produced once."""
+    """Two fetched deliveries of a file that was produced once, or that the target itself says are of one message."""
     exports = journal.exports
     for message, first, again in redeliveries(journal):
-        run = message.production
-        if run is None or not exports.digest_of(first) == exports.digest_of(again) == run.sha256:
+        run, digest = message.production, exports.digest_of(first)
+        if digest is None or digest != exports.digest_of(again):
+            continue
+        if not (message.certain and exports.blind(message.activity) if run is None else digest == run.sha256):
             continue
         if first.correlation is not None and again.correlation is not None:
             yield answered("stable" if first.correlation == again.correlation else "fresh", first, again)
@@ -271,6 +357,42 @@ def order(journal: Readings) -> Iterator[Finding]:
         for place, older in enumerate(known):
             for younger in known[place + 1 : place + 1 + NEIGHBOURS]:
                 yield from _order_of(journal, older, younger)
+
+
+    yield from _order_unannounced(journal)
+
+
+def _order_unannounced(journal: Readings) -> Iterator[Finding]:
+    """The same of messages whose export runs nobody told of, where each comes into the queue after an empty answer."""
+    queues: dict[str, list[Message]] = {}
+    for message in journal.messages:
+        if message.certain and journal.exports.blind(message.activity) and not message.acks and not message.loose:
+            queues.setdefault(message.activity, []).append(message)
+    for messages in queues.values():
+        for place, older in enumerate(messages):
+            for younger in messages[place + 1 : place + 1 + NEIGHBOURS]:
+                empty = journal.waiting.empty_before(younger.deliveries[0])
+                born_later = empty is not None and journal.exports.precedes(older.deliveries[0], empty)
+                if born_later and journal.exports.says_first(younger.deliveries[0]):
+                    yield from _order_when_back(journal, older, younger)
+
+
+def _order_when_back(journal: Readings, older: Message, younger: Message) -> Iterator[Finding]:
+    """Which of two comes first when both are back, and the younger one came back first."""
+    exports = journal.exports
+    touched = exports.touches(older), exports.touches(younger)
+    for place, again in enumerate(older.deliveries[1:], 1):
+        last = bisect_left(younger.deliveries, asked(older.deliveries[place - 1]), key=asked) - 1
+        if last < 0 or touched[1][last] >= older.deliveries[place - 1].sent:
+            continue
+        following = younger.deliveries[last + 1] if last + 1 < len(younger.deliveries) else None
+        both_back = touched[0][place - 1] + exports.lease + exports.precision
+        if following is None or min(again.sent, following.sent) < both_back:
+            continue
+        if exports.precedes(again, following):
+            yield answered("original-place", younger.deliveries[last], older.deliveries[place - 1], again, following)
+        elif exports.precedes(following, again):
+            yield answered("tail", younger.deliveries[last], older.deliveries[place - 1], following, again)
 
 
 def _order_of(journal: Readings, older: Message, younger: Message) -> Iterator[Finding]:
@@ -313,7 +435,7 @@ def poison_limit(journal: Readings) -> Iterator[Finding]:
             yield answered("none", message.deliveries[0], message.deliveries[-1])
     for miss in journal.waiting.misses.get(Why.WEARY, ()):
         after, waited = miss.wait.after, miss.wait.message
-        if after is None or waited is None or waited.production is None:
+        if after is None or waited is None or not journal.exports.known(waited.activity):
             continue
         if after is waited.deliveries[-1] and not journal.exports.doubtful_dequeues.get(waited.activity):
             yield answered(str(miss.wait.deliveries), after, miss.empty)

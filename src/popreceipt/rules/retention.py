@@ -1,7 +1,9 @@
 """How long a file is kept, and what becomes of its message then."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from popreceipt.rules.dequeue import all_have_files, all_young
@@ -23,7 +25,8 @@ LATE_PART: Final = 7
     "retention.kept-for-seven-days",
     text="A file can be had for seven days, unless it is acknowledged before.",
     source=article(SECTION),
-    reading="Seven days from the upload. Its message is offered for as long, with the file, and its location works "
+    reading="Seven days from the upload; where nobody told of it, from an hour before the last empty answer that the "
+    "first delivery followed. Its message is offered for as long, with the file, and its location works "
     "within the half hour of a delivery. Up to the fifth delivery. A first delivery on the first day is judged by the "
     "rules of dequeue and download. Undecided where young messages are not offered either.",
     level=MUST,
@@ -33,13 +36,15 @@ LATE_PART: Final = 7
 def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
     """Downloads of files that are old, or that had come before; and answers without old messages."""
     yield from _downloads(journal)
+    yield from _told_to_have_none(journal)
     exports = journal.exports
     for miss in journal.waiting.misses.get(Why.AGED, ()):
         wait = miss.wait
-        if wait.production is None:
+        since = wait.production.since if wait.production is not None else journal.waiting.uploaded(wait.message)[0]
+        if since is None:
             continue
         witnesses = [each for each in (wait.after, miss.empty) if each is not None]
-        age = miss.empty.answered - wait.production.since
+        age = miss.empty.answered - since
         if journal.waiting.misses.get(Why.FIRST if wait.after is None else Why.AGAIN):
             yield undecided("nothing offered of an old file, as happens to young ones", *witnesses)
         elif exports.known(miss.empty.activity or ""):
@@ -56,35 +61,56 @@ def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
 def _downloads(journal: Readings) -> Iterator[Finding]:
     part = journal.retention / LATE_PART
     for message, place, each in plain_downloads(journal):
-        run, delivery = message.production, message.deliveries[place]
-        if run is None or each.answered >= run.since + journal.retention - journal.exports.precision:
+        delivery = message.deliveries[place]
+        since, by = journal.waiting.uploaded(message)
+        if since is None or by is None:
+            continue
+        if each.answered >= since + journal.retention - journal.exports.precision:
             continue
         if brought(journal, each) is not None:
-            if each.sent >= run.at + journal.retention - part:
+            if each.sent >= by + journal.retention - part:
                 yield held("still there in the last of its seven days", delivery, each)
             continue
-        known = each.sent >= run.at + part or place > 0 or fetched_before(journal, message, each)
+        known = each.sent >= by + part or place > 0 or fetched_before(journal, message, each)
         if not known or not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
             continue
-        age = each.answered - run.since
+        age = each.answered - since
         if each.status is not None and 400 <= each.status < 500:
-            yield violated(f"answered with {each.status} when the file was at most {age} old", delivery, each)
+            text = f"answered with {each.status} when the file was at most {age} old"
+            if message.production is not None or journal.exports.known(message.activity):
+                yield violated(text, delivery, each)
+            else:
+                yield undecided(f"{text}, unless somebody cleaned up", delivery, each)
         elif each.in_doubt:
             yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
+
+
+def _told_to_have_none(journal: Readings) -> Iterator[Finding]:
+    """Messages of unknown export runs that had a file, and are said to have none before its time is over."""
+    for message in journal.messages:
+        since, _ = journal.waiting.uploaded(message)
+        if since is None or message.production is not None or not journal.exports.known(message.activity):
+            continue
+        end = since + journal.retention - journal.exports.precision
+        for first, again in pairwise(message.deliveries):
+            if first.kind == "message" and again.kind == "no-file" and again.answered < end:
+                yield violated("says there is no file any more, and it is not seven days old", first, again)
 
 
 @rule(
     "retention.gone-after-seven-days",
     text="After seven days a file cannot be downloaded any more.",
     source=article(SECTION),
-    reading="Seven days from the upload, to the second. How the download is refused is open.",
+    reading="Seven days from the upload, to the second; where nobody told of the upload, from the first delivery's "
+    "answer. How the download is refused is open.",
     level=MUST,
     statements=(58,),
-    needs=(PRODUCE, ADVANCE_TIME),
+    needs=(ADVANCE_TIME,),
 )
 def gone_after_seven_days(journal: Readings) -> Iterator[Finding]:
-    """Downloads of files whose upload the journal knows, after their time."""
+    """Downloads of files whose upload, or first delivery, the journal knows, after their time."""
     exports = journal.exports
+    yield from _outlived(journal)
     for each in journal.downloads:
         if each.digest is None:
             continue
@@ -99,11 +125,41 @@ def gone_after_seven_days(journal: Readings) -> Iterator[Finding]:
             yield held("gone", download)
 
 
+def _outlived(journal: Readings) -> Iterator[Finding]:
+    """Downloads that brought a message's own file, of which no export run is known, seven days after it was there.
+
+    The location must be that message's alone, where others have others, and the bytes no other message's.
+    """
+    handed_out: dict[str, set[int]] = defaultdict(set)
+    bytes_of: dict[tuple[str, str], set[int]] = defaultdict(set)
+    locations: dict[str, set[str]] = defaultdict(set)
+    for message in journal.messages:
+        for delivery in message.deliveries:
+            if delivery.location is not None:
+                handed_out[delivery.location].add(id(message))
+                locations[message.activity].add(delivery.location)
+            if (digest := journal.exports.digest_of(delivery)) is not None:
+                bytes_of[message.activity, digest].add(id(message))
+    for message in journal.messages:
+        if message.production is not None or message.digest is None or len(message.deliveries[0].location or "") == 0:
+            continue
+        _, by = journal.waiting.uploaded(message)
+        if by is None or len(bytes_of[message.activity, message.digest]) > 1:
+            continue
+        own = {each.location for each in message.deliveries}
+        for each in message.downloads:
+            late = each.sent - by
+            if each.digest != message.digest or late <= journal.retention + journal.exports.precision:
+                continue
+            if len(handed_out[each.location]) == 1 and locations[message.activity] - own:
+                yield violated(f"still there {late} after it was first handed out", message.deliveries[0], each)
+
+
 def _expired(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
     """Authorised downloads of known messages' files after their seven days, and before a clean-up or a reset."""
     for message, place, each in plain_downloads(journal):
-        run = message.production
-        if run is None or each.sent <= run.at + journal.retention + journal.exports.precision:
+        _, by = journal.waiting.uploaded(message)
+        if by is None or each.sent <= by + journal.retention + journal.exports.precision:
             continue
         if journal.undisturbed(message.activity, message.deliveries[0], each.answered, each.seq):
             yield message, place, each
@@ -150,13 +206,26 @@ def _locations_outlive_the_lease(journal: Readings) -> bool:
     answers=("no-file", "dropped"),
 )
 def expired_dequeue(journal: Readings) -> Iterator[Finding]:
-    """Dequeues of jobs whose exports are all more than seven days old."""
+    """Dequeues of jobs whose exports are all more than seven days old, and of messages that are so themselves."""
+    yield from _expired_deliveries(journal)
     for each in journal.dequeues:
         if each.delivered and _all_expired(journal, each):
             yield answered("no-file" if each.kind == "no-file" else "offered", each)
     for miss in journal.waiting.misses.get(Why.EXPIRED, ()):
-        if _all_expired(journal, miss.empty):
+        unannounced = miss.wait.production is None and journal.exports.known(miss.empty.activity or "")
+        if unannounced or _all_expired(journal, miss.empty):
             yield answered("dropped", miss.empty)
+
+
+def _expired_deliveries(journal: Readings) -> Iterator[Finding]:
+    """Deliveries of messages of which no export run is known, seven days after their files were there."""
+    for message in journal.messages:
+        _, by = journal.waiting.uploaded(message)
+        if by is None or message.production is not None:
+            continue
+        for each in message.deliveries:
+            if each.sent > by + journal.retention + journal.exports.precision:
+                yield answered("no-file" if each.kind == "no-file" else "offered", message.deliveries[0], each)
 
 
 def _all_expired(journal: Readings, call: Dequeue) -> bool:

@@ -151,12 +151,19 @@ class Waiting:
 
     @cached_property
     def unknown(self) -> dict[str, list[Message]]:
-        """Deliveries of no certain message, by activity: each may have been any that was produced there."""
+        """Deliveries of no certain message, by activity: each may have been any that was there."""
         found: dict[str, list[Message]] = defaultdict(list)
         for each in self.exports.messages:
-            if not each.certain or (each.production is None and each.activity in self.exports.productions):
+            if not each.certain or (each.production is None and self._adrift(each)):
                 found[each.activity].append(each)
         return dict(found)
+
+    def _adrift(self, message: Message) -> bool:
+        """Whether a message that no export run is known of may be another one that is."""
+        if not self.exports.blind(message.activity):
+            return True
+        # It had been delivered before, and nobody knows which delivery that was.
+        return not self.exports.says_first(message.deliveries[0])
 
     def unknown_between(self, activity: str, since: datetime, until: datetime) -> bool:
         """Whether a message may have been a delivery that nobody can tell, within a stretch of time."""
@@ -177,7 +184,7 @@ class Waiting:
         found = {activity: len(each) for activity, each in self.exports.doubtful_dequeues.items()}
         for activity, messages in self.unknown.items():
             found[activity] = found.get(activity, 0) + sum(
-                len(each.deliveries) for each in messages if not each.certain
+                len(each.deliveries) for each in messages if not each.certain or self.exports.blind(activity)
             )
         return found
 
@@ -220,6 +227,8 @@ class Waiting:
                 end = min(end, self._began(ends))
             if place in across:
                 end = min(end, self._began(across[place]))
+            if (alike := exports.lookalike(message, delivery)) is not None:
+                end = min(end, self._began(alike))
             if delivery.kind == "message":
                 start = (touches[place] + exports.lease + exports.precision, LAST_OF_ALL)
                 yield from self._after(message, delivery, place + 1, start, end, harmless)
@@ -319,7 +328,7 @@ class Waiting:
     ) -> Iterator[Wait]:
         """A wait, cut where its message grows old and where its file expires."""
         retention = self.exports.retention
-        born = run.since if run is not None else self._birth(message) if message is not None else None
+        born, by = (run.since, run.at) if run is not None else self.uploaded(message)
         if born is None:
             return
         pieces = [(why, start, min(end, (born + retention, FIRST_OF_ALL)))]
@@ -329,15 +338,26 @@ class Waiting:
                 (why, start, min(end, old)),
                 (Why.AGED, max(start, old), min(end, (born + retention, FIRST_OF_ALL))),
             ]
-            if run is not None:
-                gone = (run.at + retention + self.exports.precision, LAST_OF_ALL)
+            if by is not None:
+                gone = (by + retention + self.exports.precision, LAST_OF_ALL)
                 pieces.append((Why.EXPIRED, max(start, gone), end))
         for reason, begin, stop in pieces:
             if begin < stop:
                 yield Wait(reason, begin, stop, message, run, after, deliveries, acks)
 
+    def uploaded(self, message: Message | None) -> tuple[datetime | None, datetime | None]:
+        """The earliest and the latest instant at which a message's file can have been uploaded, as far as is known."""
+        if message is None:
+            return None, None
+        run = message.production
+        if run is not None:
+            return run.since, run.at
+        if not message.certain or not self.exports.blind(message.activity):
+            return None, None
+        return self._birth(message), min((each.answered for each in message.deliveries if each.location), default=None)
+
     def _birth(self, message: Message) -> datetime | None:
-        """The earliest instant at which a message without a known export run can have come into its queue.
+        """The earliest instant at which the file of a message without a known export run can have been uploaded.
 
         A first delivery without a LastDequeueDateTime was not there at the empty answer before it. Without such a
         bound its file may expire at any moment, and nothing can be demanded.
@@ -346,6 +366,38 @@ class Waiting:
         before = self.empty_before(first) if self.exports.says_first(first) else None
         return before.sent - self.exports.retention / UPLOADED_BEFORE if before is not None else None
 
+    def fresh(self, delivery: Dequeue) -> bool:
+        """Whether a delivery was certainly its message's first, on a job of which no export run is known.
+
+        Nothing was there, nor hidden for more than a half hour: every delivery of that stretch was of another file.
+        """
+        exports = self.exports
+        activity = delivery.activity or ""
+        empty = self.empty_before(delivery)
+        begun = exports.alone_since(activity)
+        if empty is None or begun is None:
+            return False
+        hidden_since = empty.sent - exports.lease - exports.linger - exports.precision
+        if hidden_since < begun or exports.doubts_between(activity, hidden_since, delivery.answered):
+            return False
+        own = exports.digest_of(delivery)
+        touched = self._touched.get(activity, [])
+        for _, each in touched[bisect_left(touched, hidden_since, key=lambda one: one[0]) :]:
+            other = exports.digest_of(each)
+            if each is not delivery and not exports.precedes(delivery, each) and (own is None or other in (None, own)):
+                return False
+        return True
+
+    @cached_property
+    def _touched(self) -> dict[str, list[tuple[datetime, Dequeue]]]:
+        """The last instant at which each delivery's lease may have begun anew, by activity, in order of time."""
+        found: dict[str, list[tuple[datetime, Dequeue]]] = defaultdict(list)
+        for message in self.exports.messages:
+            found[message.activity].extend(zip(self.exports.touches(message), message.deliveries, strict=True))
+        for each in found.values():
+            each.sort(key=lambda one: one[0])
+        return dict(found)
+
     def empty_before(self, delivery: Dequeue) -> Dequeue | None:
         """The last empty answer that was certainly there before a delivery, on the same job."""
         empties = self.empties.get(delivery.activity or "", [])
@@ -353,6 +405,20 @@ class Waiting:
         while place >= 0 and not self.exports.precedes(empties[place], delivery):
             place -= 1
         return empties[place] if place >= 0 else None
+
+    def empty_after(self, delivery: Dequeue) -> Dequeue | None:
+        """The first empty answer that was certainly asked for after a delivery, on the same job."""
+        empties = self.empties.get(delivery.activity or "", [])
+        place = bisect_left(empties, (delivery.answered, FIRST_OF_ALL), key=asked)
+        while place < len(empties) and not self.exports.precedes(delivery, empties[place]):
+            place += 1
+        return empties[place] if place < len(empties) else None
+
+    def empty_since(self, activity: str, instant: datetime) -> Dequeue | None:
+        """The first empty answer of a job that was asked for after an instant."""
+        empties = self.empties.get(activity, [])
+        place = bisect_right(empties, (instant, LAST_OF_ALL), key=asked)
+        return empties[place] if place < len(empties) else None
 
     # Bounds
 

@@ -190,7 +190,10 @@ def _prevention_at(journal: Readings, activity: str, run: datetime) -> bool | No
     needs=(PRODUCE,),
 )
 def no_file_is_said(journal: Readings) -> Iterator[Finding]:
-    """Deliveries out of queues that hold no message with a file."""
+    """Deliveries out of queues that hold no message with a file; or that can have had none at any time."""
+    for each in _never_had_one(journal):
+        if each.file_exists is False:
+            yield held("says that there is no file", each)
     for each in journal.dequeues:
         if not each.delivered or not authorised(each) or not _without_any_file(journal, each):
             continue
@@ -200,6 +203,17 @@ def no_file_is_said(journal: Readings) -> Iterator[Finding]:
             yield undecided(f"without a location, and IsDownLoadFileExist is {each.file_exists}", each)
         elif journal.exports.payload_of(each) is None:
             yield violated("offers a file, and no export of the job had uploaded one", each)
+
+
+def _never_had_one(journal: Readings) -> Iterator[Dequeue]:
+    """First deliveries without a file of messages too young for it to have expired, where no export run is known."""
+    for message in journal.messages:
+        first = message.deliveries[0]
+        since, _ = journal.waiting.uploaded(message)
+        if since is None or message.production is not None or first.kind != "no-file":
+            continue
+        if first.answered < since + journal.retention - journal.exports.precision:
+            yield first
 
 
 def _rows_of(journal: Readings, run: Production) -> Iterator[Mapping[str, Any]]:
@@ -266,6 +280,8 @@ def file_uploaded(journal: Readings) -> Iterator[Finding]:
 def no_file_answer(journal: Readings) -> Iterator[Finding]:
     """Dequeues of queues that hold messages without a file only."""
     told: set[str | None] = set()
+    for each in _never_had_one(journal):
+        yield answered(_how(each), each)
     for each in journal.dequeues:
         if not authorised(each) or not _without_any_file(journal, each):
             continue
@@ -313,6 +329,7 @@ def _untouched(journal: Readings, call: Dequeue) -> bool:
 )
 def no_file_leaves(journal: Readings) -> Iterator[Finding]:
     """The next dequeue after the half hour of such a message, where nobody acknowledged anything."""
+    yield from _unannounced_leave(journal)
     exports = journal.exports
     deliveries: dict[str, list[Dequeue]] = {}
     acknowledged: dict[str | None, Moment] = {}
@@ -340,3 +357,25 @@ def no_file_leaves(journal: Readings) -> Iterator[Finding]:
             continue
         if activity not in acknowledged or asked(empties[place]) < acknowledged[activity]:
             yield answered("at-once", last, empties[place])
+
+
+def _unannounced_leave(journal: Readings) -> Iterator[Finding]:
+    """The same of a message whose export run nobody told of, and that nobody acknowledged."""
+    exports, waiting = journal.exports, journal.waiting
+    for first in _never_had_one(journal):
+        message = exports.message_of(first)
+        if message.acks or message.loose:
+            continue
+        again = next((each for each in message.deliveries[1:] if each.kind == "no-file"), None)
+        if again is not None:
+            yield answered("when-acknowledged", first, again)
+            continue
+        over = first.answered + journal.lease + exports.precision
+        empty = waiting.empty_since(message.activity, over)
+        if empty is None or not exports.known(message.activity) or exports.stray_acks:
+            continue
+        if exports.lookalike(message, first) is not None or len(message.deliveries) > 1:
+            continue
+        in_doubt = exports.doubts_between(message.activity, first.sent, empty.answered)
+        if not in_doubt and not waiting.unknown_between(message.activity, first.sent, empty.answered):
+            yield answered("at-once", first, empty)

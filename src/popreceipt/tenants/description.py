@@ -6,7 +6,7 @@ since a misspelt permit or prohibition would otherwise say nothing.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -190,13 +190,14 @@ class Tenant:
         return found is not None and found.exclusive
 
 
-def describe(name: str, table: object, file: Path) -> Tenant:
+def describe(name: str, table: object, file: Path, place: Callable[[str], Path] = Path) -> Tenant:
     """What a table [tenant.NAME] says.
 
     Args:
         name: the tenant's.
         table: what the file holds under `tenant.NAME`.
-        file: where that stands; names of further files are looked for beside it.
+        file: where that stands, for sentences.
+        place: where a file lies that the table names.
 
     Raises:
         UsageError: a member is missing, misspelt, or says nothing that could be used.
@@ -208,12 +209,12 @@ def describe(name: str, table: object, file: Path) -> Tenant:
     base_url = read.needed("base_url")
     split_base(base_url)
     tenant, authority, token_url, token_url_v1 = _issuer(read)
-    clients = {AUTHORISED: _client(AUTHORISED, read, file)}
+    clients = {AUTHORISED: _client(AUTHORISED, read, place)}
     for role, members in read.tables("clients").items():
         if role not in FURTHER_CLIENTS:
             raise UsageError(f"{where}: no client has the role {role!r}. Roles: {', '.join(FURTHER_CLIENTS)}.")
         further = _Reading(members, f"[tenant.{name}.clients.{role}] in {file}")
-        clients[role] = _client(role, further, file)
+        clients[role] = _client(role, further, place)
         further.nothing_else()
     by_certificate = [role for role, each in clients.items() if isinstance(each.credential, FromCertificate)]
     if by_certificate and authority is None:
@@ -240,7 +241,7 @@ def describe(name: str, table: object, file: Path) -> Tenant:
         clients=clients,
         activities=activities,
         hosts=_hosts(read),
-        ca=None if ca is None else beside(file, ca),
+        ca=None if ca is None else place(ca),
         rate=_rate(read.text("clock") or "system", where),
         production=_host_of(read.text("production")),
         read_only=read.flag("read_only"),
@@ -254,12 +255,6 @@ def describe(name: str, table: object, file: Path) -> Tenant:
         also = "fuzz" if found.fuzz else "load"
         raise UsageError(f"{where} says both read_only = true and {also} = true: leave out one of them.")
     return found
-
-
-def beside(file: Path, named: str) -> Path:
-    """A file that a description names: beside the description if it is there, else from the working folder."""
-    near = file.parent / named
-    return near if near.exists() else Path(named)
 
 
 def _issuer(read: "_Reading") -> tuple[str | None, str | None, str, str | None]:
@@ -288,7 +283,7 @@ def _issuer(read: "_Reading") -> tuple[str | None, str | None, str, str | None]:
     return tenant, origin, f"{origin}/{tenant}/oauth2/v2.0/token", token_url_v1 or f"{origin}/{tenant}/oauth2/token"
 
 
-def _client(role: str, read: "_Reading", file: Path) -> Client:
+def _client(role: str, read: "_Reading", place: Callable[[str], Path]) -> Client:
     client_id = read.needed("client_id")
     variable = read.text("client_secret_env")
     keyring = read.table("client_secret_keyring")
@@ -308,7 +303,7 @@ def _client(role: str, read: "_Reading", file: Path) -> Client:
         return Client(role, client_id, credential)
     if certificate:
         told = _Reading(certificate, f"{read.where}, certificate,")
-        credential = FromCertificate(beside(file, told.needed("file")), told.text("password_env"))
+        credential = FromCertificate(place(told.needed("file")), told.text("password_env"))
         told.nothing_else()
         return Client(role, client_id, credential)
     if "client_secret" in read.members:

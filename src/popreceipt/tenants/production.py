@@ -57,13 +57,14 @@ def looks_like_production(host: str) -> str | None:
         return None
     labels = name.split(".")
     words = {word for label in labels for word in re.split(r"[-_]|(?<=[a-z])(?=\d)", label)}
-    if words & _NEVER and not words & {"non", "pre", "nonprod", "preprod"}:
+    denied = bool(words & {"non", "pre", "nonprod", "preprod"})
+    if words & _NEVER and not denied:
         return f"its name says {' and '.join(sorted(words & _NEVER))}"
     if any(name == each or name.endswith(f".{each}") for each in MICROSOFTS):
         if set(labels) & _PLATFORM:
             return None
         return "its name has none of the parts that the platform gives to sandboxes and developers' computers"
-    if any(name == each or name.endswith(f".{each}") for each in _RESERVED) or words & (_WORDS | _PLATFORM):
+    if any(name == each or name.endswith(f".{each}") for each in _RESERVED) or words & (_WORDS | _PLATFORM) or denied:
         return None
     return "nothing in its name says that it is for tests"
 

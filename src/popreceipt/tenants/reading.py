@@ -1,7 +1,7 @@
-"""From `popreceipt.toml` to the description of a tenant. It opens that one file, and nothing else.
+"""From `popreceipt.toml` to the description of a tenant.
 
-A description that is read has sent nothing and needs no secret: whoever only wants to know what a run would do can
-stop here.
+It opens that one file; of others that are named there it only looks where they lie. A description that is read has
+sent nothing and needs no secret: whoever only wants to know what a run would do can stop here.
 """
 
 import tomllib
@@ -59,4 +59,10 @@ def read(name: str) -> Tenant:
     if name not in tenants:
         known = ", ".join(tenants) or "none"
         raise UsageError(f"{path} describes no tenant {name!r} (it describes: {known}). Add a table [tenant.{name}].")
-    return describe(name, tenants[name], path)
+    return describe(name, tenants[name], path, lambda named: beside(path, named))
+
+
+def beside(file: Path, named: str) -> Path:
+    """A file that a description names: beside the description if it is there, else from the working folder."""
+    near = file.parent / named
+    return near if near.exists() else Path(named)

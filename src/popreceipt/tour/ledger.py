@@ -7,6 +7,7 @@ doubt. Nothing of a token or a secret enters. It does not know what errands do.
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -143,12 +144,19 @@ class Ledger:
         terms: its first line.
         file: the file, open for writing, unbuffered; None for none.
         durable: let every line reach the disk before going on, so that a loss of power loses nothing either.
+
+    Attributes:
+        books: what is known of each errand.
+        last: the last request that was about to go out.
+        asked: how many requests went out under each line, in all attempts and processes.
+        cut: an earlier process was cut off in the midst of a line.
     """
 
     def __init__(self, terms: Terms, file: "LineFile | None" = None, *, durable: bool = True) -> None:
         self.terms = terms
         self.books: dict[str, Book] = {}
         self.last: Intent | None = None
+        self.asked: Counter[str] = Counter()
         self.cut = False
         self._file = file
         self._durable = durable
@@ -207,6 +215,9 @@ class Ledger:
             book.steps.append(entry)
             if isinstance(entry, Intent):
                 self.last = entry
+                self.asked[entry.line] += 1
+            elif isinstance(entry, Refused) and self.last is not None:
+                self.asked[self.last.line] -= 1
 
 
 def terms_in(folder: Path) -> Terms | None:

@@ -49,6 +49,14 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnLines:
+    """What a tour itself may send, beside its errands: questions for the time of day, and tokens."""
+
+    clock: Line
+    tokens: Line
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a tour of a tenant would do.
 
@@ -64,7 +72,7 @@ class Plan:
     errands: tuple[Planned, ...]
     rules: tuple[Rule, ...]
     patience_seconds: float
-    own: tuple[Line, ...]
+    own: OwnLines
 
     @property
     def run(self) -> tuple[Errand, ...]:
@@ -74,7 +82,8 @@ class Plan:
     @property
     def lines(self) -> tuple[Line, ...]:
         """Everything that may be sent, the tour's own first."""
-        return (*self.own, *(line for each in self.run for line in each.lines))
+        own = (self.own.clock, self.own.tokens) if self.run else ()
+        return (*own, *(line for each in self.run for line in each.lines))
 
     def real_seconds(self, errand: Errand) -> float:
         """How long an errand takes at most, waits included, in real time."""
@@ -120,8 +129,8 @@ class Plan:
         if parked:
             longest = max(self.real_seconds(each) for each in parked)
             yield (
-                f"{len(parked)} errands take longer than the patience of {period_text(self.patience_seconds)}: they are "
-                f"parked and go on with --resume, or wait with --patience {period_option(longest)}."
+                f"{len(parked)} errands take longer than the patience of {period_text(self.patience_seconds)}: they "
+                f"are parked and go on with --resume, or wait with --patience {period_option(longest)}."
             )
 
     @property
@@ -155,8 +164,8 @@ class Plan:
             "bytes_at_most": self.most_bytes,
             "warnings": list(self.warnings()),
             "each_interruption_adds": (
-                "one request to the line it fell into; a tour that is gone on with sends its own lines anew, and errands "
-                "that had asked for a token of their own begin anew"
+                "one request to the line it fell into; a tour that is gone on with sends its own lines anew, and "
+                "errands that had asked for a token of their own begin anew"
             ),
             "errands": [
                 {
@@ -214,7 +223,7 @@ def plan(
         planned,
         tuple(catalogue() if rules is None else rules),
         patience_seconds,
-        _own(tenant, run) if run else (),
+        _own(tenant, run),
     )
 
 
@@ -237,13 +246,13 @@ def _reason(errand: Errand, tenant: Tenant, *, assisted: bool) -> str | None:
     return None
 
 
-def _own(tenant: Tenant, errands: Collection[Errand]) -> tuple[Line, ...]:
+def _own(tenant: Tenant, errands: Collection[Errand]) -> OwnLines:
     """What a tour sends by itself: questions for the time of day, and tokens."""
-    longest = max(each.takes for each in errands)
+    longest = max((each.takes for each in errands), default=timedelta(0))
     clients = {"authorised", *(role for each in errands for role in each.clients)}
     each_client = min(MOST_TOKENS, 2 + int(longest / TOKEN_LIFETIME))
     tokens = len(clients) * each_client + (DISCOVERY if tenant.through_msal else 0)
-    return (
+    return OwnLines(
         Line(
             CLOCK_LINE,
             vocabulary.OTHER,

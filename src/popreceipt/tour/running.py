@@ -27,10 +27,9 @@ from popreceipt.client.recording import observe
 from popreceipt.client.session import Session, split_base
 from popreceipt.client.tokens import Issued
 from popreceipt.client.wire import Ask, Reply
-from popreceipt.clock import SystemClock
 from popreceipt.exceptions import NotAbleTo, NothingProved, PopreceiptError, UsageError
 from popreceipt.journal import Exchange, secret_digest
-from popreceipt.targets import Target
+from popreceipt.targets import DATES_TAKEN, Target
 from popreceipt.tenants.guard import pause_of
 from popreceipt.tour.errand import Errand, Line, Route, Stopped, TokenLost, Until
 from popreceipt.tour.ledger import (
@@ -45,16 +44,18 @@ from popreceipt.tour.ledger import (
     Step,
     Token,
 )
+from popreceipt.tour.planning import OwnLines
 from popreceipt.tour.waiting import (
     ClockCheck,
     Interruption,
     Patience,
     Silent,
-    Wait,
     Watcher,
     real_seconds_until,
     wait,
 )
+
+AUTHORISED: Final = "authorised"
 
 ANONYMOUS: Final = "anonymous"
 
@@ -103,14 +104,6 @@ class Person(Protocol):
         """Ask them to do something; true when they say it is done, false where they would not."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnLines:
-    """How much a tour itself may send, beside its errands: tokens, and questions for the time of day."""
-
-    tokens: Line
-    clock: Line
-
-
 @dataclass
 class Tour:
     """A tour of a target.
@@ -140,10 +133,11 @@ class Tour:
     """Requests of this process by line."""
 
     def __post_init__(self) -> None:
-        self._clock = ClockCheck(self.target.times)
+        self._clock = ClockCheck(self.target.times, self.patience.here)
         self._journal = {each.seq: each for each in self.target.journal.exchanges()}
         self._states: dict[str, State] = {}
-        self._parked_for: datetime | None = None
+        # Whoever opened a tenant has asked it for the time before this was made.
+        self.sent[self.own.clock.id] += 0 if self.target.tenant is None else DATES_TAKEN
 
     @property
     def margin(self) -> timedelta:
@@ -169,6 +163,8 @@ class Tour:
                 routes[place] = _Going(self, errand)
                 waiting.append((terms.began, place))
         heapq.heapify(waiting)
+        if routes:
+            self._begin()
         while waiting:
             due, place = waiting[0]
             going = routes[place]
@@ -185,18 +181,24 @@ class Tour:
             self._states[going.errand.name] = State(going.errand.name, How.PARKED, going.what, due)
         return tuple(self._states[each.name] for each in self.errands)
 
+    def _begin(self) -> None:
+        """Nothing is begun where the first token is not to be had."""
+        try:
+            self.token(AUTHORISED)
+        except (Stopped, _HeldUp, _Parked) as error:
+            raise NothingProved(str(error)) from error
+
+    def sent_by_itself(self) -> Counter[str]:
+        """Requests of this process that no errand asked for, by line."""
+        return Counter({each.id: self.sent[each.id] for each in (self.own.tokens, self.own.clock)})
+
     def _wait(self, going: "_Going", errands: int) -> bool:
         """Wait for the errand that goes on first; false where that would take longer than there is patience for."""
         due = going.due
         seconds = real_seconds_until(self.target.times, due)
         if not self.patience.lasts_for(seconds):
             return False
-        wait(
-            self.target.times,
-            Wait(due, going.what, errands, seconds, self.patience.left_seconds),
-            self.patience,
-            self.watcher,
-        )
+        wait(self.target.times, Until(due, going.what), errands, self.patience, self.watcher)
         self.look_at_the_clock()
         return True
 
@@ -264,8 +266,8 @@ class Tour:
         seconds = real_seconds_until(self.target.times, instant)
         if not self.patience.lasts_for(seconds):
             raise _Parked(Until(instant, what))
-        goal = Wait(instant, what, len(self.errands) - len(self._states), seconds, self.patience.left_seconds)
-        wait(self.target.times, goal, self.patience, self.watcher)
+        others = len(self.errands) - len(self._states)
+        wait(self.target.times, Until(instant, what), others, self.patience, self.watcher)
 
     def look_at_the_clock(self) -> None:
         """Where this computer's clocks have parted, ask the target for its Date, and set the clock on if need be."""
@@ -520,9 +522,9 @@ class _Call:
 
     def token(self, actor: str = "authorised") -> str:
         """The token that `send` would use for this actor."""
-        if self.replaying:
+        if self._next_step() is not None:
             self._next(Token(self._errand.name, actor))
-            if self.replaying:
+            if self._next_step() is not None:
                 raise TokenLost
             # Nothing was done with it: another one does as well.
             return self._tour.token(actor)
@@ -641,7 +643,7 @@ class _Call:
             hashlib.sha256(ask.body).hexdigest(),
             journal.next_number,
             times.earliest(),
-            SystemClock().now(),
+            self._tour.patience.here.wall(),
         )
 
     def _write(self, step: Step) -> None:

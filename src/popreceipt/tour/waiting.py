@@ -7,9 +7,9 @@ not know what is waited for, but for the words that say so.
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import FrameType
 from typing import Final, Protocol
@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from popreceipt.client.times import SteadyTimes, TargetClock
 from popreceipt.clock import SystemClock, stopwatch_through_sleep
 from popreceipt.exceptions import UsageError
+from popreceipt.tour.errand import Until
 
 SLICE_SECONDS: Final = 5.0
 """Real seconds of a wait after which it is looked what time it is: a computer that slept has slept on."""
@@ -66,6 +67,14 @@ def period_option(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Here:
+    """This computer's own clocks: its time of day, and real seconds, those included in which it slept."""
+
+    wall: Callable[[], datetime] = field(default_factory=lambda: SystemClock().now)
+    real: Callable[[], float] = stopwatch_through_sleep
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """What is waited for now.
 
@@ -73,19 +82,15 @@ class Wait:
         instant: until when, by the target's clock.
         what: completes "waiting for …".
         errands: how many wait for that or for something later.
-        real_seconds: how long it takes from now on, in real time.
+        local: when that is by the clock on the wall here.
         patience_seconds: how much patience is left in the beginning.
     """
 
     instant: datetime
     what: str
     errands: int
-    real_seconds: float
+    local: datetime
     patience_seconds: float
-
-    def local(self) -> datetime:
-        """When that is by the clock on the wall here."""
-        return (SystemClock().now() + timedelta(seconds=self.real_seconds)).astimezone()
 
 
 class Watcher(Protocol):
@@ -125,21 +130,31 @@ class Patience:
 
     Time in which the computer slept is nobody's patience: of each step of a wait no more counts than it was meant to
     take.
+
+    Args:
+        seconds: how much there is.
+        here: this computer's clocks.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, here: Here | None = None) -> None:
         self.left_seconds = seconds
         self.spent_seconds = 0.0
+        self.here = here or Here()
 
     def lasts_for(self, seconds: float) -> bool:
         """Whether so long a wait may be begun."""
         return seconds <= self.left_seconds
 
-    def spend(self, meant: float, took: float) -> None:
-        """Count a step of a wait."""
-        counted = min(meant, took)
-        self.left_seconds -= counted
-        self.spent_seconds += counted
+    @contextmanager
+    def spent(self, meant: float) -> Iterator[None]:
+        """Count a step of a wait, which is meant to take so long."""
+        began = self.here.real()
+        try:
+            yield
+        finally:
+            counted = min(meant, self.here.real() - began)
+            self.left_seconds -= counted
+            self.spent_seconds += counted
 
 
 def real_seconds_until(times: TargetClock, instant: datetime) -> float:
@@ -148,18 +163,29 @@ def real_seconds_until(times: TargetClock, instant: datetime) -> float:
     return max(0.0, remaining / times.rate) if times.rate > 0 else 0.0
 
 
-def wait(times: TargetClock, goal: Wait, patience: Patience, watcher: Watcher) -> None:
-    """Wait until the instant has come for certain, in steps, telling how long it still takes."""
+def wait(times: TargetClock, until: Until, errands: int, patience: Patience, watcher: Watcher) -> None:
+    """Wait until the instant has come for certain, in steps, telling how long it still takes.
+
+    Args:
+        times: the target's clock.
+        until: the instant, and what for.
+        errands: how many wait.
+        patience: is spent.
+        watcher: is told.
+    """
     if times.rate == 0:
-        times.wait_until(goal.instant)
+        times.wait_until(until.instant)
         return
-    whole = timedelta(seconds=patience.left_seconds + SLICE_SECONDS)
-    while (left := real_seconds_until(times, goal.instant)) > 0:
-        watcher.waiting(goal, left)
+    left = real_seconds_until(times, until.instant)
+    local = (patience.here.wall() + timedelta(seconds=left)).astimezone()
+    told = Wait(until.instant, until.what, errands, local, patience.left_seconds)
+    enough = timedelta(seconds=patience.left_seconds + SLICE_SECONDS)
+    while left > 0:
+        watcher.waiting(told, left)
         step = min(left, SLICE_SECONDS)
-        began = stopwatch_through_sleep()
-        times.wait_until(min(goal.instant, times.earliest() + timedelta(seconds=step * times.rate)), whole)
-        patience.spend(step, stopwatch_through_sleep() - began)
+        with patience.spent(step):
+            times.wait_until(min(until.instant, times.earliest() + timedelta(seconds=step * times.rate)), enough)
+        left = real_seconds_until(times, until.instant)
     watcher.waited()
 
 
@@ -220,20 +246,19 @@ class ClockCheck:
 
     Args:
         times: the target's clock; one that is not settled once and for all needs no such look.
-        ask: asks for the target's Date a few times, and gives back the latest one with the target's time (as it is
-            taken to be) at which it came; None where none came.
+        here: this computer's clocks.
     """
 
-    def __init__(self, times: TargetClock) -> None:
+    def __init__(self, times: TargetClock, here: Here) -> None:
         self._times = times if isinstance(times, SteadyTimes) and times.rate == 1.0 else None
-        self._wall = SystemClock().now()
-        self._real = stopwatch_through_sleep()
+        self._here = here
+        self._wall, self._real = here.wall(), here.real()
 
     def parted(self) -> timedelta:
         """By how much the time of day went on further than the stopwatch since the last look; nothing where not."""
         if self._times is None:
             return timedelta(0)
-        wall, real = SystemClock().now(), stopwatch_through_sleep()
+        wall, real = self._here.wall(), self._here.real()
         parted = (wall - self._wall) - timedelta(seconds=real - self._real)
         self._wall, self._real = wall, real
         return parted if abs(parted) > TOLERATED else timedelta(0)
@@ -256,7 +281,7 @@ class ClockCheck:
         return True
 
 
-def continued(times: TargetClock, then: datetime, wall: datetime, *, latest: datetime) -> bool:
+def continued(times: TargetClock, here: Here, then: datetime, wall: datetime, *, latest: datetime) -> bool:
     """Let the clock go on as an earlier process settled it; whether that fits what the target says of its time now.
 
     What is uncertain about a target's clock is a constant that each process settles anew. Between two processes only
@@ -265,17 +290,18 @@ def continued(times: TargetClock, then: datetime, wall: datetime, *, latest: dat
 
     Args:
         times: the clock, as this process has settled it.
+        here: this computer's clocks.
         then: an instant of the earlier process.
         wall: this computer's time of day at that instant.
         latest: the last instant that was written down: it is later than that now.
     """
     if not isinstance(times, SteadyTimes):
         return True
-    reckoned = then + (SystemClock().now() - wall) * times.rate
-    here = times.latest()
+    reckoned = then + (here.wall() - wall) * times.rate
+    settled = times.latest()
     allowed = times.error + timedelta(seconds=1 + 0.05 * times.rate)
-    if abs(reckoned - here) <= allowed and reckoned >= latest:
+    if abs(reckoned - settled) <= allowed and reckoned >= latest:
         times.settle(reckoned)
         return True
-    times.settle(max(here, latest), doubt=times.error * 2 + timedelta(seconds=1))
+    times.settle(max(settled, latest), doubt=times.error * 2 + timedelta(seconds=1))
     return False

@@ -166,11 +166,9 @@ def test_the_emulator_is_asked_for_no_more_than_the_target_is_able_to(tmp_path: 
     assert found.only_emulator == ()
 
 
-def test_a_defect_shows_as_a_difference(tmp_path: Path) -> None:
-    """A server that breaks a promise parts from every profile."""
-    profile = tmp_path / "plain.toml"
-    profile.write_text("[points]\n")
+def test_a_defect_shows_as_a_difference(everything: running.Run) -> None:
+    """A server that breaks a promise parts from one that does not."""
     with open_target("emulator:lease-of-29-minutes") as target:
         run = running.play(target, everything=True)
-    partings = [each.place for each in compare(run.side, running.play_alike(run, profile)).partings]
+    partings = [each.place for each in compare(run.side, everything.side).partings]
     assert "redelivery.not-before-half-an-hour" in partings

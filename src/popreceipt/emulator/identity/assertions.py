@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
+from joserfc.jws import JWSRegistry
 
 from popreceipt.clock import Clock
 from popreceipt.emulator.identity import errors
@@ -33,6 +34,13 @@ LEEWAY: Final = timedelta(minutes=5)
 
 LONGEST: Final = 64 * 1024
 """Characters of the longest assertion that is looked at; certificates may be in it."""
+
+
+class _Registry(JWSRegistry):
+    """The library's own limits hold no header with a certificate in it (`x5c`)."""
+
+    max_header_length = LONGEST
+    max_payload_length = LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ def _header(assertion: str) -> dict[str, Any] | None:
 
 def _claims(assertion: str, key: RSAKey) -> dict[str, Any] | None:
     try:
-        return dict(jwt.decode(assertion, key, algorithms=list(ALGORITHMS)).claims)
+        return dict(jwt.decode(assertion, key, registry=_Registry(algorithms=list(ALGORITHMS))).claims)
     except (JoseError, ValueError):  # whatever is wrong with it, this key has not signed it
         return None
 

@@ -89,6 +89,11 @@ class Stranger:
         return self.folder / "server.ndjson"
 
     @property
+    def description(self) -> Path:
+        """The file that describes it."""
+        return self.folder / "popreceipt.toml"
+
+    @property
     def target(self) -> str:
         """Its name as a target."""
         return f"tenant:{NAME}"

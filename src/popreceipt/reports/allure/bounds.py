@@ -12,10 +12,10 @@ from popreceipt.reports.plain import one_line, plain
 STEPS: Final = 40
 """Exchanges of a case that become steps: the first two thirds of them and the last third."""
 
-STEP_TEXT: Final = 400
+STEP_TEXT: Final = 240
 """Characters of a step."""
 
-JOURNAL_BYTES: Final = 32 * 1024
+JOURNAL_BYTES: Final = 16 * 1024
 """Bytes of a journal that are attached to a case that is well."""
 
 JOURNAL_BYTES_OF_FAILED: Final = 256 * 1024

@@ -58,7 +58,7 @@ class Case:
     """One result.
 
     Args:
-        identity: what it is known by from run to run; no two cases of a report share one.
+        identity: what it is known by from run to run; no two cases of one command share one.
         name: what a reader sees.
         status: how it ended.
         message: why, in a few lines; categories are told apart by it.

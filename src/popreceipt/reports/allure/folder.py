@@ -47,7 +47,7 @@ class Folder:
 
     Args:
         path: the folder; made if it is missing.
-        command: which command writes: verify, judge, middleware, load, report.
+        command: which command writes; it is a part of every identity.
         now: the instant at which what is written ended.
         budget: what may be attached; shared where several write.
 
@@ -84,8 +84,9 @@ class Folder:
         labels = {"epic": case.epic, "feature": case.feature, "story": case.story, "parentSuite": case.epic}
         labels |= {"suite": case.feature, "severity": case.severity, "framework": COMMAND_LABEL}
         labels |= {COMMAND_LABEL: self.command, "language": "python"}
-        key = fit(case.identity, LONGEST_NAME * 4)
-        logger = AllureFileLogger(self.path)
+        key = fit(f"{COMMAND_LABEL}.{self.command}.{case.identity}", LONGEST_NAME * 4)
+        maker: Any = AllureFileLogger  # it says nothing of its types
+        logger = maker(self.path)
         steps = [*case.steps]
         attachments = []
         try:

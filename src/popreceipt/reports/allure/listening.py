@@ -1,4 +1,4 @@
-"""A plugin of pytest beside allure-pytest: what a scenario said on the wire becomes steps and attachments of its result.
+"""A plugin of pytest beside allure-pytest: what a scenario said on the wire becomes steps and attachments of its case.
 
 A scenario stands below its chapter and the rules that it shows, bears the highest of their levels, and links to where
 they stand. Cases that are generated, of parameters or by a generator of items, get an identity each. Of searches, which
@@ -39,14 +39,6 @@ class Playing(Protocol):
     @property
     def figures(self) -> dict[str, dict[str, Any]]:
         """What each suite did, by its name."""
-
-
-def arguments(folder: str) -> tuple[str, ...]:
-    """What pytest is to be told so that results come to lie in a folder.
-
-    What tests print is left out: a library may have logged what no report should hold.
-    """
-    return ("-p", "allure_pytest.plugin", "-p", __name__, f"--alluredir={folder}", "--allure-no-capture")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -117,13 +109,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """After a test was played and judged: attach what it said."""
     playing: Playing | None = getattr(item, "funcargs", {}).get("playing")
     mark = playing.target.journal_mark() if playing is not None else 0
-    failed = True
+    failed = False
     try:
-        result = yield
-        failed = False
-        return result
+        return (yield)
     except pytest.skip.Exception:
-        failed = False
+        raise
+    except BaseException:
+        failed = True
         raise
     finally:
         if playing is not None:
@@ -148,8 +140,8 @@ def _tell(target: Target, mark: int, budget: Budget, *, failed: bool) -> None:
     text = bounds.journal_text(target.journal.header, judged, most)
     _attach(text, "journal", "application/x-ndjson", "ndjson", budget, failed=failed)
     if failed:
-        movable = target.times.kind == "manual"
-        _attach(bounds.curl_text(exchanges, movable=movable), "again with curl", "text/plain", "sh", budget, failed=True)
+        again = bounds.curl_text(exchanges, movable=target.times.kind == "manual")
+        _attach(again, "again with curl", "text/plain", "sh", budget, failed=True)
 
 
 def _tell_figures(playing: Playing, budget: Budget, *, failed: bool) -> None:

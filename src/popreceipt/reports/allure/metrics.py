@@ -21,15 +21,14 @@ from popreceipt.reports.allure.cases import Case, Parameter, Status
 from popreceipt.reports.allure.folder import Folder, clear
 from popreceipt.reports.allure.verdicts import cases as cases_of
 from popreceipt.reports.plain import one_line
-from popreceipt.reports.result import parsed
+from popreceipt.reports.result import of_json
+from popreceipt.verdict import Outcome
 
 FORMAT: Final = "popreceipt/load@1"
 
 LOAD: Final = "Load"
 
 PERCENTILES: Final = ("p50", "p95", "p99")
-
-_COMMAND: Final = "load"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -69,18 +68,19 @@ def write_load(
         UsageError: the folder cannot be written, or the result is damaged.
     """
     at = ended if ended is not None else SystemClock().now()
-    clear(path, _COMMAND)
-    folder = Folder(path, _COMMAND, at)
     try:
+        name = _name(raw)
         found = [*_cases(raw, strict=strict)]
         figures = [*_figures(raw, at)]
         environment = _environment(raw)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"The result of the load run is damaged: {type(error).__name__}: {error}.") from error
+    clear(path, name)
+    folder = Folder(path, name, at)
     for each in found:
         folder.add(each)
     if figures:
-        folder.metrics(_COMMAND, figures)
+        folder.metrics(name, figures)
     folder.finish(environment, os.environ if variables is None else variables)
     return folder.written
 
@@ -93,7 +93,7 @@ def _cases(raw: Mapping[str, Any], *, strict: bool) -> Iterator[Case]:
     faults = [str(each) for each in raw.get("faults", ())]
     believed = standing == "VALID" and raw.get("finished") is True and not faults
     yield Case(
-        identity=f"popreceipt.load#standing of {scenario}",
+        identity="standing",
         name=f"{scenario}: the run may be believed",
         status=Status.BROKEN if faults else Status.PASSED if believed else Status.UNKNOWN,
         message="\n".join(faults) or ("" if believed else f"undecided: {standing}: {reasons}"),
@@ -108,8 +108,10 @@ def _cases(raw: Mapping[str, Any], *, strict: bool) -> Iterator[Case]:
     )
     for gate in raw["gates"]:
         yield _of_gate(gate, scenario, believed=believed)
-    verdicts = parsed(raw["verdicts"], Path("load.json"))
-    yield from (_under_load(each) for each in cases_of(verdicts, {}, {}, strict=strict))
+    verdicts = of_json(raw["verdicts"], Path("load.json"))
+    # Load shows few rules, and what it does not show is no news.
+    exercised = tuple(each for each in verdicts.rules if each.outcome is not Outcome.UNEXERCISED)
+    yield from (_under_load(each) for each in cases_of(replace(verdicts, rules=exercised), {}, {}, strict=strict))
 
 
 def _of_gate(gate: Mapping[str, Any], scenario: str, *, believed: bool) -> Case:
@@ -122,7 +124,7 @@ def _of_gate(gate: Mapping[str, Any], scenario: str, *, believed: bool) -> Case:
     else:
         status, message = Status.FAILED, f"threshold not kept: {told}"
     return Case(
-        identity=f"popreceipt.load#{scenario}: {what}",
+        identity=f"thresholds#{what}",
         name=what,
         status=status,
         message=message,
@@ -130,13 +132,16 @@ def _of_gate(gate: Mapping[str, Any], scenario: str, *, believed: bool) -> Case:
         feature=scenario,
         story="thresholds",
         severity="critical",
-        parameters=(Parameter("allowed", f"{allowed:g}"), Parameter("found", "nothing" if found is None else f"{found:g}")),
+        parameters=(
+            Parameter("allowed", f"{allowed:g}"),
+            Parameter("found", "nothing" if found is None else f"{found:g}"),
+        ),
     )
 
 
 def _under_load(case: Case) -> Case:
-    """A rule's case, told apart from that of a run without load."""
-    return replace(case, identity=f"{case.identity} under load", epic=LOAD, feature=f"rules: {case.feature}")
+    """A rule's case among those of the run."""
+    return replace(case, epic=LOAD, feature=f"rules: {case.feature}")
 
 
 def _figures(raw: Mapping[str, Any], at: datetime) -> Iterator[dict[str, Any]]:
@@ -146,25 +151,30 @@ def _figures(raw: Mapping[str, Any], at: datetime) -> Iterator[dict[str, Any]]:
     seconds = float(raw["generator"]["wall_seconds"])
     stop = round(at.timestamp() * 1000)
     start = round((at - timedelta(seconds=seconds)).timestamp() * 1000)
-    scenario = f"{_key(str(raw['plan']['scenario']))}.{_key(str(raw['plan']['shape']))}"
+    name = _name(raw)
 
     def figure(key: str, value: float) -> Iterator[dict[str, Any]]:
         if math.isfinite(value):
-            key = f"{scenario}.{key}"
-            yield {"id": f"{_COMMAND}-{key}", "key": key, "value": round(value, 4), "start": start, "stop": stop}
+            key = f"{name}.{key}"
+            yield {"id": key, "key": key, "value": round(value, 4), "start": start, "stop": stop}
 
     requests = 0
-    for name, operation in raw["operations"].items():
+    for word, operation in raw["operations"].items():
         requests += operation["requests"]
         if not operation["requests"]:
             continue
         for percentile in PERCENTILES:
             if (value := operation["response_ms"].get(percentile)) is not None:
-                yield from figure(f"{_key(name)}.{percentile}_ms", float(value))
+                yield from figure(f"{_key(word)}.{percentile}_ms", float(value))
         failed = sum(operation["failures"].values())
-        yield from figure(f"{_key(name)}.failed_share", failed / operation["requests"])
+        yield from figure(f"{_key(word)}.failed_share", failed / operation["requests"])
     if seconds > 0:
         yield from figure("requests_per_second", requests / seconds)
+
+
+def _name(raw: Mapping[str, Any]) -> str:
+    """What a load run is called from one time to the next; another scenario or shape is another one."""
+    return f"load-{_key(str(raw['plan']['scenario']))}-{_key(str(raw['plan']['shape']))}"
 
 
 def _key(text: str) -> str:

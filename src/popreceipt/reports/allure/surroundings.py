@@ -1,4 +1,4 @@
-"""What stands around results: the environment, the categories into which verdicts fall, and the pipeline that ran it."""
+"""What stands around results: the environment, the categories into which verdicts fall, and the pipeline that ran."""
 
 import platform
 import re
@@ -12,6 +12,7 @@ from popreceipt import __version__
 ENVIRONMENT: Final = "environment.properties"
 CATEGORIES: Final = "categories.json"
 EXECUTOR: Final = "executor.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Category:
@@ -65,6 +66,15 @@ def categories_of_allure_3() -> list[dict[str, Any]]:
             matcher["message"] = each.message
         found.append({"name": each.name, "matchers": [matcher]})
     return found
+
+
+def facts() -> dict[str, str]:
+    """What the environment of every command is."""
+    return {
+        "popreceipt": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}".strip(),
+    }
 
 
 def environment(command: str, told: Mapping[str, str], before: str) -> str:

@@ -6,19 +6,21 @@ unknown; what was not exercised is skipped with its reason; where a rule itself 
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from popreceipt.clock import SystemClock
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import Exchange, Header, JournalFile
+from popreceipt.journal import Exchange, Header
+from popreceipt.recordings import open_recording
 from popreceipt.reports.allure import bounds, surroundings
 from popreceipt.reports.allure.bounds import Budget
 from popreceipt.reports.allure.cases import SEVERITY, Attachment, Case, Parameter, Status, Step
 from popreceipt.reports.allure.folder import Folder, clear
 from popreceipt.reports.places import address
 from popreceipt.reports.plain import one_line
-from popreceipt.reports.result import FindingRow, ResultFile, RuleRow
+from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rule_row
 from popreceipt.rules import find
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome
@@ -64,28 +66,44 @@ def write_result(
         cleared: what this command wrote there before is gone already.
 
     Raises:
-        UsageError: the folder cannot be written, or what writes results is not installed.
+        UsageError: the folder cannot be written, what writes results is not installed, or the result is damaged.
     """
     if not cleared:
         clear(path, command)
     folder = Folder(path, command, SystemClock().now(), budget)
     witnesses = exchanges if exchanges is not None else witnesses_of(result)
-    for each in cases(result, witnesses, scenario_exchanges or {}, strict=strict):
+    try:
+        found = list(cases(result, witnesses, scenario_exchanges or {}, command=command, strict=strict))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{result.path} is a damaged verdict file: {type(error).__name__}: {error}.") from error
+    for each in found:
         folder.add(each)
     folder.finish(environment(result), os.environ if variables is None else variables)
     return folder.written
 
 
-def witnesses_of(result: ResultFile) -> dict[int, Exchange]:
-    """The exchanges that a result names, from the journal beside its file; nothing where there is none."""
-    named = {number for rule in result.rules for finding in rule.findings for number in finding.exchanges}
+def witnesses_of(result: ResultFile, journal: Path | None = None) -> dict[int, Exchange]:
+    """The exchanges that a result names; nothing where there is no journal.
+
+    Args:
+        result: names them.
+        journal: the recording; the journal beside the result's file unless given.
+
+    Raises:
+        UsageError: the recording that was given cannot be read.
+    """
+    recording = journal if journal is not None else result.journal
+    findings = [one for rule in result.rules for one in (*rule.findings, rule.witness) if one is not None]
+    named = {number for each in findings for number in each.exchanges}
     for each in _rows(result.raw.get("failures")):
         named.update(number for number in each.get("exchanges") or () if isinstance(number, int))
-    if result.journal is None or not named:
+    if recording is None or not named:
         return {}
     try:
-        entries = JournalFile(result.journal)
+        entries = open_recording(recording)
     except UsageError:
+        if journal is not None:
+            raise
         return {}  # a verdict is told without its evidence rather than not at all
     return {each.seq: each for each in entries if isinstance(each, Exchange) and each.seq in named}
 
@@ -106,13 +124,25 @@ def environment(result: ResultFile) -> dict[str, str]:
     }
 
 
+def command_of(result: ResultFile) -> str:
+    """The command that made a result, as far as that can be told from it."""
+    return "middleware" if "scenarios" in result.raw else "verify"
+
+
 def cases(
-    result: ResultFile, exchanges: Exchanges, scenario_exchanges: ScenarioExchanges, *, strict: bool = False
+    result: ResultFile,
+    exchanges: Exchanges,
+    scenario_exchanges: ScenarioExchanges,
+    *,
+    command: str = "verify",
+    strict: bool = False,
 ) -> Iterator[Case]:
-    """Every case of a result."""
+    """Every case of a result; see `write_result`."""
     movable = result.target.get("clock") == "manual"
     for row in result.rules:
-        yield _of_rule(row, result, exchanges, strict=strict, movable=movable)
+        case = _of_rule(row, result, exchanges, strict=strict, movable=movable)
+        # What other commands say of a rule stands beside it, not among it.
+        yield case if command == "verify" else replace(case, epic=f"{case.epic} ({command})")
     told = {each.id for each in result.rules if each.outcome is Outcome.VIOLATED}
     seen: set[str] = set()
     for failure in _rows(result.raw.get("failures")):
@@ -131,12 +161,12 @@ def _of_rule(row: RuleRow, result: ResultFile, exchanges: Exchanges, *, strict: 
     rule = _known(row.id)
     status, message = _judged(row, strict=strict)
     findings = [each for each in row.findings if each.outcome in (Outcome.VIOLATED, Outcome.UNDECIDED)]
-    shown = findings or list(row.findings)
+    shown = findings or [*row.findings, *([row.witness] if row.witness is not None else [])]
     parameters = [Parameter("outcome", row.outcome.value), Parameter("situations", str(row.situations))]
     parameters += [Parameter("answer", row.answer)] if row.answer is not None else []
     parameters += [Parameter("seed", str(result.seed))] if result.seed is not None else []
     return Case(
-        identity=f"popreceipt.rules#{row.id}",
+        identity=f"rules#{row.id}",
         name=row.id,
         status=status,
         message=message,
@@ -230,7 +260,7 @@ def _of_failure(failure: Mapping[str, Any], exchanges: Exchanges, *, strict: boo
     message = f"found by the suite {suite}: {one_line(finding.message, _SENTENCE)}"
     bundle = failure.get("bundle")
     return Case(
-        identity=f"popreceipt.{suite}#{check}",
+        identity=f"{suite}#{check}",
         name=f"{check} ({where})" if where else check,
         status=Status.FAILED if convicts else Status.SKIPPED,
         message=message + (f"\nexpected: {expected}" if expected else ""),
@@ -249,7 +279,7 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
     name = str(block.get("name") or "")
     dialect = str(block["dialect"]) if block.get("dialect") else None
     known = exchanges.get((name, dialect), {})
-    rows = [(row, _judged(row, strict=strict)) for row in map(_row, _rows(block.get("rules")))]
+    rows = [(row, _judged(row, strict=strict)) for row in map(rule_row, _rows(block.get("rules")))]
     said = [(row, status, message) for row, (status, message) in rows if row.outcome is not Outcome.UNEXERCISED]
     broken = [(row, message) for row, status, message in said if status is Status.FAILED]
     fault, lacks = block.get("harness_fault"), block.get("lacks")
@@ -277,11 +307,11 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
         attachments.append(Attachment("exchanges", journal, "application/x-ndjson", "ndjson"))
     under = "" if dialect is None else f" under {dialect}"
     return Case(
-        identity=f"popreceipt.middleware#{name}{under}",
+        identity=f"scenarios#{name}{under}",
         name=f"{name}{under}",
         status=status,
         message=message,
-        epic=SCENARIOS,
+        epic=f"{SCENARIOS} (middleware)",
         feature="under another reading" if dialect is not None else "as documented",
         story=name,
         severity="critical",
@@ -299,36 +329,9 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
     )
 
 
-def _row(raw: Mapping[str, Any]) -> RuleRow:
-    return RuleRow(
-        id=str(raw.get("id")),
-        chapter=str(raw.get("chapter")),
-        level=_level(raw.get("level")),
-        binds=str(raw.get("binds")),
-        provenance=str(raw.get("provenance")),
-        outcome=_outcome(raw.get("outcome")),
-        situations=int(raw.get("situations") or 0),
-        answer=raw.get("answer"),
-        reason=raw.get("reason"),
-        findings=tuple(
-            FindingRow(
-                _outcome(each.get("outcome")),
-                str(each.get("message") or ""),
-                tuple(number for number in each.get("exchanges") or () if isinstance(number, int)),
-            )
-            for each in _rows(raw.get("findings"))
-        ),
-    )
-
-
 def _level(word: object) -> Level:
     """A level by its word; what is none convicts nobody."""
     return Level(word) if isinstance(word, str) and word in tuple(Level) else Level.ASK
-
-
-def _outcome(word: object) -> Outcome:
-    """An outcome by its word; what is none decides nothing."""
-    return Outcome(word) if isinstance(word, str) and word in tuple(Outcome) else Outcome.UNDECIDED
 
 
 def _rows(found: object) -> list[Mapping[str, Any]]:

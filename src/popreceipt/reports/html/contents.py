@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from popreceipt.journal import Header, instant
 from popreceipt.reports import evidence
-from popreceipt.reports.comparison import Comparison, Direction
+from popreceipt.reports.comparison import Comparison, Direction, RuleChange
 from popreceipt.reports.html import figures, telling
 from popreceipt.reports.html.gathering import Gathered, gather
-from popreceipt.reports.html.places import address
 from popreceipt.reports.html.story import Story, story
 from popreceipt.reports.html.views import (
     ANSWERED,
@@ -40,6 +39,7 @@ from popreceipt.reports.html.views import (
     Sign,
 )
 from popreceipt.reports.page import Tone
+from popreceipt.reports.places import address
 from popreceipt.reports.plain import cut, one_line
 from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rule_row
 from popreceipt.rules import CHAPTERS
@@ -67,6 +67,9 @@ SHOWN_RULES: Final = 1000
 SHOWN_SCENARIOS: Final = 1000
 """Scenarios of a middleware's run that are listed."""
 
+THINNEST: Final = 12
+"""Thousandths of the bar that a single rule takes at least."""
+
 ScenarioJournal = Callable[[Mapping[str, Any]], Path | None]
 """Finds the journal of a scenario's block in the verdict file; None where it was not kept."""
 
@@ -85,7 +88,8 @@ class _Shown:
         listed = [each for each in self.row.findings if each.outcome is self.row.outcome] or list(self.row.findings)
         if not listed and self.row.witness is not None:
             listed = [self.row.witness]
-        return tuple(listed[:SHOWN_FINDINGS])
+        alike = self.row.outcome is Outcome.ANSWERED and " | " not in (self.row.answer or "")
+        return tuple(listed[: 1 if alike else SHOWN_FINDINGS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ def contents(
     journal: Path | None,
     comparison: Comparison | None = None,
     scenario_journal: ScenarioJournal = lambda _: None,
+    *,
+    kept: bool = True,
 ) -> Contents:
     """What stands on the page of a result.
 
@@ -111,6 +117,7 @@ def contents(
         journal: the recording that its findings name; None where it was not kept.
         comparison: the result beside an earlier one.
         scenario_journal: finds the recordings of a middleware's scenarios.
+        kept: the recording is still there when the page is read.
 
     Raises:
         UsageError: a recording cannot be read.
@@ -127,9 +134,12 @@ def contents(
         views.append(replace(view, change=changes.get(each.row.id)))
     order = {name: place for place, name in enumerate(CHAPTERS)}
     views.sort(key=lambda each: order.get(_chapter_of(each.id), len(order)))
-    told = _failure_views(failures, {each.id for each in views if each.sign is VIOLATED}, main)
+    told = _failure_views(failures, {each.id for each in views if each.sign in (VIOLATED, NOT_KEPT)}, main)
+    views, told = _once_in_full(views, told)
     scenarios = tuple(_scenarios(result.raw.get("scenarios") or ()))
     word, tone, sentence, more = _answer(result, views, told, len(scenarios))
+    tiles = tuple((sign, len([each for each in views if each.sign is sign])) for sign in SIGNS)
+    answers = [each for each in views if each.level == Level.ASK.value and each.answer]
     return Contents(
         title=_title(result),
         word=word,
@@ -137,14 +147,16 @@ def contents(
         sentence=sentence,
         more=more,
         notes=tuple(_notes(result, main)),
-        tiles=tuple((sign, len([each for each in views if each.sign is sign])) for sign in SIGNS),
+        tiles=tiles,
+        bar=tuple(_bar(tiles)),
         total=len(views),
         mended=tuple([each for sign in (VIOLATED, NOT_KEPT) for each in views if each.sign is sign]),
         failures=told,
         undecided=tuple(each for each in views if each.sign is UNDECIDED),
         chapters=tuple(_chapters(views)),
         reasons=tuple(_reasons(views)),
-        answers=tuple(each for each in views if each.level == Level.ASK.value and each.answer),
+        otherwise=tuple(each for each in answers if each.sign is not ANSWERED),
+        usual=tuple(each for each in answers if each.sign is ANSWERED),
         scenarios=scenarios,
         dialects=tuple(_dialects(result.raw.get("dialects") or ())),
         changed=None if comparison is None else _changed(comparison, views),
@@ -152,7 +164,7 @@ def contents(
         facts=tuple(_facts(result)),
         abilities=tuple(one_line(str(each), 60) for each in result.target.get("abilities") or ()),
         traffic=main.traffic,
-        journal=tuple(_recording(main)),
+        journal=tuple(_recording(main, kept=kept)),
         rules=tuple(views),
     )
 
@@ -278,6 +290,35 @@ def _rule(shown: _Shown, rule: Rule | None, gathered: Gathered, anchor: str) -> 
     )
 
 
+def _once_in_full(
+    views: list[RuleView], failures: tuple[FailureView, ...]
+) -> tuple[list[RuleView], tuple[FailureView, ...]]:
+    """The same with each exchange marked that stands in full further up on the page."""
+    seen: set[tuple[str, int]] = set()
+
+    def marked(finding: FindingView, where: str) -> FindingView:
+        shown = []
+        for each in finding.exchanges:
+            shown.append(replace(each, repeated=(where, each.number) in seen))
+            seen.add((where, each.number))
+        return replace(finding, exchanges=tuple(shown))
+
+    def of_rules(*signs: Sign) -> None:
+        for sign in signs:
+            for place, each in enumerate(views):
+                if each.sign is sign:
+                    findings = tuple(marked(one, each.where) for one in each.findings)
+                    views[place] = replace(each, findings=findings)
+
+    of_rules(VIOLATED, NOT_KEPT)
+    told = tuple(replace(each, finding=marked(each.finding, "")) for each in failures)
+    of_rules(UNDECIDED)
+    for place, each in enumerate(views):
+        if each.sign not in (VIOLATED, NOT_KEPT, UNDECIDED):
+            views[place] = replace(each, findings=tuple(marked(one, each.where) for one in each.findings))
+    return views, told
+
+
 def _sign(outcome: Outcome, level: Level) -> Sign:
     if outcome is Outcome.VIOLATED:
         return VIOLATED if level is Level.MUST else NOT_KEPT
@@ -391,7 +432,7 @@ def _changed(comparison: Comparison, views: Sequence[RuleView]) -> Changed:
         written=_written(previous),
         circumstances=tuple(one_line(each, 300) for each in comparison.circumstances),
         groups=tuple(
-            (direction.value, tones[direction], tuple((by_id.get(each.id), each) for each in going[:SHOWN_RULES]))
+            (direction.value, tones[direction], len(going), _by_change(going[:SHOWN_RULES], by_id))
             for direction in Direction
             if (going := comparison.going(direction))
         ),
@@ -402,7 +443,28 @@ def _changed(comparison: Comparison, views: Sequence[RuleView]) -> Changed:
     )
 
 
+def _by_change(
+    changes: Sequence[RuleChange], by_id: Mapping[str, RuleView]
+) -> tuple[tuple[str, tuple[tuple[RuleView | None, RuleChange], ...]], ...]:
+    grouped: dict[str, list[tuple[RuleView | None, RuleChange]]] = {}
+    for each in changes:
+        grouped.setdefault(each.change.value, []).append((by_id.get(each.id), each))
+    return tuple((words, tuple(members)) for words, members in grouped.items())
+
+
 # The answer
+
+
+def _bar(tiles: Sequence[tuple[Sign, int]]) -> Iterator[tuple[Sign, float, float]]:
+    """The outcomes as stretches of a bar, from where and how wide in thousandths; the smallest is still to be seen."""
+    shown = [(sign, count) for sign, count in tiles if count]
+    total = sum(count for _, count in shown)
+    wide = [max(1000 * count / total, THINNEST) for _, count in shown]
+    x = 0.0
+    for (sign, _), width in zip(shown, wide, strict=True):
+        part = 1000 * width / sum(wide)
+        yield sign, x, part
+        x += part
 
 
 def _title(result: ResultFile) -> str:
@@ -426,6 +488,8 @@ def _answer(
             first = must[0]
             what = f"{_some(len(must), 'rule')} that must hold {_is_or_are(must)} violated"
             sentence = f"{what}: {first.text}" if len(must) == 1 else f"{what}, among them: {first.text}"
+            if convicting:
+                more.insert(0, f"{_some(len(convicting), 'further check')} of {convicting[0].suite} failed.")
         else:
             what = f"{_some(len(convicting), 'check')} of {convicting[0].suite} failed"
             sentence = f"{what}: {convicting[0].expected}"
@@ -446,7 +510,7 @@ def _answer(
             f"No rule that must hold is violated; {' and '.join(parts)}.",
             (*more,),
         )
-    return "Held", Tone.GOOD, "Every rule that could be judged held.", tuple(more)
+    return "Held", Tone.GOOD, "No rule is violated: all that could be judged were kept.", tuple(more)
 
 
 def _counted(views: Sequence[RuleView], scenarios: int) -> Iterator[str]:
@@ -524,13 +588,13 @@ def _written(result: ResultFile) -> str:
     return "" if at is None else f"{telling.day(at)}, {telling.time_of_day(at).partition('.')[0]} UTC"
 
 
-def _recording(gathered: Gathered) -> Iterator[tuple[str, str]]:
+def _recording(gathered: Gathered, *, kept: bool) -> Iterator[tuple[str, str]]:
     if gathered.path is None or gathered.header is None:
         return
     header = gathered.header
     requests = sum(each.requests for each in gathered.traffic)
-    yield "File", one_line(gathered.path.name, 200)
-    if gathered.sha256 is not None:
+    yield "File", one_line(gathered.path.name, 200) if kept else "not kept; with --out DIR it is"
+    if kept and gathered.sha256 is not None:
         yield "SHA-256", gathered.sha256
     yield "Recorded by", f"the {header.recorded_by}"
     yield "Exchanges", f"{requests:,}"

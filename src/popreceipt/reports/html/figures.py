@@ -44,7 +44,7 @@ def said(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
     if isinstance(value, Mapping):
-        return one_line(", ".join(f"{words(key)} {said(one)}" for key, one in list(value.items())[:20]), MOST)
+        return one_line(", ".join(f"{words(key)}: {said(one)}" for key, one in list(value.items())[:20]), MOST)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return one_line(", ".join(said(one) for one in value[:20]), MOST)
     return one_line(str(value), MOST)

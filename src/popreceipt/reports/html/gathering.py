@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from popreceipt import vocabulary
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import ClockMovement, Entry, Exchange, Header, Observation
+from popreceipt.journal import Body, ClockMovement, Entry, Exchange, Header, Journal, Observation, without_tokens
 from popreceipt.recordings import open_recording
 
 BEFORE: Final = 30
@@ -93,7 +95,7 @@ def gather(path: Path | None, numbers: Collection[int], stories: Mapping[str, Co
             first = entry.sent if first is None else min(first, entry.sent)
             last = entry.answered if last is None else max(last, entry.answered)
             if entry.seq in wanted:
-                exchanges[entry.seq] = entry
+                exchanges[entry.seq] = without_secrets(entry)
     return Gathered(
         path=path,
         header=recording.header,
@@ -119,13 +121,62 @@ def gather(path: Path | None, numbers: Collection[int], stories: Mapping[str, Co
     )
 
 
+def without_secrets(exchange: Exchange) -> Exchange:
+    """An exchange with its secrets replaced, whoever wrote it down: others write journals too, and a page travels.
+
+    What is replaced already stays as it is.
+    """
+    asked, response = exchange.request, exchange.response
+    sent = content_of(asked.body)
+    received = content_of(response.body) if response is not None else None
+    known = _is_an_address(asked.url)
+    made = Journal().record(
+        sent=exchange.sent,
+        answered=exchange.answered,
+        method=asked.method,
+        url=asked.url if known else "",
+        request_headers=asked.headers,
+        request_body=sent or b"",
+        status=None if response is None else response.status,
+        response_headers=() if response is None else response.headers,
+        response_body=received or b"",
+        failure=exchange.failure,
+        operation=exchange.operation,
+    )
+    request = replace(made.request, body=_kept(asked.body, sent, made.request.body))
+    if not known:
+        request = replace(request, url=without_tokens(asked.url))
+    answer = made.response
+    if answer is not None and response is not None:
+        answer = replace(answer, body=_kept(response.body, received, answer.body))
+    return replace(exchange, request=request, response=answer)
+
+
+def _kept(body: Body | None, content: bytes | None, made: Body | None) -> Body | None:
+    """A body as it was, unless something in it was replaced."""
+    return body if not content or made is None or made.content() == content else made
+
+
 def activity_of(exchange: Exchange) -> str | None:
     """The activity that a request names in its path."""
+    url = exchange.request.url
+    return vocabulary.operation_of(urlsplit(url).path)[1] if _is_an_address(url) else None
+
+
+def content_of(body: Body | None) -> bytes | None:
+    """A body's bytes; None where there is none, where only its digest was kept, and where it is no base64 after all."""
     try:
-        path = urlsplit(exchange.request.url).path
-    except ValueError:  # whoever sent it meant no address
+        return body.content() if body is not None else None
+    except ValueError:
         return None
-    return vocabulary.operation_of(path)[1]
+
+
+def _is_an_address(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def _count(sums: Counter[str], exchange: Exchange) -> None:
@@ -159,7 +210,7 @@ class _Wanted:
             return
         if isinstance(entry, Exchange):
             if entry.seq in self.witnesses:
-                self.found.append(entry)
+                self.found.append(without_secrets(entry))
                 return
             belongs = activity_of(entry) in self.activities and entry.operation != vocabulary.TOKEN
         elif isinstance(entry, Observation):
@@ -169,7 +220,7 @@ class _Wanted:
             belongs = False
         if belongs and self.beside < AROUND:
             self.beside += 1
-            self.found.append(entry)
+            self.found.append(without_secrets(entry) if isinstance(entry, Exchange) else entry)
 
 
 def _stories(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from popreceipt import __version__
 from popreceipt.exceptions import UsageError
+from popreceipt.journal import without_tokens
 from popreceipt.reports.plain import plain
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def as_page(
     journal: Path | None = None,
     comparison: "Comparison | None" = None,
     scenario_journal: "ScenarioJournal" = lambda _: None,
+    *,
+    kept: bool = True,
 ) -> str:
     """The page of a result.
 
@@ -55,6 +58,7 @@ def as_page(
         journal: the recording that its findings name; None where it was not kept.
         comparison: the result beside an earlier one.
         scenario_journal: finds the recordings of a middleware's scenarios.
+        kept: the recording is still there when the page is read.
 
     Raises:
         UsageError: a package is missing, or a recording cannot be read.
@@ -69,7 +73,7 @@ def as_page(
     def made_plain(value: Any) -> Any:
         # What is Markup was made by us; all else may come from a stranger.
         if isinstance(value, str) and not isinstance(value, Markup):
-            return plain(value)
+            return plain(without_tokens(value))
         return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
 
     environment = jinja2.Environment(
@@ -83,7 +87,7 @@ def as_page(
     style = (files("popreceipt.reports") / "page.css").read_text(encoding="utf-8") + _own("report.css")
     script = _own("report.js")
     return environment.get_template("report.html").render(
-        page=contents(result, rules, journal, comparison, scenario_journal),
+        page=contents(result, rules, journal, comparison, scenario_journal, kept=kept),
         signs=SIGNS,
         version=__version__,
         style=Markup(style),  # noqa: S704  our own file

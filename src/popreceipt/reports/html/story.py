@@ -39,7 +39,7 @@ class Step:
         number: the exchange; None for what was learnt beside the wire.
         witness: whether the finding rests on it.
         gap: how long after the step before; empty where that is not worth saying.
-        hidden: whether a delivery hid the message between the step before and this one.
+        hidden: words for a delivery's half hour that runs between the step before and this one; empty where none does.
         reckoned: it is arithmetic, nothing that was seen.
     """
 
@@ -52,7 +52,7 @@ class Step:
     number: int | None = None
     witness: bool = False
     gap: str = ""
-    hidden: bool = False
+    hidden: str = ""
     reckoned: bool = False
 
 
@@ -76,6 +76,7 @@ def story(entries: Sequence[Entry], witnesses: Collection[int], header: Header) 
     first = drawn[0].at
     steps = []
     hidden_until: datetime | None = None
+    hidden = ""
     before: datetime | None = None
     for one in drawn:
         gap = one.at - before if before is not None else timedelta(0)
@@ -84,12 +85,12 @@ def story(entries: Sequence[Entry], witnesses: Collection[int], header: Header) 
                 one.step,
                 since=telling.lasting(one.at - first) if one.at > first else "",
                 gap=telling.lasting(gap) if gap >= WORTH_SAYING else "",
-                hidden=hidden_until is not None and before is not None and before < hidden_until,
+                hidden=hidden if hidden_until is not None and before is not None and before < hidden_until else "",
             )
         )
         before = one.at
         if one.hides_until is not None:
-            hidden_until = one.hides_until
+            hidden_until, hidden = one.hides_until, f"the {_lease(header)} of #{one.step.number} runs"
         elif one.ends_hiding:
             hidden_until = None
     return Story(telling.day(first), tuple(steps), _told(entries) - len(kept))
@@ -151,7 +152,7 @@ def _lease_ends(kept: list[_Drawn], witnesses: frozenset[int], header: Header) -
 
     What was delivered is marked in `kept` with the time until which it is hidden.
     """
-    lease = timedelta(seconds=header.lease_seconds) if header.lease_seconds else HALF_HOUR
+    lease = _length(header)
     if not kept:
         return
     last = max(one.at for one in kept)
@@ -175,12 +176,14 @@ def _lease_ends(kept: list[_Drawn], witnesses: frozenset[int], header: Header) -
         kept[place] = replace(one, hides_until=end)
         if end <= last + lease / 10 and end not in drawn and last > one.at:
             drawn.add(end)
-            words = "half an hour" if lease == HALF_HOUR else telling.lasting(lease)
-            step = Step(
-                telling.time_of_day(end),
-                "",
-                "",
-                f"{words} after #{one.exchange.seq} is over",
-                reckoned=True,
-            )
+            words = f"the {_lease(header)} of #{one.exchange.seq} is over"
+            step = Step(telling.time_of_day(end), "", "", words, reckoned=True)
             yield _Drawn(end, step, ends_hiding=True)
+
+
+def _length(header: Header) -> timedelta:
+    return timedelta(seconds=header.lease_seconds) if header.lease_seconds else HALF_HOUR
+
+
+def _lease(header: Header) -> str:
+    return "half hour" if _length(header) == HALF_HOUR else f"lease of {telling.lasting(_length(header))}"

@@ -3,6 +3,7 @@
 It reads an answer only to name it. Whatever cannot be read is told by its status.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from popreceipt import vocabulary
 from popreceipt.journal import Body, Exchange, Headers, Observation
+from popreceipt.reports.html.gathering import content_of
 from popreceipt.reports.page import Tone
 from popreceipt.reports.plain import cut, one_line
 
@@ -55,6 +57,7 @@ class ExchangeView:
         sent: the request's body.
         answered: the response's headers; None where there was no response.
         received: the response's body.
+        repeated: it stands in full further up, and need not be printed again.
     """
 
     number: int
@@ -71,6 +74,7 @@ class ExchangeView:
     sent: BodyView | None
     answered: tuple[tuple[str, str], ...] | None
     received: BodyView | None
+    repeated: bool = False
 
 
 def told(exchange: Exchange) -> ExchangeView:
@@ -269,18 +273,19 @@ def body(body: Body | None, headers: Headers = ()) -> BodyView | None:
     """A body as a page shows it: JSON with its lines set out, other text as it is, the rest by length and digest."""
     if body is None:
         return None
-    length = body.length if body.length is not None else len(body.content() or b"")
+    content = content_of(body)
+    length = body.length if body.length is not None else len(content or b"")
     about = f"{length:,} bytes"
     if body.text is None:
-        content = body.content() if body.base64 is not None else None
         kind = next((name for magic, name in _KINDS.items() if content and content.startswith(magic)), "")
-        digest = f"SHA-256 {body.digest()}" if content is not None or body.sha256 else "not recorded"
+        known = body.sha256 or (hashlib.sha256(content).hexdigest() if content is not None else None)
+        digest = f"SHA-256 {known}" if known else "not recorded"
         return BodyView(None, ", ".join(filter(None, (about, kind, digest))))
     text = body.text
     if any(name == "content-type" and "json" in value.lower() for name, value in headers) and len(text) <= READ:
         text = _set_out(text)
     if len(text) > MOST_OF_A_BODY:
-        about += f", SHA-256 {body.digest()}"
+        about += f", SHA-256 {body.sha256 or hashlib.sha256(content or b'').hexdigest()}"
     return BodyView(cut(text, MOST_OF_A_BODY), about)
 
 
@@ -300,7 +305,7 @@ def time_of_day(instant: datetime) -> str:
 
 
 def day(instant: datetime) -> str:
-    """The day in UTC, such as 2 March 2026; a month by its name, for people write its number before and after the day."""
+    """The day in UTC, such as 2 March 2026: a month's number is written before the day here and after it there."""
     utc = instant.astimezone(UTC)
     return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}"
 

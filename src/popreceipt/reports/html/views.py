@@ -185,7 +185,7 @@ class Changed:
     name: str
     written: str
     circumstances: tuple[str, ...]
-    groups: tuple[tuple[str, Tone, tuple[tuple[RuleView | None, RuleChange], ...]], ...]
+    groups: tuple[tuple[str, Tone, int, tuple[tuple[str, tuple[tuple[RuleView | None, RuleChange], ...]], ...]], ...]
     alike: int
     still_violated: int
     found: tuple[str, ...]
@@ -203,13 +203,15 @@ class Contents:
     more: tuple[str, ...]
     notes: tuple[str, ...]
     tiles: tuple[tuple[Sign, int], ...]
+    bar: tuple[tuple[Sign, float, float], ...]
     total: int
     mended: tuple[RuleView, ...]
     failures: tuple[FailureView, ...]
     undecided: tuple[RuleView, ...]
     chapters: tuple[Chapter, ...]
     reasons: tuple[Reason, ...]
-    answers: tuple[RuleView, ...]
+    otherwise: tuple[RuleView, ...]
+    usual: tuple[RuleView, ...]
     scenarios: tuple[ScenarioView, ...]
     dialects: tuple[tuple[str, Sign, str], ...]
     changed: Changed | None

@@ -44,7 +44,7 @@ def in_doubt(reply: Reply) -> bool:
 
 
 def spared(needed: int) -> int:
-    """A bound for a line that needs so many requests: every fifth may be refused by a busy server, and a few be lost."""
+    """A bound for a line that needs so many requests: a busy server may refuse every fifth, and a few may be lost."""
     return needed + -(-needed // 4) + TRIES
 
 

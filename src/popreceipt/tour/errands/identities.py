@@ -316,7 +316,7 @@ def _disabled_entry() -> Errand:
 
     def run(call: Call) -> Route:
         asks: tuple[tuple[str, Ask], ...] = (
-            ("enqueue", wire.enqueue(call.activity(role), file(call.random, 1), entity=_entity(call, role))),
+            ("enqueue", wire.enqueue(call.activity(role), file(call.random, 1), entity=entity_of(call, role))),
             ("jobstatus", wire.jobstatus(call.activity(role), unknown_guid(call.random))),
         )
         for what, ask in asks:
@@ -335,4 +335,3 @@ def _disabled_entry() -> Errand:
         run=run,
         roles=(role,),
     )
-

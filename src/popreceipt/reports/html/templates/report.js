@@ -47,7 +47,7 @@
 
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed = [...document.querySelectorAll("details:not([open], .is-repeated)")];
     for (const one of closed) one.open = true;
   });
   addEventListener("afterprint", () => {

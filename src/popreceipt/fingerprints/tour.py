@@ -1,0 +1,176 @@
+"""The emulator in this process as a tenant: known by its wire alone, toured as a real one is, while no time passes.
+
+Its exports come at their own recurrence, its clock is moved when the tour waits. What a tour does there it does to a
+real environment as well; how that is described is taken over, as far as an emulator can be like it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from popreceipt.client.recording import observe
+from popreceipt.client.session import Session
+from popreceipt.client.times import ManualTimes
+from popreceipt.client.tokens import Tokens
+from popreceipt.client.transport import Transport
+from popreceipt.clock import ManualClock
+from popreceipt.emulator.emulator import Emulator, World
+from popreceipt.emulator.mutants import build
+from popreceipt.emulator.profile import Profile
+from popreceipt.journal import Header, Journal
+from popreceipt.journal import Target as JournalTarget
+from popreceipt.rules.rule import Rule
+from popreceipt.targets import (
+    ADVANCE_TIME,
+    IN_PROCESS,
+    LONGEST_PATIENCE_SECONDS,
+    TENANT_PREFIX,
+    EmulatorTransport,
+    Target,
+)
+from popreceipt.tenants.description import FURTHER_CLIENTS, ROLES, Tenant, describe
+from popreceipt.tenants.guard import TenantGuard
+from popreceipt.tour.errands import errands
+from popreceipt.tour.tour import Toured, drive
+from popreceipt.tour.waiting import Patience
+
+NAME: Final = "emulator"
+
+EVERY: Final = timedelta(minutes=5)
+"""How often its exports run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """How a tenant was described, as far as its journal tells.
+
+    Args:
+        settings: of its activities, by role.
+        clients: roles of further clients.
+        read_only: nothing but questions was allowed.
+    """
+
+    settings: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {role: {"exclusive": True} for role in ROLES}
+    )
+    clients: Collection[str] = FURTHER_CLIENTS
+    read_only: bool = False
+
+
+@dataclass
+class AsTenant:
+    """The emulator as a tenant.
+
+    Args:
+        profile: its answers to the open points.
+        described: how it is described.
+        seed: its identifiers follow from it, and everything that a tour makes up.
+        mutant: its defect; None for a right one.
+        every: how often its exports run.
+    """
+
+    profile: Profile
+    described: Described = field(default_factory=Described)
+    seed: int = 0
+    mutant: str | None = None
+    every: timedelta = EVERY
+
+    def __post_init__(self) -> None:
+        options: dict[str, Any] = {"control": False, "seed": self.seed, "base_url": IN_PROCESS}
+        options["world"] = World(export_every=self.every)
+        clock = ManualClock()
+        if self.mutant is None:
+            self.emulator = Emulator(clock, self.profile, **options)
+        else:
+            self.emulator = build(self.mutant, clock, self.profile, **options)
+
+    @property
+    def tenant(self) -> Tenant:
+        """Its description."""
+        world = self.emulator.world()
+        identity = world["identity"]
+        table = {
+            "base_url": IN_PROCESS,
+            "token_url": identity["token_url"],
+            "token_url_v1": identity["token_url_v1"],
+            "client_id": identity["clients"]["authorised"]["client_id"],
+            "client_secret_env": "NONE",  # it is in this process, and nobody looks there
+            "clients": {
+                role: {"client_id": identity["clients"][role]["client_id"], "client_secret_env": "NONE"}
+                for role in self.described.clients
+            },
+            "activities": {
+                each["name"]: self._described(each)
+                for each in world["activities"]
+                if each["name"] in self.described.settings
+            },
+            "read_only": self.described.read_only,
+        }
+        return describe(NAME, table, Path("popreceipt.toml"))
+
+    def _described(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        told = self.described.settings[job["name"]]
+        minutes = job["processing_recurrence_minutes"]
+        return {"id": job["id"], "exclusive": told.get("exclusive") is True, "processing_recurrence_minutes": minutes}
+
+    @contextmanager
+    def open(self, seed: int) -> Iterator[Target]:
+        """It as a target, for a tour with this seed."""
+        tenant = self.tenant
+        times = ManualTimes(self.emulator.clock.now(), self._moved)
+        guard = TenantGuard(tenant, times)
+        abilities = frozenset({ADVANCE_TIME, *(f"{role}-client" for role in self.described.clients)})
+        name = f"{TENANT_PREFIX}{NAME}"
+        told = JournalTarget(name=name, clock=times.kind, abilities=tuple(sorted(abilities)))
+        journal = Journal(Header(target=told, seed=seed, clock=times.kind, rate=times.rate))
+        session = Session(
+            IN_PROCESS, times, journal, transport=Transport(EmulatorTransport(self.emulator)), guard=guard
+        )
+        for each in tenant.activities.values():
+            settings = {member: value for member, value in each.settings.items() if member != "id"}
+            facts: dict[str, Any] = {"activity": each.id, "created": False, "settings": settings}
+            observe(journal, "activity", times.earliest(), times.latest(), facts)
+        identity = self.emulator.world()["identity"]
+        try:
+            yield Target(
+                name=name,
+                build="",
+                abilities=abilities,
+                times=times,
+                session=session,
+                tokens=Tokens(session, identity),
+                journal=journal,
+                activities={role: each.settings for role, each in tenant.activities.items()},
+                tenant=tenant,
+                guard=guard,
+                identity=identity,
+            )
+        finally:
+            session.close()
+
+    def _moved(self, seconds: float) -> datetime:
+        self.emulator.advance(timedelta(seconds=seconds))
+        return self.emulator.clock.now()
+
+    def toured(self, rules: Collection[Rule] | None = None, out: Path | None = None) -> Toured:
+        """Tour it.
+
+        Args:
+            rules: show only these.
+            out: the folder for what the tour leaves.
+
+        Raises:
+            NothingProved: nothing can be shown.
+        """
+        return drive(
+            self.tenant,
+            errands(self.tenant),
+            self.open,
+            seed=self.seed,
+            rules=None if rules is None else tuple(rules),
+            patience=Patience(LONGEST_PATIENCE_SECONDS),
+            out=out,
+        )

@@ -1,0 +1,73 @@
+"""What must be true of a tour, whoever was toured: told from what it left, never from how it was done.
+
+A right server is convicted of nothing, whatever it answers to what is left open; every rule that the plan says it
+shows is decided; what was sent is what the plan said; the fingerprint is true.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from popreceipt.emulator.profile import POINTS, Profile
+from popreceipt.exceptions import NothingProved
+from popreceipt.fingerprints import taking
+from popreceipt.fingerprints.taking import Told
+from popreceipt.rules import find
+from popreceipt.verdict import Level, Outcome
+
+DECIDED: Final = frozenset({Outcome.HELD, Outcome.ANSWERED})
+
+HIDES: Final[Mapping[str, frozenset[str]]] = {}
+"""Rules that cannot be shown under a dialect, by its name."""
+
+
+def false_convictions(verdicts: Iterable[Told]) -> list[str]:
+    """MUST rules of which a right server was convicted."""
+    return [
+        f"{each.id} is violated"
+        for each in verdicts
+        if each.outcome is Outcome.VIOLATED and find(each.id).level is Level.MUST
+    ]
+
+
+def left_open(plan: Mapping[str, Any], verdicts: Iterable[Told], profile: Profile) -> list[str]:
+    """Rules that the plan was to show within its patience and that were not decided."""
+    shown = {rule for errand in plan["errands"] if errand["run"] and not errand["parked"] for rule in errand["shows"]}
+    excused = {rule for dialect in dialects_of(profile) for rule in HIDES.get(dialect, ())}
+    told = {each.id: each for each in verdicts}
+    return [
+        f"{rule} is {told[rule].outcome} ({told[rule].reason or told[rule].answer or 'no reason'})"
+        for rule in sorted(shown - excused)
+        if told[rule].outcome not in DECIDED
+    ]
+
+
+def untrue(verdicts: Iterable[Told], abilities: Collection[str], profile: Profile) -> list[str]:
+    """What a fingerprint would say of a server that runs under this profile, and is not so."""
+    try:
+        found = taking.taken(verdicts, abilities, means=taking.TOUR)
+    except NothingProved as error:
+        return [str(error)]
+    wrong = [
+        f"{name} is said to be {value}, and is {answer_of(profile, name)}"
+        for name, value in found.points.items()
+        if value != answer_of(profile, name)
+    ]
+    return wrong + [f"{name} is said to be {' and '.join(values)}" for name, values in found.several.items()]
+
+
+def seen(verdicts: Iterable[Told], abilities: Collection[str]) -> set[str]:
+    """The open points of which something was seen."""
+    found = taking.taken(verdicts, abilities, means=taking.TOUR)
+    return {*found.points, *found.several, *found.unknown}
+
+
+def answer_of(profile: Profile, name: str) -> str:
+    """How a profile answers an open point."""
+    return str(getattr(profile, POINTS[name].field))
+
+
+def dialects_of(profile: Profile) -> Iterator[str]:
+    """The dialects that are combined in a profile."""
+    return (
+        f"{name}={value}" for name, point in POINTS.items() if (value := answer_of(profile, name)) != point.values[0]
+    )

@@ -1,0 +1,124 @@
+"""The same tour in virtual time: every dialect, and every mutant, in an emulator of this process.
+
+A tour of two leases, or of eight days, takes less than a second here. What is missing beside a stranger is the
+network: the process, the handshake, the clock that runs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from popreceipt.emulator.mutants import MUTANTS, find
+from popreceipt.emulator.profile import Profile, load_profile
+from popreceipt.fingerprints.tour import AsTenant
+from popreceipt.generate.combined import Points, named, written
+from popreceipt.generate.rehearsal import bounds, checks
+from popreceipt.journal import Exchange
+from popreceipt.rules import find as find_rule
+from popreceipt.tour.tour import Toured
+from popreceipt.verdict import Level, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """A tour in virtual time.
+
+    Args:
+        name: the dialect's, or the mutant's.
+        problems: what should not be, in words.
+        decided: how many rules were decided.
+        seen: the open points of which something was seen.
+        convicted_by: rules that were violated.
+        requests: how many were sent.
+        days: how long it took, of the emulator's time.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+    decided: int
+    seen: frozenset[str]
+    convicted_by: tuple[str, ...]
+    requests: int
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whether a tour convicts a mutant of a rule that is about it.
+
+    Args:
+        mutant: its id.
+        rules: the MUST rules that are about it and that a tour shows; none where only a control plane shows them.
+        convicted_by: those of them that were violated.
+        others: other MUST rules that were violated.
+    """
+
+    mutant: str
+    rules: tuple[str, ...]
+    convicted_by: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def under(points: Points, seed: int = 0) -> Virtual:
+    """Tour an emulator that answers these points otherwise."""
+    with TemporaryDirectory() as folder:
+        profile = load_profile(str(written(points, Path(folder))))
+    emulator = AsTenant(profile, seed=seed)
+    began = emulator.emulator.clock.now()
+    toured = emulator.toured()
+    return Virtual(
+        name=named(points),
+        problems=problems_of(toured, profile),
+        decided=len([each for each in toured.verdicts.rules if each.outcome in checks.DECIDED]),
+        seen=frozenset(checks.seen(toured.verdicts.rules, toured.verdicts.target["abilities"])),
+        convicted_by=tuple(each.id for each in toured.verdicts.with_outcome(Outcome.VIOLATED)),
+        requests=len(exchanges_of(toured)),
+        days=(emulator.emulator.clock.now() - began).total_seconds() / 86_400,
+    )
+
+
+def problems_of(toured: Toured, profile: Profile) -> tuple[str, ...]:
+    """What should not be, in words."""
+    plan = toured.plan.as_json()
+    rules = toured.verdicts.rules
+    unfinished = [f"the errand {each.errand} was {each.how}: {each.why}" for each in toured.states if each.why]
+    return (
+        *([] if toured.verdicts.complete else unfinished or ["the tour is not complete"]),
+        *checks.false_convictions(rules),
+        *checks.left_open(plan, rules, profile),
+        *checks.untrue(rules, toured.verdicts.target["abilities"], profile),
+        *bounds.outside(plan, exchanges_of(toured)),
+    )
+
+
+def exchanges_of(toured: Toured) -> Sequence[Exchange]:
+    """Everything that was sent."""
+    return [each for each in toured.entries if isinstance(each, Exchange)]
+
+
+def claim(mutant: str) -> Claim:
+    """Tour a mutant."""
+    toured = AsTenant(Profile(), mutant=mutant).toured()
+    shown = {rule for each in toured.plan.run for rule in each.shows}
+    about = [each for each in find(mutant).convicted_by if find_rule(each).level is Level.MUST]
+    violated = [each.id for each in toured.verdicts.with_outcome(Outcome.VIOLATED) if each.level is Level.MUST]
+    return Claim(
+        mutant,
+        tuple(each for each in about if each in shown),
+        tuple(each for each in violated if each in about),
+        tuple(each for each in violated if each not in about),
+    )
+
+
+def claims(progress: Callable[[str], None], mutants: Sequence[str] = tuple(MUTANTS)) -> Iterator[Claim]:
+    """Tour mutants, several at a time."""
+    # Fresh processes: whoever measures may run threads of his own, which a fork would not survive.
+    with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:
+        for number, found in enumerate(pool.map(claim, mutants), 1):
+            said = ", ".join(found.convicted_by) or ("nothing" if found.rules else "nothing, as no tour shows its rule")
+            progress(f"{number} of {len(mutants)}: {found.mutant} is convicted by {said}")
+            yield found

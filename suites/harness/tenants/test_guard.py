@@ -1,0 +1,384 @@
+"""Which requests a tenant's guard lets out, and what it counts and waits for."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from popreceipt.client import wire
+from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
+from popreceipt.client.session import Session
+from popreceipt.client.times import ManualTimes
+from popreceipt.client.tokens import Tokens
+from popreceipt.client.wire import Ask
+from popreceipt.exceptions import NotAbleTo
+from popreceipt.journal import Journal
+from popreceipt.stage import Stage
+from popreceipt.targets import Target
+from popreceipt.tenants.description import Tenant
+from popreceipt.tenants.guard import TenantGuard, pause_of, share_of
+
+EXPORT = "11111111-0000-4000-8000-000000000001"
+OTHERS = "11111111-0000-4000-8000-000000000002"
+IMPORT = "11111111-0000-4000-8000-000000000003"
+UNKNOWN = "99999999-0000-4000-8000-000000000009"
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+Describe = Callable[..., Tenant]
+
+
+class Place(httpx.BaseTransport):
+    """A server that answers as told, and keeps what reached it."""
+
+    def __init__(self) -> None:
+        self.reached: list[str] = []
+        self.answers: Iterator[httpx.Response] = iter(())
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.reached.append(f"{request.method} {request.url}")
+        request.read()
+        return next(self.answers, None) or httpx.Response(200, json={})
+
+
+class Driven:
+    """A session of a tenant on a clock that moves by waiting, with its guard."""
+
+    def __init__(self, tenant: Tenant, patience: float = 600) -> None:
+        self.place = Place()
+        self.waited = 0.0
+        self.patience = patience
+        self.now = START
+        self.times = ManualTimes(START, self._move)
+        self.guard = TenantGuard(tenant, self.times)
+        self.session = Session(tenant.base_url, self.times, Journal(), transport=self.place, guard=self.guard)
+
+    def _move(self, seconds: float) -> datetime:
+        if seconds > self.patience:
+            raise NotAbleTo("tenant:qa", "advance-time")
+        self.waited += seconds
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def answers(self, *answers: httpx.Response) -> None:
+        self.place.answers = iter(answers)
+
+    def refused(self, ask: Ask, **options: Any) -> str:
+        """The sentence of a refusal; nothing reached the server, nothing is in the journal."""
+        reached, written = len(self.place.reached), len(self.session.journal.entries)
+        with pytest.raises(NotPermitted) as caught:
+            self.session.send(ask, **options)
+        assert len(self.place.reached) == reached
+        assert len(self.session.journal.entries) == written
+        return str(caught.value)
+
+
+@pytest.fixture
+def driven(describe: Describe) -> Driven:
+    return Driven(describe())
+
+
+# Acknowledgments
+
+
+def test_an_acknowledgment_goes_to_an_exclusive_activity_only(driven: Driven) -> None:
+    """Neither to one that is not marked, nor to one that nobody has named."""
+    assert driven.session.send(wire.ack(EXPORT, b"{}")).ok
+    assert "export-file, which others may use" in driven.refused(wire.ack(OTHERS, b"{}"))
+    assert "import-file" in driven.refused(wire.ack(IMPORT, b"{}"))
+    assert "an activity that it does not name" in driven.refused(wire.ack(UNKNOWN, b"{}"))
+    assert driven.guard.refused == {"acknowledge": 3}
+    assert driven.guard.sent == {"ack": 1}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/connector/ack/{OTHERS}",
+        f"/API/Connector/ACK/{OTHERS.upper()}",
+        f"/api/connector/ack/%7B{OTHERS}%7D",
+        f"/api/connector/%61ck/{OTHERS}",
+        f"/api/connector/%2561ck/{OTHERS}",
+        f"/api//connector/./ack//{OTHERS}/",
+        f"/api/connector/jobstatus/../ack/{OTHERS}",
+        f"/api/connector%2Fack%2F{OTHERS}",
+        f"/api\\connector\\ack\\{OTHERS}",
+        f"/en-us/api/connector/ack;v=1/{OTHERS}",
+        f"/api/connector/ack%20/{OTHERS}",
+        "/api/connector/ack",
+        "/api/connector/ack/",
+    ],
+)
+def test_no_spelling_gets_an_acknowledgment_past_it(driven: Driven, path: str) -> None:
+    """A server may undo more of a spelling than a journal does."""
+    assert driven.refused(Ask("POST", path, body=b"{}", operation="download"))
+
+
+@pytest.mark.parametrize(
+    ("path", "meant", "operation", "activity"),
+    [
+        (f"/api/connector/dequeue/{EXPORT}", None, "dequeue", EXPORT),
+        (f"/api/connector/dequeue/%7B{EXPORT.upper()}%7D", None, "dequeue", EXPORT),
+        ("/t/oauth2/v2.0/token", None, "token", None),
+        ("/anything", "download", "download", None),
+        ("/anything", None, "other", None),
+        ("/api/connector", None, "other", None),
+        (f"/api/connector/dequeue/{EXPORT}/../../ack/{OTHERS}", "dequeue", "ack", OTHERS),
+    ],
+)
+def test_what_a_path_asks_for(path: str, meant: str | None, operation: str, activity: str | None) -> None:
+    assert asked_for(path, meant) == (operation, activity)
+
+
+def handed_out(number: int) -> dict[str, str]:
+    return {"CorrelationId": f"corr-{number}", "PopReceipt": f"pop-{number}", "DownloadLocation": "https://x/y"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(handed_out(1)).encode(),
+        json.dumps({"correlationid": "corr-1"}).encode(),
+        b'{"PopReceipt": "\\u0070op-1"}',
+        b'{"d": {"PopReceipt": "pop-1"}}',
+        b'[{"CorrelationId": "corr-1"}]',
+        b'not json, but "pop-1"',
+    ],
+)
+def test_a_message_of_others_is_never_named(driven: Driven, body: bytes) -> None:
+    """Not even on an activity that is exclusive: a server may look at the body alone."""
+    driven.answers(httpx.Response(200, json=handed_out(1)), httpx.Response(200, json=handed_out(2)))
+    driven.session.send(wire.dequeue(OTHERS))
+    driven.session.send(wire.dequeue(EXPORT))
+    assert "message of an activity that others may use" in driven.refused(wire.ack(EXPORT, body))
+    assert driven.session.send(wire.ack(EXPORT, json.dumps(handed_out(2)).encode())).ok
+
+
+def test_a_scenario_leaves_to_others_what_is_theirs(driven: Driven) -> None:
+    """What it took from an activity that others use comes back to them; to go on with it needs an exclusive one."""
+    token = httpx.Response(200, json={"access_token": "hush", "expires_in": 3600})
+    driven.answers(token, httpx.Response(200, json=handed_out(1)), httpx.Response(200, json=handed_out(2)))
+    identity = {"token_url": "https://login.example/T/oauth2/v2.0/token", "clients": {"authorised": {"client_id": "c"}}}
+    tenant = driven.guard.tenant
+    stage = Stage(
+        Target(
+            name="tenant:qa",
+            build="",
+            abilities=frozenset(),
+            times=driven.times,
+            session=driven.session,
+            tokens=Tokens(driven.session, identity),
+            journal=driven.session.journal,
+            activities={role: each.settings for role, each in tenant.activities.items()},
+            tenant=tenant,
+            guard=driven.guard,
+        ),
+        "seed",
+    )
+    own, others = stage.export("package"), stage.export("file")
+    theirs, ours = others.dequeue(), own.dequeue()
+    assert theirs is not None
+    assert ours is not None
+    with pytest.raises(NotAbleTo, match="exclusive = true"):
+        others.ack(theirs)
+    stage.leave()
+    assert driven.guard.sent == {"token": 1, "dequeue": 2, "ack": 1}
+    assert driven.place.reached[-1].endswith(f"/ack/{EXPORT}")
+
+
+# Read-only
+
+
+def test_read_only_lets_questions_out(describe: Describe) -> None:
+    """Tokens, statuses, documents: nothing that hands in, hides, marks or takes."""
+    driven = Driven(describe("read_only = true"))
+    for ask in (
+        wire.message_status("m"),
+        wire.execution_id("m"),
+        wire.execution_errors("e"),
+        wire.execution_summary("e"),
+        wire.jobstatus(IMPORT, "m"),
+        Ask("GET", "/"),
+        Ask("POST", "/t/oauth2/v2.0/token", body=b"grant_type=x"),
+    ):
+        assert driven.session.send(ask).ok
+    for ask in (
+        wire.enqueue(IMPORT, b"x", entity="e"),
+        wire.dequeue(EXPORT),
+        wire.download(f"https://qa.example/api/connector/download/{EXPORT}?correlation-id=1"),
+        wire.download("https://qa.example/elsewhere"),
+        wire.ack(EXPORT, b"{}"),
+        Ask("GET", f"/api/connector/%64equeue/{EXPORT}"),
+        Ask("POST", "/data/CustomerGroups", body=b"{}"),
+        Ask("DELETE", "/data/CustomerGroups(1)"),
+    ):
+        assert "read_only = true" in driven.refused(ask)
+
+
+# Hosts
+
+
+def test_other_hosts_are_asked_only_where_they_are_named(describe: Describe) -> None:
+    """There a file is read, without a token and without a body."""
+    driven = Driven(describe('hosts = ["*.blob.example", "files.example"]'))
+    reads = Ask("GET", "/file")
+    for host in ("a.blob.example", "b.a.blob.example", "files.example"):
+        assert driven.session.elsewhere(f"https://{host}").send(reads).ok
+    for host in ("blob.example", "a.blob.example.evil.example", "evil.example", "xfiles.example", "169.254.169.254"):
+        elsewhere = driven.session.elsewhere(f"https://{host}")
+        with pytest.raises(NotPermitted, match="names no such host"):
+            elsewhere.send(reads)
+    named = driven.session.elsewhere("https://files.example")
+    for options, ask in (
+        ({"token": "t"}, reads),
+        ({}, Ask("POST", "/file")),
+        ({}, Ask("GET", "/file", body=b"x")),
+        ({"headers": (("authorization", "Bearer t"),)}, reads),
+    ):
+        with pytest.raises(NotPermitted, match="no token or body is sent"):
+            named.send(ask, **options)
+    assert len(driven.place.reached) == 3
+
+
+def test_credentials_go_to_the_named_issuer_over_tls_alone(driven: Driven) -> None:
+    """Nowhere else: also where a discovery document says otherwise."""
+    form = Ask("POST", "/T/oauth2/v2.0/token", body=b"client_secret=x")
+    assert driven.session.elsewhere("https://login.example").send(form).ok
+    for origin in ("https://login.evil.example", "http://login.example"):
+        with pytest.raises(NotPermitted):
+            driven.session.elsewhere(origin).send(form)
+
+
+def test_the_environment_under_another_scheme_gets_no_token(driven: Driven) -> None:
+    """A DownloadLocation may name http where the environment speaks https."""
+    plain = driven.session.elsewhere("http://qa.example")
+    assert plain.send(Ask("GET", "/file")).ok
+    with pytest.raises(NotPermitted, match="no token"):
+        plain.send(Ask("GET", "/file"), token="t")
+
+
+# Budgets
+
+
+def test_the_budget_of_requests(describe: Describe) -> None:
+    """The last one that fits goes out, the next does not; what is spent stays spent."""
+    driven = Driven(describe("budget = { requests = 2 }"))
+    asked = Ask("GET", "/")
+    driven.session.send(asked)
+    driven.session.send(asked)
+    assert "budget of 2 requests" in driven.refused(asked)
+    with pytest.raises(NotPermitted) as caught:
+        driven.session.send(asked)
+    assert caught.value.final
+    assert driven.guard.refused == {"budget": 2}
+
+
+def test_the_budget_of_megabytes_counts_both_ways(describe: Describe) -> None:
+    driven = Driven(describe("budget = { megabytes = 0.01 }"))
+    driven.answers(httpx.Response(200, content=b"x" * 6_000))
+    driven.session.send(Ask("GET", "/"))
+    assert 6_000 < driven.guard.spent.length < 6_600
+    driven.session.send(wire.enqueue(IMPORT, b"x" * 4_000, entity="e"))
+    assert "budget of 0.01 megabytes" in driven.refused(Ask("GET", "/"))
+
+
+def test_the_budget_of_minutes_counts_what_is_under_way(describe: Describe) -> None:
+    """Waiting costs nothing; a run that goes on brings along what it had spent."""
+    driven = Driven(describe("budget = { minutes = 1 }"))
+    driven.times.advance(600)
+    driven.session.send(Ask("GET", "/"))
+    driven.guard.spent.seconds += 60
+    assert "budget of 1 minutes" in driven.refused(Ask("GET", "/"))
+
+
+def test_processes_share_a_budget(describe: Describe) -> None:
+    shared = share_of(describe("budget = { requests = 10, megabytes = 3, minutes = 6 }"), 3).budget
+    assert (shared.requests, shared.megabytes, shared.minutes) == (3, 1.0, 2.0)
+    assert share_of(describe(), 3).budget.requests is None
+
+
+def test_listeners_hear_of_what_goes_out_and_may_keep_it_back(driven: Driven) -> None:
+    """Before it is counted; of what the description forbids they hear nothing."""
+    heard: list[Asked] = []
+
+    def listener(asked: Asked) -> None:
+        if asked.operation == "enqueue":
+            raise NotPermitted("tenant:qa", "plan", "no line")
+        heard.append(asked)
+
+    driven.guard.listeners.append(listener)
+    driven.session.send(wire.dequeue(EXPORT), actor="authorised", token="hush")
+    driven.refused(wire.ack(OTHERS, b"{}"))
+    driven.refused(wire.enqueue(IMPORT, b"x", entity="e"))
+    assert [(each.operation, each.activity, each.actor, each.with_token) for each in heard] == [
+        ("dequeue", EXPORT, "authorised", True)
+    ]
+    assert driven.guard.spent.requests == 1
+    assert "hush" not in repr(heard)
+
+
+# Later
+
+
+def throttled(seconds: str | None, status: int = 429, **headers: str) -> httpx.Response:
+    return httpx.Response(status, headers={**({} if seconds is None else {"retry-after": seconds}), **headers})
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        (throttled("30"), 30),
+        (throttled("17", 503), 17),
+        (throttled("Thu, 01 Jan 2026 00:01:30 GMT", date="Thu, 01 Jan 2026 00:01:00 GMT"), 30),
+        (throttled("soon"), 5),
+        (throttled(None), 5),
+        (throttled(None, 503), 0),
+        (throttled("30", 500), 0),
+        (throttled("30", 200), 0),
+    ],
+)
+def test_a_server_is_left_alone_for_as_long_as_it_asks(driven: Driven, answer: httpx.Response, waits: int) -> None:
+    """The answer is not repeated: whoever asks next waits."""
+    driven.answers(answer)
+    assert driven.session.send(Ask("GET", "/")).status == answer.status_code
+    assert driven.waited == 0
+    until = driven.guard.not_before("https://qa.example/x")
+    assert until == (START + timedelta(seconds=waits) if waits else None)
+    driven.session.send(Ask("GET", "/"))
+    assert driven.waited == waits
+    driven.session.send(Ask("GET", "/"))
+    assert driven.waited == waits
+    assert driven.guard.not_before("https://qa.example") is None
+
+
+def test_only_the_host_that_asks_is_left_alone(driven: Driven) -> None:
+    driven.answers(throttled("30"))
+    driven.session.send(Ask("GET", "/"))
+    driven.session.elsewhere("https://login.example").send(Ask("POST", "/T/oauth2/v2.0/token", body=b"x"))
+    assert driven.waited == 0
+
+
+def test_longer_than_anybody_waits_ends_it(driven: Driven) -> None:
+    """The sentence names the instant; the request has not gone out."""
+    driven.answers(throttled("3600"))
+    driven.session.send(Ask("GET", "/"))
+    assert "until 2026-01-01T01:00:00" in driven.refused(Ask("GET", "/"))
+    assert driven.guard.refused == {"later": 1}
+
+
+def test_a_token_is_asked_for_again_when_the_endpoint_wants_to_hear_of_it(driven: Driven) -> None:
+    """A few times, and not before."""
+    token = {"access_token": "hush", "expires_in": 3600}
+    driven.answers(throttled("3"), throttled("4", 503), httpx.Response(200, json=token))
+    identity = {"token_url": "https://login.example/T/oauth2/v2.0/token", "clients": {"authorised": {"client_id": "c"}}}
+    assert Tokens(driven.session, identity).current() == "hush"
+    assert driven.waited == 7
+    assert driven.guard.sent == {"token": 3}
+
+
+def test_a_cut_off_answer_asks_for_nothing() -> None:
+    heard = Heard(429, (("retry-after", "9"),), b"", "truncated", 0, 0.1)
+    assert pause_of(heard) is None
