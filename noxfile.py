@@ -96,7 +96,7 @@ def catalogue(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation site into reports/docs; a warning is an error."""
     install(session, "-e", ".[all]")
-    session.run("python", "-m", "popreceipt.generate.docs", str(ROOT / "reports" / "docs"), *session.posargs)
+    session.run("python", "-m", "popreceipt.docs", str(ROOT / "reports" / "docs"), *session.posargs)
 
 
 @nox.session

@@ -17,7 +17,7 @@ from popreceipt.client.times import DateTimes, SteadyTimes, TargetClock
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
 from popreceipt.client.wire import Ask
-from popreceipt.clock import ManualClock
+from popreceipt.clock import ManualClock, stopwatch_through_sleep
 from popreceipt.exceptions import NotAbleTo, NothingProved, UsageError
 from popreceipt.journal import Entry, Exchange, Header, Journal, Observation
 from popreceipt.journal import Target as JournalTarget
@@ -382,8 +382,10 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     # Nothing is sent before the description is known to be in order.
     guard = TenantGuard(tenant)
     transport = Transport(None, ca or tenant.ca)
-    dates = DateTimes(tenant.rate, target=f"tenant:{name}", patience=patience)
-    times = SteadyTimes(_dated(tenant.base_url, dates, transport, guard))
+    # A tour waits for hours, and a laptop may sleep meanwhile.
+    real = stopwatch_through_sleep
+    dates = DateTimes(tenant.rate, target=f"tenant:{name}", patience=patience, real=real)
+    times = SteadyTimes(_dated(tenant.base_url, dates, transport, guard), real=real)
     guard.times = times
     identity = _identity(tenant, found)
     abilities = {ADVANCE_TIME} if tenant.rate > 1 else set()

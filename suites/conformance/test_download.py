@@ -48,7 +48,7 @@ def test_needs_a_token(stage: Stage) -> None:
     queue.download(delivery)
 
 
-@shows("download.file-payload")
+@shows("download.file-payload", needs=("produce",))
 def test_the_payload_of_a_file_job(stage: Stage) -> None:
     """Asks whether a job of type File exports a package or the bare file."""
     stage.export("file").receive()
@@ -67,7 +67,7 @@ def test_a_download_and_the_half_hour(stage: Stage) -> None:
     list(queue.drain())
 
 
-@shows("download.after-lease")
+@shows("download.after-lease", needs=("produce",))
 def test_after_the_half_hour(stage: Stage) -> None:
     """Asks whether a download still works once the message is no longer hidden."""
     queue = stage.export()
@@ -76,7 +76,7 @@ def test_after_the_half_hour(stage: Stage) -> None:
     queue.download(delivery)
 
 
-@shows("download.after-acknowledgment")
+@shows("download.after-acknowledgment", needs=("produce",))
 def test_after_the_acknowledgment(stage: Stage) -> None:
     """Asks whether a download still works once the message is acknowledged."""
     queue = stage.export()

@@ -7,7 +7,7 @@ from popreceipt.stage import Import, OtherEntity, Stage
 FILE = "Customer groups.csv"
 
 
-@shows("packages.export-is-a-package")
+@shows("packages.export-is-a-package", needs=("produce",))
 def test_an_export_is_a_data_package(stage: Stage) -> None:
     """The payload is a zip with manifest, header and the entity's file."""
     stage.export("package").receive()
@@ -37,7 +37,7 @@ def test_both_encodings_of_the_manifest(stage: Stage) -> None:
     intake.run(*messages)
 
 
-@shows("packages.missing-part-fails")
+@shows("packages.missing-part-fails", needs=("process",))
 def test_a_package_that_lacks_a_part(stage: Stage) -> None:
     """Without its manifest, or without the file that the manifest names, a package is not processed."""
     intake = stage.imports("package")

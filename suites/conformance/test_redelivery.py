@@ -44,7 +44,7 @@ def test_two_consumers_never_hold_the_same_message(stage: Stage) -> None:
     list(queue.drain())
 
 
-@shows("redelivery.first-delivery-has-no-last-dequeue", "redelivery.says-when-last-dequeued")
+@shows("redelivery.first-delivery-has-no-last-dequeue", "redelivery.says-when-last-dequeued", needs=("produce",))
 def test_says_when_it_was_last_dequeued(stage: Stage) -> None:
     """The first delivery has no last dequeue; each later one names the one before it."""
     queue = stage.export()
@@ -97,7 +97,7 @@ def test_at_exactly_the_half_hour(stage: Stage) -> None:
         list(queue.drain())
 
 
-@shows("redelivery.correlation")
+@shows("redelivery.correlation", needs=("produce",))
 def test_correlation_over_redeliveries(stage: Stage) -> None:
     """Asks whether a message keeps its CorrelationId."""
     queue = stage.export()

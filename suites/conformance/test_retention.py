@@ -32,7 +32,7 @@ def test_a_file_is_gone_after_seven_days(stage: Stage) -> None:
     list(queue.drain())
 
 
-@shows("retention.kept-for-seven-days", "redelivery.same-payload")
+@shows("retention.kept-for-seven-days", "redelivery.same-payload", needs=("produce",))
 def test_a_redelivered_file_stays_as_long(stage: Stage) -> None:
     """However often it was fetched meanwhile, the file is there until its seven days are over."""
     queue = stage.export()

@@ -24,7 +24,7 @@ def test_without_prevention_the_empty_file_is_uploaded(stage: Stage) -> None:
     queue.observe_messages()
 
 
-@shows("zero-records.no-file-is-said", "zero-records.no-file-answer")
+@shows("zero-records.no-file-is-said", "zero-records.no-file-answer", needs=("produce",))
 def test_a_dequeue_says_that_there_is_no_file(stage: Stage) -> None:
     """After an export that uploaded nothing, a dequeue hands out no file."""
     queue = stage.export(prevent_upload_when_zero_records=True)
@@ -32,7 +32,7 @@ def test_a_dequeue_says_that_there_is_no_file(stage: Stage) -> None:
     list(queue.drain())
 
 
-@shows("zero-records.no-file-leaves")
+@shows("zero-records.no-file-leaves", needs=("produce",))
 def test_a_message_without_a_file_comes_back(stage: Stage) -> None:
     """Asks whether a message without a file stays until it is acknowledged."""
     queue = stage.export(prevent_upload_when_zero_records=True)

@@ -31,6 +31,7 @@ ABOVE = (
     {"gates"},
     {"generate"},
     {"cli"},
+    {"docs"},
     {"__main__"},
 )
 

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from popreceipt.client.recording import observe
 from popreceipt.client.session import Session
 from popreceipt.client.times import ManualTimes
@@ -126,9 +128,7 @@ class AsTenant:
         name = f"{TENANT_PREFIX}{NAME}"
         told = JournalTarget(name=name, clock=times.kind, abilities=tuple(sorted(abilities)))
         journal = Journal(Header(target=told, seed=seed, clock=times.kind, rate=times.rate))
-        session = Session(
-            IN_PROCESS, times, journal, transport=Transport(EmulatorTransport(self.emulator)), guard=guard
-        )
+        session = Session(IN_PROCESS, times, journal, transport=Transport(self.carrier()), guard=guard)
         for each in tenant.activities.values():
             settings = {member: value for member, value in each.settings.items() if member != "id"}
             facts: dict[str, Any] = {"activity": each.id, "created": False, "settings": settings}
@@ -151,16 +151,21 @@ class AsTenant:
         finally:
             session.close()
 
+    def carrier(self) -> httpx.BaseTransport:
+        """What carries requests to it."""
+        return EmulatorTransport(self.emulator)
+
     def _moved(self, seconds: float) -> datetime:
         self.emulator.advance(timedelta(seconds=seconds))
         return self.emulator.clock.now()
 
-    def toured(self, rules: Collection[Rule] | None = None, out: Path | None = None) -> Toured:
+    def toured(self, rules: Collection[Rule] | None = None, out: Path | None = None, *, resume: bool = False) -> Toured:
         """Tour it.
 
         Args:
             rules: show only these.
             out: the folder for what the tour leaves.
+            resume: go on with the tour in that folder.
 
         Raises:
             NothingProved: nothing can be shown.
@@ -173,4 +178,5 @@ class AsTenant:
             rules=None if rules is None else tuple(rules),
             patience=Patience(LONGEST_PATIENCE_SECONDS),
             out=out,
+            resume=resume,
         )

@@ -38,7 +38,7 @@ BEGINNING: Final = f"""\
 format = "{FORMAT}"
 
 [gate]
-# target = "http://127.0.0.1:*"         # whose results belong here; without it the target that was seen
+# target = "* at http://127.0.0.1:*"    # whose results belong here; without it the target that was seen
 # answers = "fail"                      # when the server answers an open point otherwise than before
 # recommendations = "report"            # when a SHOULD is violated that no entry accepts
 # longest_days = 366                    # so far ahead an entry may expire

@@ -16,7 +16,7 @@ from popreceipt.verdict import Level, Outcome
 
 LABEL: Final = "popreceipt"
 
-COLOURS: Final = {"brightgreen": "#2b8a1d", "yellow": "#8a6d00", "red": "#c0392b", "lightgrey": "#6b6b6b"}
+COLOURS: Final = {"brightgreen": "#25761a", "yellow": "#8a6d00", "red": "#c0392b", "lightgrey": "#6b6b6b"}
 """The names that shields.io has for colours, and what the picture uses: white letters on each have enough contrast."""
 
 _HEIGHT: Final = 20
@@ -68,9 +68,8 @@ def as_svg(result: ResultFile, *, label: str = LABEL) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="{_HEIGHT}" role="img" '
         f"aria-label={quoteattr(whole)}>"
         f"<title>{escape(whole)}</title>"
-        f'<clipPath id="r"><rect width="{first + second}" height="{_HEIGHT}" rx="3"/></clipPath>'
-        f'<g clip-path="url(#r)"><rect width="{first}" height="{_HEIGHT}" fill="#444"/>'
-        f'<rect x="{first}" width="{second}" height="{_HEIGHT}" fill="{COLOURS[colour]}"/></g>'
+        f'<rect width="{first}" height="{_HEIGHT}" fill="#444"/>'
+        f'<rect x="{first}" width="{second}" height="{_HEIGHT}" fill="{COLOURS[colour]}"/>'
         '<g fill="#fff" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11">'
         f"{_text(left, _PADDING, first)}{_text(right, first + _PADDING, second)}</g></svg>\n"
     )

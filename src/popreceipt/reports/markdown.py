@@ -19,7 +19,7 @@ from popreceipt.rules import find
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome
 
-LONGEST: Final = 60_000
+LONGEST: Final = 65_000
 """Characters of a summary; GitHub takes comments of 65,536."""
 
 SIGNS: Final = {
@@ -30,7 +30,8 @@ SIGNS: Final = {
     Outcome.UNEXERCISED: "·",
 }
 
-# Characters that each part may take; together with the head they stay below the longest.
+# Characters that each part may take; with the line at the top they stay below the longest.
+_OF_NOTES: Final = 4_000
 _OF_TABLE: Final = 6_000
 _OF_VIOLATED: Final = 20_000
 _OF_FAILURES: Final = 6_000
@@ -114,9 +115,9 @@ def _head(result: ResultFile) -> str:
     lines = [f"## popreceipt: {answer}", "", " · ".join(facts)]
     if not result.complete and musts:
         lines += ["", "**Not complete:** the run did not come to its end, or its journal was cut off."]
-    notes = result.raw.get("notes") or ()
-    lines += [f"\n> {code(str(each), _SENTENCE)}" for each in list(notes)[:5]] if isinstance(notes, list) else []
-    return "\n".join(lines)
+    told = result.raw.get("notes")
+    notes = [f"\n> {code(str(each), _SENTENCE)}" for each in told] if isinstance(told, list) else []
+    return "\n".join([*lines, *_fitting(notes, _OF_NOTES, "\n> … and {} more notes")])
 
 
 def _table(rules: Sequence[RuleRow]) -> str:
@@ -192,7 +193,8 @@ def _compared(comparison: Comparison) -> str:
     if comparison.still_violated:
         still = len(comparison.still_violated)
         items.append(f"- {still} {'rule is' if still == 1 else 'rules are'} violated as before")
-    items = items or [f"- nothing changed: {comparison.alike} rules ended as before"]
+    if not comparison.changes and not comparison.found and not comparison.gone:
+        items.append(f"- nothing changed: {comparison.alike} rules ended as before")
     return _part("### Beside the previous run", items, _OF_COMPARISON)
 
 

@@ -122,11 +122,12 @@ class Chains:
         ]
         if len({first[each.seq] for each in fitting}) == 1:
             before = fitting[-1]
-            if alone or (own is not None and self._digest_of(before) == own):
-                kept = before.correlation == delivery.correlation
+            kept = before.correlation == delivery.correlation
+            same_file = own is not None and self._digest_of(before) == own
+            if same_file or (alone and kept):
                 self._kept = self._kept or kept
                 self._changed = self._changed or not kept
-            return before, alone or bool(named)
+            return before, bool(named) or (alone and (kept or same_file))
         if len({first[each.seq] for each in named}) == 1:
             return named[-1], True
         return None, False

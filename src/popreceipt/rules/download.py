@@ -87,8 +87,8 @@ def answer_word(journal: Readings, download: Download) -> str:
     "download.bytes-as-uploaded",
     text="A download brings the bytes of the file that the export uploaded.",
     source=article(SECTION),
-    reading="Bytes are compared only where every file of the job's queue was produced in the journal. A refused download breaks the "
-    "promise within the half hour of a young message's first delivery; later the file is gone, and "
+    reading="Bytes are compared only where every file of the job's queue was produced in the journal. A refused "
+    "download breaks the promise within the half hour of a young message's first delivery; later the file is gone, and "
     "retention.kept-for-seven-days judges that. Other bytes at a redelivery are judged by redelivery.same-payload. A "
     "fault of the server is undecided.",
     level=MUST,
@@ -320,7 +320,6 @@ def answer(journal: Readings) -> Iterator[Finding]:
     reading="The article says that a dequeue returns a data package, and that a job of type File handles single files.",
     level=ASK,
     provenance=INFERRED,
-    needs=(PRODUCE,),
     answers=("package", "raw"),
 )
 def file_payload(journal: Readings) -> Iterator[Finding]:
@@ -359,7 +358,7 @@ def content_type(journal: Readings) -> Iterator[Finding]:
     reading="The article names only dequeue and acknowledgment.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME, PRODUCE),
+    needs=(ADVANCE_TIME,),
     answers=("no", "yes"),
 )
 def extends_lease(journal: Readings) -> Iterator[Finding]:
@@ -401,7 +400,7 @@ def _first_touch_end(message: Message, delivery: Dequeue, lease: timedelta) -> d
     reading="The article does not bind the location to the half hour.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME, PRODUCE),
+    needs=(ADVANCE_TIME,),
     answers=("200", "404"),
 )
 def after_lease(journal: Readings) -> Iterator[Finding]:
@@ -438,7 +437,6 @@ def in_time(journal: Readings, message: Message, call: Call) -> bool:
     reading="The article says that the file stays in blob storage for seven days.",
     level=ASK,
     provenance=INFERRED,
-    needs=(PRODUCE,),
     answers=("200", "404"),
 )
 def after_acknowledgment(journal: Readings) -> Iterator[Finding]:

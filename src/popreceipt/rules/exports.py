@@ -155,7 +155,7 @@ class Exports:
         """
         if self.reader.header.recorded_by == "service":
             return True
-        told = self.reader.activities.get(activity)
+        told = self.reader.activities.get(activity, [])
         return bool(told) and all(each.settings.get("exclusive", True) is True for each in told)
 
     def created(self, activity: str) -> bool:
@@ -472,14 +472,19 @@ class Exports:
 
     def alike_before(self, delivery: Dequeue) -> Dequeue | None:
         """The last delivery before one that has its CorrelationId and no other bytes, where no export run is known."""
+        before = self.named_before(delivery)
+        if before is None or len({self.digest_of(each) for each in (before, delivery)} - {None}) > 1:
+            return None
+        return before
+
+    def named_before(self, delivery: Dequeue) -> Dequeue | None:
+        """The last delivery before one that has its CorrelationId, where no export run is known."""
         activity = delivery.activity or ""
         if delivery.correlation is None or not self.blind(activity):
             return None
         named = self._named_in[(activity, self._epoch(delivery)[0], delivery.correlation)]
         place = bisect_left(named, asked(delivery), key=asked) - 1
-        if place < 0 or len({self.digest_of(each) for each in (named[place], delivery)} - {None}) > 1:
-            return None
-        return named[place]
+        return named[place] if place >= 0 else None
 
     def lookalike(self, message: Message, delivery: Dequeue) -> Dequeue | None:
         """The next delivery after one of a message that may be of the same although it does not say so.

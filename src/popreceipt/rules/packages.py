@@ -54,7 +54,6 @@ JOB_SECTION: Final = "Create a recurring data job"
     "Exports of type File are asked by download.file-payload.",
     level=MUST,
     statements=(18, 33),
-    needs=(PRODUCE,),
 )
 def export_is_a_package(journal: Readings) -> Iterator[Finding]:
     """Look into each file that an export of that type handed out."""
@@ -304,7 +303,6 @@ def _every_record(journal: Readings, departure: Departure) -> Finding:
     reading="Refusing the upload is as good as a failed message. Which of the failing statuses it gets is open.",
     level=MUST,
     statements=(18, 55),
-    needs=(PROCESS,),
 )
 def missing_part_fails(journal: Readings) -> Iterator[Finding]:
     """The end of each archive on a job for packages that lacks such a part at its root."""
@@ -340,7 +338,6 @@ def _lacking(members: dict[str, bytes]) -> str | None:
     level=ASK,
     provenance=CLIENT_OBSERVED,
     statements=(18,),
-    needs=(PROCESS,),
     answers=("any", "strict"),
 )
 def element_order(journal: Readings) -> Iterator[Finding]:

@@ -111,7 +111,6 @@ def after_half_an_hour(journal: Readings) -> Iterator[Finding]:
     "first delivery.",
     level=MUST,
     statements=(41,),
-    needs=(PRODUCE,),
 )
 def first_delivery_has_no_last_dequeue(journal: Readings) -> Iterator[Finding]:
     """The first delivery of each message whose export run the journal knows."""
@@ -155,7 +154,7 @@ def _first_unannounced(journal: Readings, message: Message) -> Iterator[Finding]
     if exports.says_first(first):
         if journal.waiting.empty_before(first) is not None:
             yield held("blank", first)
-    elif first.last_dequeue is not None and exports.alike_before(first) is None and journal.waiting.fresh(first):
+    elif first.last_dequeue is not None and exports.named_before(first) is None and journal.waiting.fresh(first):
         yield violated(f"a first delivery that says it was last dequeued at {first.last_dequeue}", first)
 
 
@@ -253,9 +252,9 @@ def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) 
     message = exports.message_of(before)
     activity = message.activity
     born, _ = waiting.uploaded(message)
-    if born is None or before is not message.deliveries[-1] or before.kind != "message" or message.acks:
+    if born is None or before is not message.deliveries[-1] or before.kind != "message":
         return None
-    if message.loose or again.sent < exports.touches(message)[-1] + exports.lease + exports.precision:
+    if again.sent < exports.touches(message)[-1] + exports.lease + exports.precision:
         return None
     empty = waiting.empty_after(again)
     if empty is None or empty.answered >= again.sent + exports.lease - exports.precision:
@@ -265,7 +264,10 @@ def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) 
         each in (before, again) or (each.correlation != again.correlation and exports.message_of(each).certain)
         for each in others
     )
-    in_doubt = exports.doubts_between(activity, before.sent, empty.answered) or exports.stray_acks
+    in_doubt = exports.doubts_between(activity, before.sent, empty.answered) or any(
+        (each.ok or each.in_doubt) and not exports.precedes(empty, each)
+        for each in (*message.acks, *message.loose, *exports.stray_acks)
+    )
     old = empty.answered >= born + exports.retention - exports.precision
     return None if in_doubt or old or not told_apart else empty
 
@@ -323,7 +325,7 @@ def same_payload(journal: Readings) -> Iterator[Finding]:
     reading="The article says nothing of it; messages are told apart by their files.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME, PRODUCE),
+    needs=(ADVANCE_TIME,),
     answers=("stable", "fresh"),
 )
 def correlation(journal: Readings) -> Iterator[Finding]:
@@ -346,7 +348,7 @@ def correlation(journal: Readings) -> Iterator[Finding]:
     reading="The article promises no order of delivery.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME, PRODUCE),
+    needs=(ADVANCE_TIME,),
     answers=("tail", "original-place"),
 )
 def order(journal: Readings) -> Iterator[Finding]:
@@ -358,7 +360,6 @@ def order(journal: Readings) -> Iterator[Finding]:
             for younger in known[place + 1 : place + 1 + NEIGHBOURS]:
                 yield from _order_of(journal, older, younger)
 
-
     yield from _order_unannounced(journal)
 
 
@@ -366,7 +367,7 @@ def _order_unannounced(journal: Readings) -> Iterator[Finding]:
     """The same of messages whose export runs nobody told of, where each comes into the queue after an empty answer."""
     queues: dict[str, list[Message]] = {}
     for message in journal.messages:
-        if message.certain and journal.exports.blind(message.activity) and not message.acks and not message.loose:
+        if message.certain and journal.exports.blind(message.activity):
             queues.setdefault(message.activity, []).append(message)
     for messages in queues.values():
         for place, older in enumerate(messages):
@@ -425,7 +426,7 @@ def _older(one: Production | None, other: Production) -> bool:
     reading="The article names no limit but the acknowledgment.",
     level=ASK,
     provenance=INFERRED,
-    needs=(ADVANCE_TIME, PRODUCE),
+    needs=(ADVANCE_TIME,),
     answers=("none", "10"),
 )
 def poison_limit(journal: Readings) -> Iterator[Finding]:

@@ -17,6 +17,9 @@ from popreceipt.verdict import Finding, answered, held, undecided, violated
 
 SECTION: Final = "API for getting message status"
 
+ATTEMPTS: Final = 2
+"""So often a message of an unknown export run must have come before its absence is put down to its file's age."""
+
 LATE_PART: Final = 7
 """Held is said only of the last of so many parts of the seven days."""
 
@@ -31,7 +34,7 @@ LATE_PART: Final = 7
     "rules of dequeue and download. Undecided where young messages are not offered either.",
     level=MUST,
     statements=(58,),
-    needs=(PRODUCE, ADVANCE_TIME),
+    needs=(ADVANCE_TIME,),
 )
 def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
     """Downloads of files that are old, or that had come before; and answers without old messages."""
@@ -47,6 +50,8 @@ def kept_for_seven_days(journal: Readings) -> Iterator[Finding]:
         age = miss.empty.answered - since
         if journal.waiting.misses.get(Why.FIRST if wait.after is None else Why.AGAIN):
             yield undecided("nothing offered of an old file, as happens to young ones", *witnesses)
+        elif wait.production is None and wait.deliveries < ATTEMPTS:
+            yield undecided("nothing offered of an old file, and it had never come back before", *witnesses)
         elif exports.known(miss.empty.activity or ""):
             yield violated(f"nothing offered, and the file is at most {age} old", *witnesses)
         else:
@@ -71,7 +76,8 @@ def _downloads(journal: Readings) -> Iterator[Finding]:
             if each.sent >= by + journal.retention - part:
                 yield held("still there in the last of its seven days", delivery, each)
             continue
-        known = each.sent >= by + part or place > 0 or fetched_before(journal, message, each)
+        offered = place > 0 and message.production is not None
+        known = each.sent >= by + part or offered or fetched_before(journal, message, each)
         if not known or not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
             continue
         age = each.answered - since
@@ -172,7 +178,7 @@ def _expired(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
     reading="The article says that the file is deleted.",
     level=ASK,
     provenance=INFERRED,
-    needs=(PRODUCE, ADVANCE_TIME),
+    needs=(ADVANCE_TIME,),
     answers=("404", "410", "500"),
 )
 def expired_download(journal: Readings) -> Iterator[Finding]:
@@ -202,7 +208,7 @@ def _locations_outlive_the_lease(journal: Readings) -> bool:
     reading="The article does not say what becomes of the message.",
     level=ASK,
     provenance=INFERRED,
-    needs=(PRODUCE, ADVANCE_TIME),
+    needs=(ADVANCE_TIME,),
     answers=("no-file", "dropped"),
 )
 def expired_dequeue(journal: Readings) -> Iterator[Finding]:

@@ -187,7 +187,6 @@ def _prevention_at(journal: Readings, activity: str, run: datetime) -> bool | No
     "told is open.",
     level=MUST,
     statements=(36,),
-    needs=(PRODUCE,),
 )
 def no_file_is_said(journal: Readings) -> Iterator[Finding]:
     """Deliveries out of queues that hold no message with a file; or that can have had none at any time."""
@@ -274,7 +273,6 @@ def file_uploaded(journal: Readings) -> Iterator[Finding]:
     reading="The article says only that the answer says so.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
-    needs=(PRODUCE,),
     answers=("said", "location-filled", "message-empty", "message-null", "204"),
 )
 def no_file_answer(journal: Readings) -> Iterator[Finding]:
@@ -324,7 +322,7 @@ def _untouched(journal: Readings, call: Dequeue) -> bool:
     reading="The article does not say whether such a message is to be acknowledged.",
     level=ASK,
     provenance=INFERRED,
-    needs=(PRODUCE, ADVANCE_TIME),
+    needs=(ADVANCE_TIME,),
     answers=("when-acknowledged", "at-once"),
 )
 def no_file_leaves(journal: Readings) -> Iterator[Finding]:
@@ -364,8 +362,6 @@ def _unannounced_leave(journal: Readings) -> Iterator[Finding]:
     exports, waiting = journal.exports, journal.waiting
     for first in _never_had_one(journal):
         message = exports.message_of(first)
-        if message.acks or message.loose:
-            continue
         again = next((each for each in message.deliveries[1:] if each.kind == "no-file"), None)
         if again is not None:
             yield answered("when-acknowledged", first, again)
@@ -374,7 +370,8 @@ def _unannounced_leave(journal: Readings) -> Iterator[Finding]:
         empty = waiting.empty_since(message.activity, over)
         if empty is None or not exports.known(message.activity) or exports.stray_acks:
             continue
-        if exports.lookalike(message, first) is not None or len(message.deliveries) > 1:
+        acks = [each for each in (*message.acks, *message.loose) if not exports.precedes(empty, each)]
+        if acks or exports.lookalike(message, first) is not None or len(message.deliveries) > 1:
             continue
         in_doubt = exports.doubts_between(message.activity, first.sent, empty.answered)
         if not in_doubt and not waiting.unknown_between(message.activity, first.sent, empty.answered):

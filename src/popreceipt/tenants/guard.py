@@ -6,6 +6,7 @@ was asked, which messages came from activities that others use, and until when a
 
 import fnmatch
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,9 +19,10 @@ from urllib.parse import urlsplit
 
 from popreceipt import vocabulary
 from popreceipt.client.base_url import split_base
-from popreceipt.client.guarding import Asked, Heard, NotPermitted
+from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
 from popreceipt.client.times import TargetClock
 from popreceipt.exceptions import NotAbleTo
+from popreceipt.journal import Exchange
 from popreceipt.tenants.description import Budget, Tenant
 
 CHANGING: Final = frozenset({vocabulary.ENQUEUE, vocabulary.DEQUEUE, vocabulary.DOWNLOAD, vocabulary.ACK})
@@ -134,6 +136,18 @@ class TenantGuard:
         if asked.operation == vocabulary.DEQUEUE and len(self._others) >= REMEMBERED:
             raise self._no("backlog", f"More than {REMEMBERED} messages of others were met: nothing more is dequeued.")
 
+    def recall(self, exchange: Exchange) -> None:
+        """Take in what an earlier process has written down, so that whose a message is stays known.
+
+        What was spent is not added: whoever goes on knows better how long it took (`spent`).
+        """
+        answer = exchange.response
+        operation, activity = asked_for(urlsplit(exchange.request.url).path, exchange.operation)
+        if operation == vocabulary.DEQUEUE and answer is not None and not self._is_exclusive(activity):
+            content = None if answer.body is None else answer.body.content()
+            with self._lock:
+                self._others.update(_names(content or b""))
+
     def not_before(self, url: str) -> datetime | None:
         """Until when (the target's time) the server of this URL has asked to be left alone; None where it has not."""
         with self._lock:
@@ -170,7 +184,7 @@ class TenantGuard:
         raise self._no("read-only", f"{self.tenant.where} says read_only = true: no {what} is sent.")
 
     def _own_messages_only(self, asked: Asked) -> None:
-        if not self._is_exclusive(asked.activity):
+        if not self._is_exclusive(asked.activity) and not _is_no_guid(asked.activity):
             found = None if asked.activity is None else self.tenant.by_id(asked.activity)
             job = "an activity that it does not name" if found is None else f"{found.role}, which others may use"
             raise self._no(
@@ -271,6 +285,16 @@ def _date(text: str) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _is_no_guid(activity: str | None) -> bool:
+    """Whether an activity is named that there cannot be: a GUID, however it is written, has 32 digits."""
+    return activity is not None and len(_DIGITS.findall(activity)) < _GUID_DIGITS
+
+
+_DIGITS: Final = re.compile(r"[0-9a-f]", re.IGNORECASE)
+
+_GUID_DIGITS: Final = 32
 
 
 def _same_host(one: str, other: str) -> bool:

@@ -176,11 +176,21 @@ class Ledger:
             UsageError: there is none, or it is damaged.
         """
         path = folder / NAME
-        terms, entries, end, cut = _read(path)
-        made = cls(terms, LineFile(path, end), durable=durable)
-        made.cut = cut
-        for each in entries:
-            made._keep(each)
+        found = _read(path)
+        made = cls(found[0], LineFile(path, found[2]), durable=durable)
+        made._take_in(found)
+        return made
+
+    @classmethod
+    def found_in(cls, folder: Path) -> Self:
+        """The same to be looked at: nothing can be added to the file.
+
+        Raises:
+            UsageError: there is none, or it is damaged.
+        """
+        found = _read(folder / NAME)
+        made = cls(found[0])
+        made._take_in(found)
         return made
 
     def book(self, errand: str) -> Book:
@@ -200,6 +210,11 @@ class Ledger:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+    def _take_in(self, found: "_Read") -> None:
+        _, entries, _, self.cut = found
+        for each in entries:
+            self._keep(each)
 
     def _write(self, entry: Terms | Entry) -> None:
         if self._file is not None:
@@ -234,13 +249,14 @@ def terms_in(folder: Path) -> Terms | None:
 
 def unfinished(folder: Path) -> bool:
     """Whether the tour in this folder has errands that began and did not end."""
-    ended: dict[str, bool] = {}
-    for each in _read(folder / NAME)[1]:
-        ended[each.errand] = isinstance(each, Ended)
-    return not ended or not all(ended.values())
+    books = Ledger.found_in(folder).books.values()
+    return any(each.ended is None for each in books)
 
 
-def _read(path: Path) -> tuple[Terms, list[Entry], int, bool]:
+_Read = tuple[Terms, list[Entry], int, bool]
+
+
+def _read(path: Path) -> _Read:
     """The terms, the entries, where the last whole line ends, and whether something stands after it."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)

@@ -104,20 +104,19 @@ class Plan:
         if (why := looks_like_production(tenant.host)) is not None:
             permitted = "permitted by its description" if tenant.production else "refused without the explicit word"
             yield f"{tenant.host} looks like production, since {why}: {permitted}."
-        used = {line.role: line for line in self.lines if line.operation == vocabulary.DEQUEUE and line.role}
+        used = self._roles(vocabulary.DEQUEUE, "export")
         if used:
             yield (
-                f"A dequeue hides a message from everybody for half an hour: {', '.join(sorted(used))}. A consumer of "
+                f"A dequeue hides a message from everybody for half an hour: {', '.join(used)}. A consumer of "
                 "that activity gets it later, or not at all where it is acknowledged."
             )
-        shared = sorted(role for role in used if not tenant.is_exclusive(role))
+        shared = [role for role in used if not tenant.is_exclusive(role)]
         if shared:
             yield f"Not marked exclusive, so nothing is acknowledged there: {', '.join(shared)}."
-        taken = sorted({line.role for line in self.lines if line.operation == vocabulary.ACK and line.role})
-        taken = [role for role in taken if tenant.is_exclusive(role)]
+        taken = [role for role in self._roles(vocabulary.ACK, "export") if tenant.is_exclusive(role)]
         if taken:
             yield f"Messages are acknowledged, and so taken out of the queue for good: {', '.join(taken)}."
-        filled = sorted({line.role for line in self.lines if line.operation == vocabulary.ENQUEUE and line.role})
+        filled = self._roles(vocabulary.ENQUEUE, "import")
         if filled:
             yield f"Files are handed in, and what is in them stays in the environment: {', '.join(filled)}."
         if tenant.budget.requests is not None and tenant.budget.requests < self.most:
@@ -132,6 +131,13 @@ class Plan:
                 f"{len(parked)} errands take longer than the patience of {period_text(self.patience_seconds)}: they "
                 f"are parked and go on with --resume, or wait with --patience {period_option(longest)}."
             )
+
+    def _roles(self, operation: str, direction: str) -> list[str]:
+        """The roles of jobs of this direction that are asked for this: in the other direction it changes nothing."""
+        found = {line.role for line in self.lines if line.operation == operation and line.role is not None}
+        return sorted(
+            role for role in found if self.tenant.activities[role].settings["direction"] == direction
+        )
 
     @property
     def most(self) -> int:

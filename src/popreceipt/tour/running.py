@@ -198,8 +198,7 @@ class Tour:
         seconds = real_seconds_until(self.target.times, due)
         if not self.patience.lasts_for(seconds):
             return False
-        wait(self.target.times, Until(due, going.what), errands, self.patience, self.watcher)
-        self.look_at_the_clock()
+        wait(self.target.times, Until(due, going.what), errands, self.patience, self.watcher, self.look_at_the_clock)
         return True
 
     def over(self, state: State) -> None:
@@ -267,7 +266,7 @@ class Tour:
         if not self.patience.lasts_for(seconds):
             raise _Parked(Until(instant, what))
         others = len(self.errands) - len(self._states)
-        wait(self.target.times, Until(instant, what), others, self.patience, self.watcher)
+        wait(self.target.times, Until(instant, what), others, self.patience, self.watcher, self.look_at_the_clock)
 
     def look_at_the_clock(self) -> None:
         """Where this computer's clocks have parted, ask the target for its Date, and set the clock on if need be."""

@@ -253,8 +253,7 @@ def _over(kept: _Kept, planned: Plan) -> Toured | None:
     earlier = kept.earlier()
     if earlier is None or kept.out is None:
         return None
-    ledger = Ledger.taken_up(kept.out, durable=False)
-    ledger.close()
+    ledger = Ledger.found_in(kept.out)
     states = []
     for errand in planned.run:
         ended = ledger.book(errand.name).ended
@@ -380,6 +379,7 @@ def _taken_up(target: Target, ledger: Ledger, earlier: Earlier, here: Here) -> l
     if isinstance(target.guard, TenantGuard):
         spent = target.guard.spent
         for each in exchanges:
+            target.guard.recall(each)
             spent.requests += 1
             spent.length += _length(each)
             spent.seconds += (each.answered - each.sent).total_seconds() / (ledger.terms.rate or 1.0)

@@ -24,9 +24,9 @@ SLICE_SECONDS: Final = 5.0
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
-_PERIOD = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_PLAIN = re.compile(r"\d+(?:\.\d+)?")
+_PERIOD = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_PLAIN = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def seconds_of(text: str) -> float:
@@ -163,7 +163,9 @@ def real_seconds_until(times: TargetClock, instant: datetime) -> float:
     return max(0.0, remaining / times.rate) if times.rate > 0 else 0.0
 
 
-def wait(times: TargetClock, until: Until, errands: int, patience: Patience, watcher: Watcher) -> None:
+def wait(
+    times: TargetClock, until: Until, errands: int, patience: Patience, watcher: Watcher, look: Callable[[], None]
+) -> None:
     """Wait until the instant has come for certain, in steps, telling how long it still takes.
 
     Args:
@@ -172,6 +174,7 @@ def wait(times: TargetClock, until: Until, errands: int, patience: Patience, wat
         errands: how many wait.
         patience: is spent.
         watcher: is told.
+        look: looks after each step whether the clocks are still right.
     """
     if times.rate == 0:
         times.wait_until(until.instant)
@@ -185,6 +188,7 @@ def wait(times: TargetClock, until: Until, errands: int, patience: Patience, wat
         step = min(left, SLICE_SECONDS)
         with patience.spent(step):
             times.wait_until(min(until.instant, times.earliest() + timedelta(seconds=step * times.rate)), enough)
+        look()
         left = real_seconds_until(times, until.instant)
     watcher.waited()
 

@@ -124,7 +124,7 @@ def test_it_ends_by_itself_when_its_seconds_are_over(play: Any) -> None:
 
 def test_what_the_guide_shows_works(play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ten lines, with the names in capitals filled in, in the folder of a scenario."""
-    guide = (Path(__file__).parents[3] / "src/popreceipt/docs/guides/write-middleware.md").read_text("utf-8")
+    guide = (Path(__file__).parents[3] / "src/popreceipt/docs/pages/guides/write-middleware.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     (code,) = [each for each in blocks if "popreceipt.client.consumer" in each]
     instrument, *_ = play()

@@ -19,7 +19,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as a developer builds it: where Sphinx has anything to warn of, this fails."""
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "popreceipt.generate.docs", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "popreceipt.docs", str(folder)], capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from popreceipt.generate.docs.site import PAGES
+from popreceipt.docs.site import PAGES
 
 STEP = re.compile(r"^```(?P<kind>console|python)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 

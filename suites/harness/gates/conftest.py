@@ -45,7 +45,7 @@ class Made:
 
     folder: Path
     binds: Binds = Binds.SERVICE
-    target: str = "http://127.0.0.1:8000"
+    target: str = "a server at http://127.0.0.1:8000"
     said: dict[str, RuleVerdict] = field(default_factory=dict)
     failures: list[SuiteFailure] = field(default_factory=list)
     suites: dict[str, Mapping[str, Any]] = field(default_factory=lambda: {"fuzz": {"cases": 3}})

@@ -280,7 +280,7 @@ def test_an_answer_that_changed_is_told_and_fails_where_that_was_asked_for(made:
 
 def test_a_result_of_another_target_fails_unless_it_belongs_to_the_file(made: Made, baseline: Path, cli: Cli) -> None:
     """By a pattern in the file, or by an option this once."""
-    made.target = "http://127.0.0.1:8001"
+    made.target = "a server at http://127.0.0.1:8001"
     result = made.write()
     assert failing(result, baseline) == [(Kind.OTHER_TARGET, made.target)]
     assert cli(result, "--baseline", baseline, "--another-target")[0] == 0

@@ -165,9 +165,9 @@ def test_an_update_keeps_line_ends_and_the_files_rights(made: Made, baseline: Pa
 
 def test_another_target_is_not_written_unless_that_was_asked_for(made: Made, baseline: Path, cli: Cli) -> None:
     """The file is of the one that was seen."""
-    made.target = "http://127.0.0.1:9000"
+    made.target = "a server at http://127.0.0.1:9000"
     assert cli(made.write(), "--baseline", baseline, "--update")[0] == 2
-    assert seen(baseline).target == "http://127.0.0.1:8000"
+    assert seen(baseline).target == "a server at http://127.0.0.1:8000"
     assert cli(made.write(), "--baseline", baseline, "--update", "--another-target")[0] == 0
     assert seen(baseline).target == made.target
 

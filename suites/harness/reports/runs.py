@@ -99,7 +99,8 @@ def verdicts(evil: str = "", **more: Any) -> Verdicts:
             rules.append(verdict(each, Outcome.UNEXERCISED, reason="no situation for it arose"))
         else:
             rules.append(verdict(each, Outcome.HELD, [Finding(Outcome.HELD, f"kept{evil}", (1, 4))]))
-    told = {
+    told: dict[str, Any] = {
+        "rules": tuple(rules),
         "target": {"name": f"tenant:qa{evil}", "build": "10.0.1", "clock": "system", "abilities": ["user"]},
         "seed": 7,
         "duration_seconds": 3725.0,
@@ -109,7 +110,7 @@ def verdicts(evil: str = "", **more: Any) -> Verdicts:
             SuiteFailure("fuzz", "dequeue", "no-server-fault", Level.MUST, f"No 5xx.{evil}", f"500{evil}", (3,)),
         ),
     }
-    return Verdicts(rules=tuple(rules), **(told | more))
+    return Verdicts(**(told | more))
 
 
 def leave(folder: Path, evil: str = "", *, kept: Journal | None = None, **more: Any) -> Path:

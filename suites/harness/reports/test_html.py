@@ -54,7 +54,7 @@ def whole() -> str:
 
 def words(element: Any) -> str:
     """What is to be read in an element."""
-    return " ".join(element.xpath("string(.)").split())
+    return " ".join(" ".join(element.itertext()).split())
 
 
 def test_the_answer_stands_at_the_top() -> None:
@@ -166,7 +166,7 @@ def test_the_matrix_has_a_field_for_each_rule_that_leads_to_it() -> None:
     ids = set(root.xpath("//@id"))
     assert {each.get("href").removeprefix("#") for each in fields} <= ids
     told = {words(each) for each in fields}
-    assert "✘not before half an hour: violated" in told
+    assert "✘ not before half an hour: violated" in told
 
 
 def test_the_earlier_result_stands_beside() -> None:
@@ -276,7 +276,9 @@ def test_it_stays_small_whatever_a_result_holds(tmp_path: Path) -> None:
         {"outcome": "violated", "message": long[:1000], "exchanges": list(range(1, 500)), "bundle": None}
     ] * 5000
     told["rules"][1]["findings"][0]["message"] = long
-    told["suites"] = {"many": {"rows": [{"a": long, "b": 1}] * 3000, "deep": {str(n): {"x": n} for n in range(3000)}}}
+    told["suites"] = {
+        "many": {"rows": [{"a": long[:100], "b": 1}] * 3000, "deep": {str(n): {"x": n} for n in range(3000)}}
+    }
     told["failures"] *= 3000
     (folder / "verdicts.json").write_text(json.dumps(told), encoding="utf-8")
     (folder / "journal.ndjson").write_bytes(b"".join(json.dumps(each).encode() + b"\n" for each in lines))

@@ -94,6 +94,29 @@ def test_an_acknowledgment_goes_to_an_exclusive_activity_only(driven: Driven) ->
     assert driven.guard.sent == {"ack": 1}
 
 
+def test_an_acknowledgment_of_no_activity_at_all_asks_what_is_answered(driven: Driven) -> None:
+    """What is no GUID, however it might be written, is nobody's; it names nothing of others all the same."""
+    assert driven.session.send(wire.ack("not-a-guid", b"{}")).ok
+    driven.refused(Ask("POST", f"/api/connector/ack/{OTHERS.replace('-', '')}", body=b"{}"))
+    driven.refused(Ask("POST", f"/api/connector/ack/({OTHERS})", body=b"{}"))
+    driven.refused(Ask("POST", f"/api/connector/ack/x{OTHERS}x", body=b"{}"))
+    driven.answers(httpx.Response(200, json=handed_out(1)))
+    driven.session.send(wire.dequeue(OTHERS))
+    driven.refused(wire.ack("not-a-guid", json.dumps(handed_out(1)).encode()))
+
+
+def test_whose_a_message_is_stays_known_over_an_interruption(driven: Driven, describe: Describe) -> None:
+    """Another process takes it from the journal."""
+    driven.answers(httpx.Response(200, json=handed_out(1)), httpx.Response(200, json=handed_out(2)))
+    driven.session.send(wire.dequeue(OTHERS))
+    driven.session.send(wire.dequeue(EXPORT))
+    again = Driven(describe())
+    for each in driven.session.journal.exchanges():
+        again.guard.recall(each)
+    again.refused(wire.ack(EXPORT, json.dumps(handed_out(1)).encode()))
+    assert again.session.send(wire.ack(EXPORT, json.dumps(handed_out(2)).encode())).ok
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -43,7 +43,7 @@ def test_a_variable_without_a_secret(monkeypatch: pytest.MonkeyPatch, value: str
 class Chest(KeyringBackend):
     """A keyring in memory."""
 
-    priority = 1  # type: ignore[assignment]  # a class property there
+    priority = 1
 
     def __init__(self, kept: dict[tuple[str, str], str] | None = None, *, locked: bool = False) -> None:
         super().__init__()

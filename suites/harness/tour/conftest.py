@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Network(httpx.BaseTransport):
     """The way to an emulator, on which something may happen before a request arrives, or after it was answered."""
 
     def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
         self.inner = EmulatorTransport(emulator)
         self.before: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
         self.after: Callable[[httpx.Request], None] = lambda _: None
@@ -48,6 +50,7 @@ class Network(httpx.BaseTransport):
         """Hand over, unless something happens."""
         self.requests += 1
         answer = self.before(request) or self.inner.handle_request(request)
+        answer.headers["date"] = format_datetime(self.emulator.clock.now(), usegmt=True)
         self.after(request)
         return answer
 
@@ -65,7 +68,7 @@ class Ground:
     folder: Path
     running: bool = False
     members: Mapping[str, Any] = field(default_factory=dict)
-    every: timedelta | None = timedelta(hours=1)
+    every: timedelta | None = timedelta(hours=3)
 
     def __post_init__(self) -> None:
         self.emulator = Emulator(ManualClock(), Profile(), control=False, world=World(export_every=self.every))
@@ -74,9 +77,22 @@ class Ground:
         """Real seconds, as this ground makes them up."""
         self.set_by = timedelta(0)
         """By how much somebody has set the time of day of this computer."""
+        self.doubt = timedelta(0)
+        """How far this computer's reading of the target's clock may be off."""
+        self.skew = timedelta(0)
+        """How far it is off."""
+        self.began = self.emulator.clock.now()
         self.opened = 0
         self.slept: list[float] = []
         self.targets: list[Target] = []
+
+    def again(self) -> "Ground":
+        """Another one like it, as if nothing had happened yet."""
+        Ground.made += 1
+        folder = self.folder.with_name(f"run-{Ground.made}")
+        return Ground(folder, running=self.running, members=self.members, every=self.every)
+
+    made = 0
 
     @property
     def here(self) -> Here:
@@ -168,8 +184,8 @@ class Ground:
         now = self.emulator.clock.now()
         if not self.running:
             return ManualTimes(now, self._move)
-        reading = Reading(self.seconds, self.seconds, now)
-        running = SystemTimes(reading, real=lambda: self.seconds, sleep=self.sleep)
+        reading = Reading(self.seconds, self.seconds, now + self.skew - self.doubt, 2 * self.doubt)
+        running = SystemTimes(reading, real=lambda: self.seconds, sleep=lambda seconds: self.sleep(seconds))
         return SteadyTimes(running, real=lambda: self.seconds)
 
     def _move(self, seconds: float) -> datetime:

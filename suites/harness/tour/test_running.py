@@ -30,7 +30,7 @@ def lease(ground: "Ground", name: str = "lease", role: str = ROLE) -> Errand:
     """Dequeue, look again before and after the lease's end, acknowledge."""
 
     def run(call: Call) -> Route:
-        yield Until(call.moment + timedelta(minutes=61), "an export")
+        yield Until(call.moment + timedelta(minutes=181), "an export")
         taken = call.send("dequeue", wire.dequeue(call.activity(role)))
         fetch(call, taken)
         delivered = taken.exchange.answered
@@ -66,7 +66,7 @@ def test_errands_wait_at_the_same_time(running_ground: "Ground") -> None:
     toured = ground.drive(*(lease(ground, role, role) for role in roles))
     assert [each.how for each in toured.states] == [How.DONE] * 2
     assert sorted(operations(toured)) == ["ack"] * 2 + ["dequeue"] * 6 + ["download"] * 4
-    assert timedelta(minutes=91) <= timedelta(seconds=ground.seconds) < timedelta(minutes=92)
+    assert timedelta(minutes=211) <= timedelta(seconds=ground.seconds) < timedelta(minutes=212)
 
 
 def test_what_an_errand_shows_is_judged(ground: "Ground") -> None:
@@ -148,15 +148,15 @@ def test_an_errand_that_fails_costs_the_others_nothing(ground: "Ground") -> None
 def test_what_would_take_longer_than_patience_is_parked(running_ground: "Ground") -> None:
     """The run ends in order, and the rules behind it say until when."""
     ground = running_ground
-    toured = ground.drive(lease(ground), patience_seconds=75 * 60)
+    toured = ground.drive(lease(ground), patience_seconds=195 * 60)
     assert [each.how for each in toured.states] == [How.PARKED]
     found = {each.id: each for each in toured.verdicts.rules}["redelivery.not-before-half-an-hour"]
     assert found.outcome == "unexercised"
     assert found.reason is not None
-    assert found.reason.startswith("parked until 2026-01-01T01:30")
+    assert found.reason.startswith("parked until 2026-01-01T03:30")
     assert "--resume" in found.reason
     # What cannot come within patience is not waited for at all.
-    assert ground.seconds < 62 * 60
+    assert ground.seconds < 182 * 60
     assert toured.verdicts.complete
 
 

@@ -247,7 +247,7 @@ def run_my_middleware(told):
 
 def test_the_guides_example(run, pytester: pytest.Pytester) -> None:
     """It runs as it stands there, with a middleware in a process of its own."""
-    guides = Path(__file__).parents[3] / "src" / "popreceipt" / "docs" / "guides"
+    guides = Path(__file__).parents[3] / "src" / "popreceipt" / "docs" / "pages" / "guides"
     guide = (guides / "test-my-middleware-in-pytest.md").read_text(encoding="utf-8")
     example = guide.partition("```python\n")[2].partition("```")[0]
     script = CLIENT.partition("@pytest.fixture")[0] + "\nimport os\nMiddleware(os.environ).pull()\n"

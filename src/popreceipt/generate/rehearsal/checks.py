@@ -37,8 +37,14 @@ def left_open(plan: Mapping[str, Any], verdicts: Iterable[Told], profile: Profil
     return [
         f"{rule} is {told[rule].outcome} ({told[rule].reason or told[rule].answer or 'no reason'})"
         for rule in sorted(shown - excused)
-        if told[rule].outcome not in DECIDED
+        if not _is_decided(told[rule])
     ]
+
+
+def _is_decided(verdict: Told) -> bool:
+    """Whether there is a verdict; one that recommends may be broken by whoever chooses otherwise."""
+    recommends = find(verdict.id).level is Level.SHOULD
+    return verdict.outcome in DECIDED or (recommends and verdict.outcome is Outcome.VIOLATED)
 
 
 def untrue(verdicts: Iterable[Told], abilities: Collection[str], profile: Profile) -> list[str]:

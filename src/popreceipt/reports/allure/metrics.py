@@ -28,7 +28,8 @@ FORMAT: Final = "popreceipt/load@1"
 
 LOAD: Final = "Load"
 
-PERCENTILES: Final = ("p50", "p95", "p99")
+PERCENTILES: Final = {"p50": 2, "p95": 20, "p99": 100}
+"""Percentiles, and how many requests there have to be for one of them to lie above it."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -163,8 +164,9 @@ def _figures(raw: Mapping[str, Any], at: datetime) -> Iterator[dict[str, Any]]:
         requests += operation["requests"]
         if not operation["requests"]:
             continue
-        for percentile in PERCENTILES:
-            if (value := operation["response_ms"].get(percentile)) is not None:
+        for percentile, least in PERCENTILES.items():
+            value = operation["response_ms"].get(percentile)
+            if value is not None and operation["requests"] >= least:
                 yield from figure(f"{_key(word)}.{percentile}_ms", float(value))
         failed = sum(operation["failures"].values())
         yield from figure(f"{_key(word)}.failed_share", failed / operation["requests"])
@@ -194,8 +196,10 @@ def configuration(keys: list[str]) -> dict[str, dict[str, str]]:
     for key in keys:
         for pattern, title, unit, better in _TITLES:
             if (found := pattern.search(key)) is not None:
-                of = key[: found.start()].rstrip(".").replace(".", " ")
-                told[key] = {"title": f"{of}: {title.format(found[1])}", "unit": unit, "better": better}
+                # The first part of a key is the run, under which a page puts it.
+                of = " ".join(key[: found.start()].rstrip(".").split(".")[1:])
+                words = title.format(found[1])
+                told[key] = {"title": f"{of}: {words}" if of else words, "unit": unit, "better": better}
     return told
 
 

@@ -147,6 +147,7 @@ class Terms:
     Args:
         backlog: how many messages it may find waiting at first.
         messages: how many it takes at most while it looks for new ones.
+        between: how many more at most while one is left for hours or days.
         pace: how often it looks for new ones.
         supply: for how long.
         strangers: roles of clients whose acknowledgment must be refused.
@@ -155,6 +156,7 @@ class Terms:
 
     backlog: int
     messages: int
+    between: int
     pace: timedelta
     supply: timedelta
     strangers: tuple[str, ...] = ("anonymous",)
@@ -279,6 +281,12 @@ class Desk:
         """The first message of those that are looked at for two half hours."""
         return next((each for each in self.held if each.entry is not None and each.entry.group), None)
 
+    def awaits(self, play: "Callable[[Desk, Held], Script]") -> bool:
+        """Whether a script is under way, or may still be handed a message."""
+        if any(each.entry is not None and each.entry.play is play and each.script is not None for each in self.held):
+            return True
+        return self._looks_for_more() and any(each.play is play for each in self.entries)
+
     def group(self) -> list[Held]:
         """The messages that are looked at for two half hours, as far as they came within minutes."""
         eldest = self.eldest()
@@ -320,8 +328,7 @@ class Desk:
         return short or self._looks_for_more()
 
     def _looks_for_more(self) -> bool:
-        wanted = any(each.with_file for each in self.entries)
-        if not wanted or self._began is None or self._fresh >= self.terms.messages:
+        if not self.entries or self._began is None or self._fresh >= self.terms.messages:
             return False
         return self.call.moment < self._began + self.terms.supply
 
@@ -490,6 +497,8 @@ class Desk:
                 return False
             if self._fresh >= self.terms.messages and not any(self._is_expected(each) for each in self.held):
                 return False
+            if self._fresh >= self.terms.messages + self.terms.between:
+                raise Stopped(f"{self._fresh} messages of {self.role} were taken, and still more wait")
 
     def _other_spelling(self) -> Spelling | None:
         """Another way to write the path, for the first dequeue of some."""

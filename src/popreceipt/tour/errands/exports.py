@@ -3,17 +3,19 @@
 What a job that others use as well can be asked without an acknowledgment is an errand of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from popreceipt import vocabulary
 from popreceipt.client import wire
+from popreceipt.client.wire import Delivery
 from popreceipt.tenants.description import Tenant
-from popreceipt.tour.errand import Call, Errand, Line, Route, Until
+from popreceipt.tour.errand import Call, Errand, Line, Route, Stopped, Until
 from popreceipt.tour.errands import scripts
-from popreceipt.tour.errands.asking import LEASE, TRIES, asked, line, lines
-from popreceipt.tour.errands.desk import MOST_ODD, Desk, Entry, Terms
+from popreceipt.tour.errands.asking import LEASE, asked, line, lines
+from popreceipt.tour.errands.desk import MOST_ODD, Desk, Entry, Held, Script, Terms
 from popreceipt.tour.errands.identities import EXPORTS
 from popreceipt.tour.errands.imports import UNTOLD_RECURRENCE, recurrence, told
 
@@ -29,13 +31,17 @@ MOST_MESSAGES: Final = 100
 MOST_IN_BETWEEN: Final = 400
 """So many others at most are taken while a message is waited for over hours or days."""
 
+LOOKS: Final = 7
+"""So often at most a first message is looked for where others use the job as well."""
+
 GENTLE: Final = 2
 """So many messages are taken where others use the job as well."""
 
 HIDES: Final = "hides the message that it hands out for half an hour"
 READS: Final = "marks the message as downloaded"
 ENDS: Final = "takes the message out of the queue for good"
-NOTHING: Final = "nothing, as the message should then stay where it is"
+STAYS: Final = "nothing; were it taken, it would take the message out of the queue"
+FROM_OTHERS: Final = f"{HIDES}, also from those who use the job"
 
 EVERY_RULE: Final = (
     "dequeue.answer-members",
@@ -113,7 +119,7 @@ def exports(tenant: Tenant) -> list[Errand]:
     """The errands of exports."""
     found = []
     own = [each for each in EXPORTS if tenant.is_exclusive(each)]
-    main = [each for each in MAIN if each in own] or [each for each in own if each not in MAIN] or [MAIN[0]]
+    main = [each for each in own if each in MAIN] or own or [MAIN[0]]
     for role in EXPORTS:
         keeps, often = role == main[0], role == main[-1]
         if role in MAIN or role in main:
@@ -130,45 +136,48 @@ def _desk(tenant: Tenant, role: str, *, keeps: bool, often: bool) -> Errand:
     settings = told(tenant, role)
     other = next((each for each in EXPORTS if each != role and tenant.is_exclusive(each)), None)
     strangers = ("anonymous", *(("unlisted",) if "unlisted" in tenant.clients else ()))
-    terms = _terms(tenant, role, strangers, other)
-    entries = _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=role not in MAIN)
-    rules = [*DESK_RULES]
-    rules += ["packages.export-is-a-package"] if settings.get("type", "package") == "package" else []
-    rules += ["download.file-payload"] if settings.get("type") == "file" or role == "export-file" else []
-    rules += OTHER_RULES if other is not None else ()
-    rules += KEPT_RULES if keeps else ()
+    terms = _terms(tenant, role, between=_between(settings, keeps=keeps, often=often))
+    terms = replace(terms, strangers=strangers, elsewhere=other)
+    asks_no_file = role not in MAIN
+    rules = [*DESK_RULES, *(OTHER_RULES if other is not None else ()), *(KEPT_RULES if keeps else ())]
+    rules += ["packages.export-is-a-package"] if _type(settings, role) == "package" else ["download.file-payload"]
     rules += ["redelivery.poison-limit"] if often else []
-    rules += NO_FILE_RULES if role not in MAIN else ()
-    between = _in_between(settings, keeps=keeps, often=often)
-    takes = terms.supply + 2 * LEASE + timedelta(minutes=5)
+    rules += NO_FILE_RULES if asks_no_file else ()
+    takes = terms.supply + 2 * LEASE
     if often:
         takes = max(takes, scripts.ENOUGH_DELIVERIES * (LEASE + LONGEST_PACE))
     if keeps:
-        takes = scripts.RETENTION + LEASE + timedelta(hours=1)
+        takes = scripts.RETENTION + 2 * LEASE
+
+    def entries() -> list[Entry]:
+        return _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=asks_no_file)
+
+    def run(call: Call) -> Route:
+        yield from Desk(call, role, terms, entries(), rest=scripts.plain, ending=scripts.ending).run()
+
+    longer = [each for each, is_so in (("for hours", often), ("for seven days", keeps)) if is_so]
     return Errand(
         name=role,
-        text="Takes exports and sees what becomes of them, left alone, acknowledged well and badly"
-        + (", and after seven days." if keeps else "."),
+        text="Takes exports, leaves some for one half hour or two"
+        + "".join(f", one {each}" for each in longer)
+        + ", and acknowledges them well and badly.",
         shows=tuple(rules),
-        lines=lines(role, *_desk_lines(role, terms, entries, between)),
+        lines=lines(role, *_desk_lines(role, terms, entries())),
         takes=takes,
-        run=lambda call: Desk(
-            call,
-            role,
-            terms,
-            _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=role not in MAIN),
-            rest=scripts.plain,
-            ending=scripts.ending,
-        ).run(),
+        run=run,
         roles=(role,),
         acknowledges=True,
     )
 
 
+def _type(settings: Mapping[str, Any], role: str) -> str:
+    return str(settings.get("type") or ("file" if role == "export-file" else "package"))
+
+
 def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> list[Entry]:
     """The scripts of a desk, in the order in which messages are handed to them: those that take longest first."""
-    later = scripts.kept if keeps else scripts.younger
-    found = [
+    return [
+        *((Entry(scripts.no_file, with_file=False),) if no_file else ()),
         Entry(scripts.elder, scripts.born, group=True),
         Entry(scripts.stale, group=True),
         Entry(scripts.extends, group=True),
@@ -176,7 +185,7 @@ def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> lis
         Entry(scripts.refused, scripts.born),
         *((Entry(scripts.elsewhere, scripts.born),) if elsewhere else ()),
         Entry(scripts.late),
-        Entry(later, scripts.comes_later, long=keeps),
+        Entry(scripts.kept if keeps else scripts.younger, scripts.comes_later, long=keeps),
         Entry(scripts.after_lease, scripts.born),
         Entry(scripts.without_download),
         Entry(scripts.three_members),
@@ -185,29 +194,152 @@ def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> lis
         Entry(scripts.one_more),
         *((Entry(scripts.often, long=True),) if often else ()),
     ]
-    return [Entry(scripts.no_file, with_file=False), *found] if no_file else found
 
 
-def _terms(tenant: Tenant, role: str, strangers: tuple[str, ...] = (), other: str | None = None) -> Terms:
+def _terms(tenant: Tenant, role: str, *, between: int = 0) -> Terms:
     every = recurrence(told(tenant, role)) or UNTOLD_RECURRENCE
     supply = 2 * LEASE + timedelta(minutes=10) + every
     return Terms(
         backlog=tenant.backlog,
         messages=tenant.backlog + min(-(-(supply + LEASE) // every), MOST_MESSAGES),
+        between=between,
         pace=min(max(every / 3, SHORTEST_PACE), LONGEST_PACE),
         supply=supply,
-        strangers=strangers,
-        elsewhere=other,
     )
 
 
-def _in_between(settings: "dict[str, object] | object", *, keeps: bool, often: bool) -> int:
-    raise NotImplementedError
+def _between(settings: Mapping[str, Any], *, keeps: bool, often: bool) -> int:
+    """How many other messages may come while one is left for hours or days."""
+    every = recurrence(settings) or UNTOLD_RECURRENCE
+    hours = scripts.ENOUGH_DELIVERIES * (LEASE + LONGEST_PACE) if often else timedelta(0)
+    days = scripts.RETENTION + 2 * LEASE if keeps else timedelta(0)
+    return min(-(-max(hours, days) // every), MOST_IN_BETWEEN)
+
+
+def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]:
+    """What a desk may send when nothing goes wrong: each message once, those of scripts as often as they come back."""
+    plays = [each.play for each in entries]
+    again = sum(AGAIN.get(each.play, 0) for each in entries)
+    messages = terms.messages + terms.between
+    dequeues = (
+        messages
+        + again
+        + 2 * len(entries)
+        + -(-terms.supply // terms.pace)
+        + MOST_ODD
+        + sum(scripts.ENOUGH_DELIVERIES for each in entries if each.long)
+    )
+    downloads = messages + again + 4
+    odd = len(ODD) + 2
+    found = [
+        line("dequeue", vocabulary.DEQUEUE, role, dequeues, "messages, new and again, and whether none waits", HIDES),
+        line("download", vocabulary.DOWNLOAD, role, downloads, "their files", READS),
+        line("redirected", vocabulary.DOWNLOAD, role, downloads, "their files, where a download is redirected", READS),
+        line("ack", vocabulary.ACK, role, messages, "with the answer of the dequeue, some of it late", ENDS),
+    ]
+    if ODD.isdisjoint(plays):
+        return found
+    other = terms.elsewhere
+    return [
+        *found,
+        line("download-refused", vocabulary.DOWNLOAD, role, 1, "a file without a token", f"nothing; else {READS}"),
+        line("ack-odd", vocabulary.ACK, role, odd, "with other members than the dequeue's answer has", ENDS),
+        line("ack-again", vocabulary.ACK, role, 1, "once more after a success", "nothing: the message is gone"),
+        line("ack-stale", vocabulary.ACK, role, 1, "with the receipt of an earlier delivery", STAYS),
+        line("ack-refused", vocabulary.ACK, role, len(terms.strangers), "as somebody who may not", STAYS),
+        line("ack-elsewhere", vocabulary.ACK, other, int(other is not None), "on another job than its own", STAYS),
+    ]
+
+
+AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
+    scripts.elder: 2,
+    scripts.stale: 2,
+    scripts.extends: 1,
+    scripts.refused: 1,
+    scripts.elsewhere: 1,
+    scripts.late: 1,
+    scripts.younger: 1,
+    scripts.kept: 4,
+    scripts.after_lease: 1,
+    scripts.no_file: 1,
+    scripts.often: scripts.ENOUGH_DELIVERIES,
+}
+"""How often each script lets its message come back."""
+
+Play = Callable[[Desk, Held], Script]
+
+ODD: Final[frozenset[Play]] = frozenset(
+    {scripts.three_members, scripts.two_members, scripts.lower_case, scripts.one_more}
+)
+"""Scripts that acknowledge with another body than the dequeue's answer."""
 
 
 def _desk_without_files(tenant: Tenant, role: str) -> Errand:
-    raise NotImplementedError
+    """The desk of a job that uploads nothing where an export has no records."""
+    terms = _terms(tenant, role)
+
+    def entries() -> list[Entry]:
+        return [Entry(scripts.no_file, with_file=False)]
+
+    def run(call: Call) -> Route:
+        yield from Desk(call, role, terms, entries(), rest=scripts.withheld, ending=scripts.nothing_more).run()
+
+    return Errand(
+        name=role,
+        text="Waits for an export without records, and leaves its message for one half hour.",
+        shows=(*EVERY_RULE, *NO_FILE_RULES, "dequeue.empty-queue"),
+        lines=lines(role, *_desk_lines(role, terms, entries())),
+        takes=terms.supply + LEASE,
+        run=run,
+        roles=(role,),
+        acknowledges=True,
+    )
 
 
 def _gentle(role: str) -> Errand:
-    raise NotImplementedError
+    """A job that others use as well: a message or two, looked at, left, and met again if nobody else takes them."""
+    name = f"{role}-shared"
+
+    def run(call: Call) -> Route:
+        activity = call.activity(role)
+        taken = 0
+        for _ in range(LOOKS):
+            for _ in range(GENTLE - taken):
+                reply = yield from asked(call, "dequeue", wire.dequeue(activity), fault_tells=False)
+                found = wire.delivery(reply)
+                if found is None:
+                    break
+                taken += 1
+                yield from _fetched(call, found)
+            if taken:
+                break
+            yield Until(call.moment + LONGEST_PACE, f"an export of {role}")
+        if not taken:
+            raise Stopped(f"no export came from {role}: let its recurring data job run meanwhile")
+        yield Until(call.moment + LEASE + call.margin, f"messages of {role} to be offered again")
+        for _ in range(GENTLE):
+            reply = yield from asked(call, "dequeue", wire.dequeue(activity), fault_tells=False)
+            found = wire.delivery(reply)
+            if found is not None:
+                yield from _fetched(call, found)
+
+    return Errand(
+        name=name,
+        text="Takes a message or two of a job that others use as well, and acknowledges nothing.",
+        shows=(*EVERY_RULE, *AGAIN_RULES),
+        lines=lines(
+            name,
+            line("dequeue", vocabulary.DEQUEUE, role, LOOKS + 2 * GENTLE, "a message or two, and again", FROM_OTHERS),
+            line("download", vocabulary.DOWNLOAD, role, 2 * GENTLE, "their files", READS),
+            line("redirected", vocabulary.DOWNLOAD, role, 2 * GENTLE, "their files, where redirected", READS),
+        ),
+        takes=LOOKS * LONGEST_PACE + LEASE,
+        run=run,
+        roles=(role,),
+    )
+
+
+def _fetched(call: Call, found: Delivery) -> Route:
+    if found.has_file:
+        reply = yield from asked(call, "download", wire.download(str(found.location)), fault_tells=False)
+        call.follow("redirected", reply)

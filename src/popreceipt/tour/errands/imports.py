@@ -17,7 +17,7 @@ from popreceipt.client.packages import ENTITY, data_package
 from popreceipt.client.wire import Ask, Spelling
 from popreceipt.tenants.description import Tenant
 from popreceipt.tour.errand import Call, Errand, Line, Route, Stopped, Until
-from popreceipt.tour.errands.asking import asked, file, line, lines
+from popreceipt.tour.errands.asking import TRIES, asked, file, line, lines
 
 FINAL: Final = frozenset(
     {
@@ -43,6 +43,9 @@ LATER: Final = timedelta(minutes=10)
 
 LARGE: Final = 30_000_100
 """Bytes of an upload that is larger than a web server takes by default."""
+
+SMALL: Final = 16_000
+"""Bytes that any other upload has at most."""
 
 NO_FILE: Final = b"\x00\xff not a file \xfe"
 
@@ -306,7 +309,7 @@ def _upload_lines(role: str, uploads: Sequence[Upload]) -> list[Line]:
         "faulty": ("a file with records that cannot be taken", SOME_APPEAR),
         "odd": ("uploads that a job may refuse or fail over", FAILS),
     }
-    return [line(name, vocabulary.ENQUEUE, role, counts[name], *texts[name]) for name in texts]
+    return [line(name, vocabulary.ENQUEUE, role, counts[name], *texts[name], bytes_each=SMALL) for name in texts]
 
 
 def _question_lines(role: str, uploads: int) -> list[Line]:
@@ -427,10 +430,7 @@ def _too_large() -> Errand:
         name=name,
         text="Hands in a file that is larger than a web server takes by default.",
         shows=("enqueue.too-large",),
-        lines=lines(
-            name,
-            Line("large", vocabulary.ENQUEUE, role, 2, FAILS, "a file that is too large", LARGE + 2_000),
-        ),
+        lines=(Line(f"{name}/large", vocabulary.ENQUEUE, role, TRIES, FAILS, "a file that is too large", LARGE),),
         takes=timedelta(minutes=2),
         run=run,
         roles=(role,),

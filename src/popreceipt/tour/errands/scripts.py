@@ -72,6 +72,11 @@ def ending(desk: Desk) -> Route:
         yield from asked(desk.call, "ack-odd", wire.ack(desk.activity, body))
 
 
+def nothing_more(_: Desk) -> Route:
+    """Send nothing in the end."""
+    yield from ()
+
+
 # Two half hours
 
 
@@ -81,7 +86,7 @@ def elder(desk: Desk, held: Held) -> Script:
     first_end = held.lease_end
     yield Look(first_end - 2 * desk.guard, f"the end of a half hour in {desk.role}")
     if len(held.taken) == 1:
-        together = max(each.lease_end for each in desk.group())
+        together = max(each.lease_end for each in desk.group()) + PRECISION
         desk.silence(first_end - desk.guard, together + desk.margin)
         yield Again(together)
     if held.lost():
@@ -92,7 +97,7 @@ def elder(desk: Desk, held: Held) -> Script:
     yield Until(desk.now, "its turn")
     back = [each.due for each in desk.held if each.live and each.taken[-1][0] >= second - PRECISION]
     together = max([held.due, *back])
-    if any(each.entry is not None and each.entry.play in (younger, kept) for each in desk.held):
+    if any(each.entry is not None and each.entry.play in LATER for each in desk.held):
         desk.silence(desk.now, together + desk.margin)
     yield Again(together)
     if held.lost():
@@ -284,12 +289,12 @@ def no_file(desk: Desk, held: Held) -> Script:
 
 def withheld(desk: Desk, held: Held) -> Script:
     """Acknowledge nothing until it is known what becomes of a message without a file."""
-    yield from desk.fetch(held)
-    while any(each.entry is not None and each.entry.play is no_file and each.script for each in desk.held):
+    if held.delivery.has_file:
+        yield from desk.fetch(held)
+    while desk.awaits(no_file):
         yield Again()
         if held.lost():
             return True
-        yield from desk.fetch(held)
     return (yield from finished(desk, held))
 
 
@@ -347,3 +352,7 @@ def comes_later(desk: Desk, held: Held) -> bool:
         return False
     first = eldest.taken[0][1]
     return first + YOUNGER_BY <= held.taken[0][0] < first + LEASE
+
+
+LATER: Final = (younger, kept)
+"""Scripts of a message that came while the eldest was hidden."""

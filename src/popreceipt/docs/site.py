@@ -7,9 +7,9 @@ from typing import Final
 from sphinx.cmd.build import main as sphinx
 
 from popreceipt import resources
-from popreceipt.generate.docs import catalogue, command_line
+from popreceipt.docs import catalogue, command_line
 
-PAGES: Final = Path(__file__).resolve().parents[2] / "docs"
+PAGES: Final = Path(__file__).resolve().parent / "pages"
 """The written pages, and Sphinx's configuration."""
 
 PICTURES: Final = ("verify.svg", "messages.png", "load.png", "sizing.png")
@@ -24,7 +24,7 @@ def lay_out(folder: Path) -> Path:
 
     A page names a picture by its place in the checkout, so that it is shown there, too.
     """
-    pages = folder / PAGES.relative_to(PAGES.parents[2])
+    pages = folder / PAGES.relative_to(PAGES.parents[3])
     shutil.copytree(PAGES, pages, ignore=shutil.ignore_patterns("__pycache__"))
     for name in PICTURES:
         _copy(resources.specs() / name, folder / "specs" / name)

@@ -1,10 +1,10 @@
-"""`python -m popreceipt.generate.docs [FOLDER]`: build the site there (reports/docs unless told)."""
+"""`python -m popreceipt.docs [FOLDER]`: build the site there (reports/docs unless told)."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from popreceipt.generate.docs.site import build
+from popreceipt.docs.site import build
 
 
 def main() -> int:

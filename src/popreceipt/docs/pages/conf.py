@@ -1,4 +1,4 @@
-"""How Sphinx builds the site. `python -m popreceipt.generate.docs` lays out the pages and runs it."""
+"""How Sphinx builds the site. `python -m popreceipt.docs` lays out the pages and runs it."""
 
 from popreceipt import __version__
 

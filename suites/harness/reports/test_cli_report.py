@@ -1,0 +1,139 @@
+"""The commands that write pages: what they write, what they refuse, and which exit status that is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lxml import html
+
+from popreceipt import resources
+from popreceipt.cli import main
+
+from . import runs
+
+VIOLATED = resources.fixtures() / "journals" / "redelivery" / "not-before-half-an-hour.violated.ndjson"
+
+
+def popreceipt(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run the command in this process: exit status, standard output, standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main.run([str(each) for each in arguments])
+    written = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, written.out, written.err
+
+
+def test_without_an_output_the_page_stands_beside_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A violated rule is no fault of the command that writes the page."""
+    folder = runs.leave(tmp_path / "run")
+    status, out, err = popreceipt(capsys, "report", folder)
+    assert (status, out) == (0, "")
+    assert "report.html" in err.replace("\n", "")
+    assert "Verdict on tenant:qa" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_was_written_is_told_to_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Path and bytes; the folder of the page is made."""
+    folder = runs.leave(tmp_path / "run")
+    page = tmp_path / "new" / "deep" / "page.html"
+    status, out, err = popreceipt(capsys, "report", folder / "verdicts.json", "--html", page, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["written"]["html"] == {"path": str(page), "bytes": page.stat().st_size}
+
+
+def test_an_earlier_result_is_compared_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where one is given."""
+    now, before = runs.leave(tmp_path / "now"), runs.leave(tmp_path / "before", seed=6)
+    page = tmp_path / "page.html"
+    assert popreceipt(capsys, "report", now, "--html", page)[0] == 0
+    assert "Since the earlier result" not in page.read_text(encoding="utf-8")
+    assert popreceipt(capsys, "report", now, "--previous", before, "--html", page)[0] == 0
+    assert "another seed: 6 then, 7 now" in page.read_text(encoding="utf-8")
+
+
+def test_the_journal_may_lie_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where a recording was judged."""
+    folder = runs.leave(tmp_path / "run")
+    (folder / "journal.ndjson").rename(tmp_path / "moved.ndjson")
+    page = tmp_path / "page.html"
+    assert popreceipt(capsys, "report", folder, "--journal", tmp_path / "moved.ndjson", "--html", page)[0] == 0
+    assert "moved.ndjson" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("report", "{run}/nothing"), "There is no result"),
+        (("report", "{run}/journal.ndjson"), "Cannot read the result"),
+        (("report", "{run}", "--html", "{run}"), "Cannot write"),
+        (("report", "{run}", "--html", "{run}/verdicts.json/page.html"), "Cannot write"),
+        (("report", "{run}", "--previous", "{run}/nothing"), "There is no result"),
+        (("report", "{run}", "--journal", "{run}/nothing"), "Cannot read the journal"),
+        (("report", "{run}", "--journal", "{run}/verdicts.json"), "is a journal of format"),
+        (("judge", "{run}/journal.ndjson", "--html", "{run}"), "Cannot write"),
+        (("verify", "--html", "{run}/verdicts.json/page.html"), "Cannot write"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    """Exit status 2, and no page."""
+    runs.leave(tmp_path)
+    status, out, err = popreceipt(capsys, *(each.format(run=tmp_path) for each in arguments))
+    assert status == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.html"))
+    assert out == ""
+
+
+def test_judging_a_recording_writes_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the recording's exchanges as evidence; the exit status stays that of judging."""
+    page = tmp_path / "page.html"
+    assert popreceipt(capsys, "judge", VIOLATED, "--html", page)[0] == 1
+    root = html.document_fromstring(page.read_text(encoding="utf-8"))
+    assert root.xpath("//section[@id='mend']//ol[@class='story']")
+    assert VIOLATED.name in root.text_content()
+    assert popreceipt(capsys, "judge", VIOLATED, "--html", page, "--out", tmp_path / "out")[0] == 1
+    assert "Result written" in page.read_text(encoding="utf-8")
+
+
+def test_a_verification_writes_its_page(tmp_path: Path) -> None:
+    """Of the exchanges that it made, whether they are kept or not."""
+    wanted = ("--target", "emulator:lease-of-29-minutes", "--rule", "redelivery.not-before-half-an-hour")
+    page = tmp_path / "page.html"
+    made = subprocess.run(
+        [sys.executable, "-m", "popreceipt", "verify", *wanted, "--html", page],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert made.returncode == 1, made.stderr
+    root = html.document_fromstring(page.read_text(encoding="utf-8"))
+    assert root.xpath("//section[@id='mend']//ol[@class='story']")
+    assert "not kept; with --out DIR it is" in root.text_content()
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_page_of_the_emulators_whole_conformance_is_small(tmp_path: Path) -> None:
+    """Every rule with a situation that shows it, in less than five million bytes."""
+    made = subprocess.run(
+        [sys.executable, "-m", "popreceipt", "verify", "--suite", "conformance", "--out", "run", "--html", "page.html"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0, made.stderr
+    content = (tmp_path / "page.html").read_bytes()
+    assert len(content) < 5_000_000
+    root = html.document_fromstring(content.decode())
+    rules = root.xpath("//section[@id='rules']//details[contains(@class, 'rule ')]")
+    assert len(rules) == 170
+    shown = [each for each in rules if each.xpath(".//details[contains(@class, 'exchange')]")]
+    assert len(shown) > 120
