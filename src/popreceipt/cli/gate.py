@@ -197,7 +197,7 @@ def _fit_together(
 def _decide(
     found: evidence.Evidence, baseline: baselines.Baseline, today: date, *, strict: bool, another_target: bool
 ) -> Decision:
-    known = {each.id for each in catalogue(None)}
+    known = {each.id: each.level for each in catalogue(None)}
     return decide(found, baseline, today=today, known=known, strict=strict, another_target=another_target)
 
 

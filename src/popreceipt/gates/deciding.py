@@ -146,7 +146,7 @@ def decide(
     baseline: Baseline,
     *,
     today: date,
-    known: Collection[str],
+    known: Mapping[str, Level],
     strict: bool = False,
     another_target: bool = False,
 ) -> Decision:
@@ -156,18 +156,18 @@ def decide(
         evidence: the result.
         baseline: what is accepted, and what was seen before.
         today: the day (UTC); an acceptance holds to the end of its last one.
-        known: ids of all rules that there are.
+        known: all rules that there are, with their levels.
         strict: what is undecided, answered otherwise or cut off may not pass either.
         another_target: the result's target may be another than was seen.
     """
-    judging = _Deciding(evidence, baseline, today, frozenset(known), strict, another_target)
+    judging = _Deciding(evidence, baseline, today, known, strict, another_target)
     remarks = sorted(judging.remarks(), key=lambda each: not each.fails)
     return Decision(
         evidence=evidence,
         baseline=baseline,
         today=today,
         remarks=tuple(remarks),
-        uncovered=() if evidence.damage else tuple(judging.uncovered()),
+        uncovered=() if judging.damage else tuple(judging.uncovered()),
     )
 
 
@@ -177,7 +177,7 @@ class _Deciding:
         evidence: Evidence,
         baseline: Baseline,
         today: date,
-        known: frozenset[str],
+        known: Mapping[str, Level],
         strict: bool,
         another_target: bool,
     ) -> None:
@@ -187,14 +187,15 @@ class _Deciding:
         self._known = known
         self._strict = strict
         self._another_target = another_target
+        self.damage = (*evidence.damage, *self._of_another_version())
         self._covering = {
             each: tuple(entry for entry in baseline.accepted if covers(entry, each)) for each in evidence.found
         }
 
     def remarks(self) -> Iterator[Remark]:
         """Everything that there is to say."""
-        if self._evidence.damage:
-            for words in self._evidence.damage:
+        if self.damage:
+            for words in self.damage:
                 yield Remark(kind=Kind.DAMAGED, subject=self._evidence.path.name, words=words)
             return  # what it says is not believed
         yield from self._new()
@@ -212,7 +213,7 @@ class _Deciding:
             return
         yield from self._stale()
         if self._baseline.seen is None:
-            words = "nothing was seen yet, so nothing can be less than it was: --update writes down what is"
+            words = "it has no [seen], so nothing can be less than it was: --update writes down what is"
             yield Remark(kind=Kind.UNSEEN, subject=self._baseline.path.name, words=words)
         else:
             yield from self._beside(self._baseline.seen)
@@ -222,6 +223,13 @@ class _Deciding:
         for each, entries in self._covering.items():
             if each.outcome is Outcome.VIOLATED and not entries:
                 yield each
+
+    def _of_another_version(self) -> Iterator[str]:
+        """Where the result and this version's catalogue speak of two things by one name."""
+        for rows in (self._evidence.rules, *self._evidence.scenarios.values()):
+            for name, row in rows.items():
+                if self._known.get(name, row.level) is not row.level:
+                    yield f"{name} is a {row.level} in it, and a {self._known[name]} in the catalogue of this version"
 
     # What was found, and the entries
 

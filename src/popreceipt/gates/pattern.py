@@ -15,6 +15,9 @@ LEAST_LETTERS: Final = 8
 _VARIES: Final = re.compile(r"[\w.:+-]*\d[\w.:+-]*")
 """What differs from one run to the next: numbers, times, GUIDs, and words with digits in them."""
 
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+"""Controls, and halves of characters: a file that people read takes none of them."""
+
 _STATUS: Final = re.compile(r"[1-5]\d\d")
 """A status code tells one finding from another, and stays."""
 
@@ -37,14 +40,14 @@ def matches(pattern: str, message: str) -> bool:
 
 
 def too_wide(pattern: str) -> bool:
-    """Whether a pattern says so little that it would match nearly every message."""
-    return sum(each.isalnum() for each in pattern) < LEAST_LETTERS
+    """Whether a pattern says so little that it would match nearly every message; one without a star matches one."""
+    return STAR in pattern and sum(each.isalnum() for each in pattern) < LEAST_LETTERS
 
 
 def pattern_of(message: str) -> str:
     """The pattern to begin with: the message with a star for each number, time and GUID that may differ next time.
 
-    Where too little would be left of it, the message itself.
+    Where too little would be left of it, the message itself; characters that no file holds are stars all the same.
     """
 
     def star(found: re.Match[str]) -> str:
@@ -52,5 +55,5 @@ def pattern_of(message: str) -> str:
         end = word[-1] if word[-1] in ".:" else ""
         return word if _STATUS.fullmatch(word.rstrip(".:")) else STAR + end
 
-    pattern = re.sub(r"\*[*\s]*\*", STAR, _VARIES.sub(star, message))
+    pattern = re.sub(r"\*[*\s]*\*", STAR, _UNSEEN.sub(STAR, _VARIES.sub(star, message)))
     return message if too_wide(pattern) else pattern

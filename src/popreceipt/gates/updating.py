@@ -96,9 +96,13 @@ def _entries(found: Sequence[Found], acceptance: Acceptance) -> list[dict[str, A
         # Two patterns that both match a finding would overlap.
         if any(one["scenario"] == each.scenario and matches(one["message"], each.message) for one in made):
             continue
+        pattern = acceptance.message or pattern_of(each.message)
+        if not any(one.isalnum() for one in pattern):
+            words = f"The message {each.message!r} of {each.rule} names nothing to go by: say with --message what does."
+            raise UsageError(words)
         entry = {
             "rule": each.rule,
-            "message": acceptance.message or pattern_of(each.message),
+            "message": pattern,
             "owner": acceptance.owner,
             "issue": acceptance.issue,
             "expires": acceptance.expires,
@@ -270,8 +274,13 @@ def _replace(path: Path, text: str) -> None:
     """Put the file there whole, or leave the one that is there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        words = "a message has characters that no file can hold; say with --message how it is to be matched"
+        raise UsageError(f"Cannot write the baseline {path}: {words}.") from error
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(text.encode())
+        beside.write_bytes(content)
         if path.exists():
             beside.chmod(path.stat().st_mode & 0o777)
         beside.replace(path.resolve())

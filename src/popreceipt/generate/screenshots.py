@@ -1,17 +1,20 @@
-"""Writes specs/messages.png, specs/load.png and specs/sizing.png, the README's pictures, with a real browser.
+"""Writes the README's pictures with a real browser: specs/messages.png, load.png, sizing.png and report.png.
 
     python -m popreceipt.generate.screenshots
 
 An emulator on a manual clock lives through a morning of imports: a shop sends files, some of them wrong, and the batch
-takes them every quarter of an hour. The third picture is the report of a plan that comes along.
+takes them every quarter of an hour. The third picture is the report of a plan that comes along, the fourth that of an
+emulator that hides a message too briefly.
 """
 
+import json
 import os
 import random
 import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -22,9 +25,15 @@ from popreceipt.emulator.emulator import Emulator
 from popreceipt.emulator.pages import Pages
 from popreceipt.emulator.server import HttpServer
 from popreceipt.exceptions import UsageError
+from popreceipt.generate.picture import MUTANT
+from popreceipt.reports import result
+from popreceipt.reports.html import page
+from popreceipt.rules import catalogue
 from popreceipt.sizing.answer import size
 from popreceipt.sizing.plan import read_plan
 from popreceipt.sizing.report import as_page
+from popreceipt.targets import open_target
+from popreceipt.verification import verify
 
 BEGIN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 HOURS = 6
@@ -109,6 +118,9 @@ def shoot(folder: Path) -> list[Path]:
         sizing = browser.new_page(viewport={"width": 1280, "height": 1220})
         sizing.set_content(_sizing())
         written.append(_picture(sizing, folder / "sizing.png"))
+        report = browser.new_page(viewport={"width": 1280, "height": 2150})
+        report.set_content(_report())
+        written.append(_picture(report, folder / "report.png"))
         browser.close()
     return written
 
@@ -119,9 +131,18 @@ def _sizing() -> str:
     return as_page(size(read_plan(plan)), name=plan.name, text=plan.read_text(encoding="utf-8"), command=command)
 
 
-def _picture(page: Page, path: Path) -> Path:
-    page.evaluate("document.fonts.ready.then(() => true)")
-    page.screenshot(path=path)
+def _report() -> str:
+    with TemporaryDirectory() as made, open_target(f"emulator:{MUTANT}") as opened:
+        verdicts = verify(opened)
+        journal = Path(made) / "journal.ndjson"
+        journal.write_bytes(b"".join(each + b"\n" for each in opened.journal.lines()))
+        read = result.of_json(json.loads(json.dumps(verdicts.as_json())), journal)
+        return page.as_page(read, {each.id: each for each in catalogue()}, journal)
+
+
+def _picture(shown: Page, path: Path) -> Path:
+    shown.evaluate("document.fonts.ready.then(() => true)")
+    shown.screenshot(path=path)
     return path
 
 

@@ -130,6 +130,11 @@ class Chains:
             return before, bool(named) or (alone and (kept or same_file))
         if len({first[each.seq] for each in named}) == 1:
             return named[-1], True
+        if alone and not fitting:
+            # Other bytes, as only a wrong target has them: then it is the name that tells.
+            named = [each for each in near if each.correlation == delivery.correlation and (varied or len(near) == 1)]
+            if len({first[each.seq] for each in named}) == 1:
+                return named[-1], True
         return None, False
 
 

@@ -154,8 +154,11 @@ def _first_unannounced(journal: Readings, message: Message) -> Iterator[Finding]
     if exports.says_first(first):
         if journal.waiting.empty_before(first) is not None:
             yield held("blank", first)
-    elif first.last_dequeue is not None and exports.named_before(first) is None and journal.waiting.fresh(first):
-        yield violated(f"a first delivery that says it was last dequeued at {first.last_dequeue}", first)
+    elif first.last_dequeue is not None and exports.named_before(first) is None:
+        if journal.waiting.fresh(first):
+            yield violated(f"a first delivery that says it was last dequeued at {first.last_dequeue}", first)
+        elif first.instant_form != "no-zone" and _nobody_dequeued(journal, first, first.last_dequeue):
+            yield violated(f"says it was last dequeued at {first.last_dequeue}, and nobody dequeued then", first)
 
 
 @rule(
@@ -254,16 +257,22 @@ def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) 
     born, _ = waiting.uploaded(message)
     if born is None or before is not message.deliveries[-1] or before.kind != "message":
         return None
-    if again.sent < exports.touches(message)[-1] + exports.lease + exports.precision:
+    downloads = (each.answered for each in message.downloads if not exports.precedes(again, each))
+    if again.sent < max((before.answered, *downloads)) + exports.lease + exports.precision:
         return None
     empty = waiting.empty_after(again)
     if empty is None or empty.answered >= again.sent + exports.lease - exports.precision:
         return None
-    others = exports.deliveries_between(activity, before.sent, empty.answered)
-    told_apart = all(
-        each in (before, again) or (each.correlation != again.correlation and exports.message_of(each).certain)
-        for each in others
-    )
+    own = exports.digest_of(before) or exports.digest_of(again)
+
+    def another(delivery: Dequeue) -> bool:
+        if delivery.correlation == again.correlation:
+            return False
+        digest = exports.digest_of(delivery)
+        return exports.message_of(delivery).certain or (own is not None and digest is not None and digest != own)
+
+    between_them = exports.deliveries_between(activity, before.sent, empty.answered)
+    told_apart = all(each is before or each is again or another(each) for each in between_them)
     in_doubt = exports.doubts_between(activity, before.sent, empty.answered) or any(
         (each.ok or each.in_doubt) and not exports.precedes(empty, each)
         for each in (*message.acks, *message.loose, *exports.stray_acks)

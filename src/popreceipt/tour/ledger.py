@@ -242,9 +242,22 @@ def terms_in(folder: Path) -> Terms | None:
         UsageError: a file of that name is something else.
     """
     path = folder / NAME
-    if not path.exists():
+    if not path.exists() or _is_barely_begun(path):
         return None
     return _read(path)[0]
+
+
+def _is_barely_begun(path: Path) -> bool:
+    """Whether a process was killed before the first line was whole: then nothing was sent."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+    except OSError as error:
+        raise UsageError(f"Cannot read the ledger {path}: {error.strerror or error}.") from error
+    return not first.endswith(b"\n") and _BEGINS.startswith(first[: len(_BEGINS)])
+
+
+_BEGINS: Final = b'{"entry":"terms"'
 
 
 def unfinished(folder: Path) -> bool:
@@ -352,9 +365,14 @@ def alone_in(folder: Path) -> Iterator[None]:
     """The folder for this process alone, for as long as the block lasts; a process that dies lets go of it.
 
     Raises:
-        UsageError: it cannot be written, or another process is at work there.
+        UsageError: it cannot be written, or another process is at work there, or the package for that is missing.
     """
-    from filelock import FileLock, Timeout
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise UsageError(
+            'A tour keeps its folder to itself with filelock: pip install "popreceipt[tenant]".'
+        ) from error
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -135,9 +135,7 @@ class Plan:
     def _roles(self, operation: str, direction: str) -> list[str]:
         """The roles of jobs of this direction that are asked for this: in the other direction it changes nothing."""
         found = {line.role for line in self.lines if line.operation == operation and line.role is not None}
-        return sorted(
-            role for role in found if self.tenant.activities[role].settings["direction"] == direction
-        )
+        return sorted(role for role in found if self.tenant.activities[role].settings["direction"] == direction)
 
     @property
     def most(self) -> int:

@@ -8,6 +8,7 @@ is in the journal, and nobody here judges it.
 import fnmatch
 import hashlib
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import NotAbleTo, NothingProved, PopreceiptError, UsageError
 from popreceipt.journal import Exchange, secret_digest
 from popreceipt.targets import DATES_TAKEN, Target
-from popreceipt.tenants.guard import pause_of
+from popreceipt.tenants.guard import TenantGuard, pause_of
 from popreceipt.tour.errand import Errand, Line, Route, Stopped, TokenLost, Until
 from popreceipt.tour.ledger import (
     Assisted,
@@ -69,6 +70,8 @@ TOKEN_PAUSE: Final = timedelta(seconds=10)
 
 DATES: Final = 3
 """How many Dates are asked for when this computer's clocks have parted."""
+
+TOO_MANY: Final = 429
 
 OWN_BODY: Final = 64 * 1024
 """Bytes that an acknowledgment (the server's own words sent back) and a question may have."""
@@ -221,32 +224,46 @@ class Tour:
         """The current token of an actor, asked for where there is none.
 
         Raises:
-            Stopped: none is to be had.
+            Stopped: more were asked for than the plan says.
+            _HeldUp: none is to be had now.
         """
-        for attempt in range(1, TOKEN_TRIES + 1):
-            if self.sent[self.own.tokens.id] >= self.own.tokens.most:
-                raise Stopped(f"{self.own.tokens.most} tokens were asked for: no more are ({self.own.tokens.id})")
+        own = self.own.tokens
+        for attempt in itertools.count(1):
+            if self.sent[own.id] >= own.most:
+                raise Stopped(f"{own.most} tokens were asked for, and no more are ({own.id})")
+            self.leave_alone(str(self.target.identity.get("token_url")))
             before = self.target.journal.next_number
             try:
                 with self.held():
                     return self.target.tokens.current(actor)
-            except NotPermitted as refused:
+            except (NotPermitted, UsageError) as refused:
                 raise _HeldUp(str(refused)) from refused
-            except UsageError as error:
-                raise Stopped(str(error)) from error
             except NothingProved as error:
-                last = self.target.journal.entries[-1] if self.target.journal.entries else None
-                unreached = isinstance(last, Exchange) and (
-                    last.response is None or last.response.status >= 500 or last.response.status == 429
-                )
-                if attempt == TOKEN_TRIES or not unreached:
-                    raise Stopped(str(error)) from error
-                self.pause(TOKEN_PAUSE * attempt, "the token endpoint, which did not answer as it should")
+                if attempt == TOKEN_TRIES or not self._unreached(before):
+                    raise _HeldUp(str(error)) from error
             except OSError as error:
                 raise cannot_keep(error) from error
             finally:
-                self.sent[self.own.tokens.id] += self.target.journal.next_number - before
-        raise AssertionError("the last try ended in one way or the other")
+                self.sent[own.id] += self.target.journal.next_number - before
+            self.pause(TOKEN_PAUSE * attempt, "the token endpoint, which did not answer as it should")
+        raise AssertionError("the last try has ended in one way or the other")
+
+    def _unreached(self, number: int) -> bool:
+        """Whether the last exchange since then is one that another moment may answer otherwise."""
+        last = self.target.journal.entries[-1] if self.target.journal.entries else None
+        if not isinstance(last, Exchange) or last.seq < number:
+            return False
+        return last.response is None or last.response.status >= 500 or last.response.status == TOO_MANY
+
+    def leave_alone(self, url: str) -> None:
+        """Wait where the server of this URL has asked to be left alone.
+
+        Raises:
+            _Parked: that is longer than there is patience for.
+        """
+        until = None if not isinstance(self.target.guard, TenantGuard) else self.target.guard.not_before(url)
+        if until is not None and self.target.times.earliest() < until:
+            self.pause_until(until, "the server, which asked to come later")
 
     def pause(self, length: timedelta, what: str) -> None:
         """Wait in the midst of an errand; all others wait as well.
@@ -579,7 +596,7 @@ class _Call:
             if not self.replaying:
                 self._tour.pause_until(reply.exchange.answered + later, "the server, which asked to come later")
             self._moment = max(self._moment, reply.exchange.answered + later)
-            if reply.status != 429:
+            if reply.status != TOO_MANY:
                 # It may have taken effect: what to do is the errand's to say.
                 return reply
 
@@ -614,6 +631,7 @@ class _Call:
         tour, name = self._tour, self._errand.name
         if self._sent[line.id] >= line.most:
             raise Stopped(f"{line.id} was to send {line.most} requests at most, and has")
+        tour.leave_alone(tour.target.session.base_url if origin is None else origin)
         tour.look_at_the_clock()
         with tour.held():
             self._write(self._intent(line, ask, actor, given, origin))

@@ -222,5 +222,6 @@ def print_parked(console: Console, parked: Sequence[State], command: str) -> Non
     instants = sorted(each.until for each in parked if each.until is not None)
     first, last = instant_text(instants[0])[:19], instant_text(instants[-1])[:19]
     when = f"until {first}Z" if first == last else f"the first until {first}Z, the last until {last}Z"
-    console.print(Text(f"{len(parked)} errands are parked, {when}. Go on then with:", style="yellow"))
+    them = "1 errand is" if len(parked) == 1 else f"{len(parked)} errands are"
+    console.print(Text(f"{them} parked, {when}. Go on then with:", style="yellow"))
     console.print(Text(f"  {command}"), soft_wrap=True)

@@ -109,6 +109,8 @@ def drive(
     """
     if resume and out is None:
         raise UsageError("--resume goes on with the tour in a folder: name it with --out DIR.")
+    if resume and out is not None and not out.is_dir():
+        raise _no_tour_in(out)
     with nullcontext() if out is None else alone_in(out):
         left = None if out is None else _left_in(out, resume=resume)
         if left is not None:
@@ -163,13 +165,17 @@ def _left_in(out: Path, *, resume: bool) -> Terms | None:
     """The terms of the tour to go on with; None where a new one begins."""
     terms = ledgers.terms_in(out)
     if resume and terms is None:
-        raise UsageError(f"There is no tour in {out} to go on with: leave out --resume, or name its folder (--out).")
+        raise _no_tour_in(out)
     if not resume and terms is not None and ledgers.unfinished(out):
         raise UsageError(
             f"{out} holds a tour of {terms.target} that is not over: go on with it (--resume), or give another --out. "
             "Whoever does not want it any more deletes the folder."
         )
     return terms if resume else None
+
+
+def _no_tour_in(out: Path) -> UsageError:
+    return UsageError(f"There is no tour in {out} to go on with: leave out --resume, or name its folder (--out).")
 
 
 def _same(
@@ -260,17 +266,23 @@ def _over(kept: _Kept, planned: Plan) -> Toured | None:
         if ended is None:
             return None
         states.append(State(errand.name, How(ended.how), ended.why))
+    journal = Journal(earlier.header)
+    if (file := kept.open_journal()) is not None:
+        # A process that was killed at its very end has left no footer.
+        try:
+            journal.go_on(file, earlier)
+            journal.seal()
+        finally:
+            _close(file)
     verdicts = judged(
-        earlier.header,
-        earlier.entries,
+        journal.header,
+        journal.entries,
         planned,
         states,
         asked=ledger.asked,
         waited_seconds=0.0,
         duration_seconds=stopwatch() - began,
     )
-    journal = Journal(earlier.header)
-    journal.entries += earlier.entries
     return Toured(verdicts, tuple(states), planned, journal, nothing_left=True)
 
 
@@ -290,7 +302,6 @@ def _run(
     began = stopwatch()
     tenant = planned.tenant
     earlier = kept.earlier()
-    kept.clear()
     file: IO[bytes] | None = None
     ledger: Ledger | None = None
     with interruption.handled(), opening(seed) as target:
@@ -298,6 +309,7 @@ def _run(
         durable = target.times.kind == "system"
         notes = []
         try:
+            kept.clear()
             file = kept.open_journal()
             if file is not None:
                 _go_on(journal, file, earlier)

@@ -18,7 +18,7 @@ from .conftest import BACK, EMPTY, Cli, Made, Played, entry
 
 SHOULD = "enqueue.any-content-type"
 
-KNOWN = {each.id for each in catalogue(None)}
+KNOWN = {each.id: each.level for each in catalogue(None)}
 
 
 def failing(result: Path, baseline: Path, today: date = date(2026, 6, 1), **more: Any) -> list[tuple[Kind, str]]:
@@ -273,6 +273,13 @@ def test_an_answer_that_changed_is_told_and_fails_where_that_was_asked_for(made:
     assert failing(result, baseline, strict=True) == [(Kind.ANSWER, EMPTY)]
     baseline.write_text(baseline.read_text().replace('# answers = "fail"', 'answers = "fail"'))
     assert failing(result, baseline) == [(Kind.ANSWER, EMPTY)]
+
+
+def test_a_baseline_that_has_seen_nothing_fails(made: Made, baseline: Path) -> None:
+    """Whoever takes the table away takes coverage and falls with it."""
+    text = baseline.read_text()
+    baseline.write_text(text[: text.index("\n[seen]")])
+    assert failing(made.write(), baseline) == [(Kind.UNSEEN, "baseline.toml")]
 
 
 # Another target, another kind

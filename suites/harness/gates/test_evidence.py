@@ -82,6 +82,10 @@ def of_another_level(content: dict[str, Any]) -> None:
     row(content)["level"] = "MAYBE"
 
 
+def only_a_recommendation(content: dict[str, Any]) -> None:
+    row(content)["level"] = "SHOULD"
+
+
 def no_list(content: dict[str, Any]) -> None:
     content["rules"] = {}
 
@@ -102,6 +106,7 @@ def no_list(content: dict[str, Any]) -> None:
         without_summary,
         without_target,
         of_another_level,
+        only_a_recommendation,
         no_list,
     ],
 )

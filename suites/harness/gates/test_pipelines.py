@@ -298,13 +298,17 @@ def test_the_job_of_a_middleware_passes(folder: Path) -> None:
     assert list(seen.scenarios) == ["empty-queue"]
 
 
+BUSY_MACHINE = "--processing-minutes 1 --lag 30 --generator-ceiling 1e6 --target-ceiling 1e6"
+"""Tests run beside others: neither a late arrival nor a full core may decide what this one proves."""
+
+
 def test_the_job_that_compares_speed_measures_both_in_turns(folder: Path) -> None:
     """One short round in place of sixteen: it proves nothing, and says so; what was measured is there."""
     steps, variables = of_github("speed")
     shorter = [
         Step(
             each.name,
-            each.script.replace("--minutes 5 --rounds 16", "--minutes 2 --rounds 1 --processing-minutes 1 --lag 30"),
+            each.script.replace("--minutes 5 --rounds 16", f"--minutes 2 --rounds 1 {BUSY_MACHINE}"),
             each.environment,
             each.always,
         )
@@ -342,7 +346,7 @@ def test_the_composite_action_verifies_and_gates(folder: Path) -> None:
         first = run_job(steps, {}, folder, "action")
         assert first.statuses["Gate"] == 2, first.said
         assert gate(folder, inputs["out"], "--baseline", inputs["baseline"], "--update") == 0
-        second = run_job(steps, {}, folder, "action")
+        second = run_job([each for each in steps if each.name != "Verify"], {}, folder, "action")
     finally:
         server.terminate()
         server.wait(timeout=30)

@@ -1,6 +1,7 @@
 """What `--update` writes: never an uncovered finding, never less than was seen, never over a person's words."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,20 @@ def test_another_target_is_not_written_unless_that_was_asked_for(made: Made, bas
     assert seen(baseline).target == made.target
 
 
+def test_words_of_strangers_are_written_so_that_a_file_can_hold_them(made: Made, baseline: Path, cli: Cli) -> None:
+    """Controls and halves of characters become stars; where nothing else is left, somebody has to say a pattern."""
+    evil = 'answered \x1b[2J and \ud800 and\n\u202e"]]] to everything'
+    result = made.ends(BACK, Outcome.VIOLATED, evil).write()
+    assert cli(result, "--baseline", baseline, "--update", "--accept", BACK, *ANSWERS)[0] == 0
+    assert "\x1b" not in baseline.read_text()
+    before = baseline.read_bytes()
+    result = made.ends(EMPTY, Outcome.VIOLATED, "\ud800").write()
+    status, _, err = cli(result, "--baseline", baseline, "--update", "--accept", EMPTY, *ANSWERS)
+    assert status == 2
+    assert "say with --message" in err
+    assert baseline.read_bytes() == before
+
+
 def to_a_folder(path: Path) -> None:
     path.mkdir()
 
@@ -217,3 +232,18 @@ def test_what_is_written_is_toml_of_the_schema(made: Made, baseline: Path, cli: 
     written: Any = json.loads(json.dumps(tomllib.loads(baseline.read_text()), default=str))
     Draft202012Validator(schema).validate(written)
     assert len(written["accepted"]) == 1
+
+
+def test_without_tomlkit_nothing_is_written_and_everything_is_read(
+    made: Made, baseline: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate itself needs no more than the core."""
+    for name in [
+        each for each in sys.modules if each.partition(".")[0] == "tomlkit" or each == "popreceipt.gates.updating"
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    assert cli(made.write(), "--baseline", baseline)[0] == 0
+    status, _, err = cli(made.write(), "--baseline", baseline, "--update")
+    assert status == 2
+    assert 'pip install "popreceipt[gate]"' in err

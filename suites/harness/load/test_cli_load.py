@@ -99,8 +99,12 @@ def test_a_run_can_be_judged_again(tmp_path: Path, good_run: GoodRun) -> None:
     """Nothing is sent, and the same comes of it."""
     shutil.copytree(good_run[0] / "reports", tmp_path / "reports")
     before = result_in(tmp_path)
-    again = popreceipt_load(tmp_path, "--judge", "reports/load", "--json", "-")
+    again = popreceipt_load(tmp_path, "--judge", "reports/load", "--json", "-", "--allure", "allure")
     assert again.returncode == 0
+    figures = json.loads((tmp_path / "allure" / "load-mixed-steady-perf.json").read_text())
+    assert {"load-mixed-steady.enqueue.p50_ms", "load-mixed-steady.requests_per_second"} <= {
+        each["key"] for each in figures
+    }
     assert {**json.loads(again.stdout), "verdicts": None} == {**before, "verdicts": None}
 
 

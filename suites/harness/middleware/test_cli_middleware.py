@@ -93,7 +93,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A consumer that is wrong, in one scenario."""
     folder = tmp_path_factory.mktemp("hasty")
-    files = ("--out", "out", "--html", "out/report.html")
+    files = ("--out", "out", "--html", "out/report.html", "--allure", "allure")
     arguments = ("--scenario", "export-package", *files, "--", *script(folder, HASTY))
     return folder, popreceipt_middleware(folder, *arguments)
 
@@ -140,6 +140,14 @@ class TestAWrongOne:
         assert "acknowledgment.after-a-whole-download" in with_outcome(verdicts, "violated")
         assert "✘ acknowledgment.after-a-whole-download violated (MUST)" in run.stdout
         assert "POST /api/connector/ack/" in run.stdout
+
+    def test_it_fails_in_a_report_of_allure(self, hasty: Ran) -> None:
+        """The scenario and the rule are results; the scenario has its exchanges and the subject's output."""
+        folder, _ = hasty
+        results = [json.loads(each.read_text()) for each in (folder / "allure").glob("*-result.json")]
+        failed = {each["name"]: each for each in results if each["status"] == "failed"}
+        assert {"export-package", "acknowledgment.after-a-whole-download"} <= set(failed)
+        assert any(each["name"] == "exchanges" for each in failed["export-package"]["attachments"])
 
     def test_its_other_side_is_none(self, hasty: Ran) -> None:
         """Files that it never tried to hand in are not held against it."""

@@ -105,7 +105,14 @@ def verdicts(evil: str = "", **more: Any) -> Verdicts:
         "seed": 7,
         "duration_seconds": 3725.0,
         "notes": (f"Noted.{evil}",),
-        "suites": {f"tour{evil}": {"requests": 12, "lines": {"dequeue": {"sent": 4, "most": 9}}, "why": evil}},
+        "suites": {
+            f"tour{evil}": {
+                "requests": 12,
+                "lines": {"dequeue": {"sent": 4, "most": 9}},
+                "asked": {f"line {number}": number for number in range(12)},
+                "states": [{"errand": "drain", "how": "parked", "why": evil}, {"errand": "ack", "how": "done"}],
+            }
+        },
         "failures": (
             SuiteFailure("fuzz", "dequeue", "no-server-fault", Level.MUST, f"No 5xx.{evil}", f"500{evil}", (3,)),
         ),

@@ -185,6 +185,8 @@ def test_the_run_is_told_with_its_circumstances_and_the_journals_digest() -> Non
     for each in ("Seed 7", "Duration 1 h 2 min", "Build 10.0.1", "requests 12", "dequeue 4 9", "SHA-256", "Whole yes"):
         assert each in told
     assert "dequeue 3 3 0 0 0" in told
+    assert "asked line 0 0 line 1 1" in told
+    assert "states how why drain parked ack done" in told
 
 
 def test_references_within_the_page_lead_somewhere_and_nothing_is_loaded() -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser: without obstacles, on a phone, on paper, without its script, asking nobody for anything."""
+"""The page in a real browser: without obstacles, on a phone, on paper, without its script, and asking for nothing."""
 
 import re
 from collections.abc import Iterator

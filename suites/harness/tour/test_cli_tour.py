@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
+from popreceipt.cli.main import run
 from popreceipt.generate.rehearsal.stranger import Manner, Stranger, stranger
 from popreceipt.journal import Exchange, JournalFile
 
@@ -21,20 +22,43 @@ LIMIT = 90.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
-    """A server on a clock on which a token's hour lasts ten seconds."""
-    with stranger(tmp_path_factory.mktemp("stranger"), Manner(rate=360.0)) as found:
+    """A server on a clock on which a token's hour lasts five seconds."""
+    with stranger(tmp_path_factory.mktemp("stranger"), Manner(rate=720.0)) as found:
         yield found
 
 
-def verify(server: Stranger, *arguments: str) -> tuple[str, ...]:
-    """The arguments of the command."""
-    return ("verify", "--target", server.target, "--rule", RULE, *arguments)
+@dataclass
+class Ended:
+    """How a command in this process ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    server: Stranger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """`popreceipt verify` on the server, in this process."""
+    monkeypatch.chdir(server.folder)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def call(*arguments: str, target: str = server.target) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run(["verify", "--target", target, *arguments])
+        told = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), " ".join(told.out.split()), " ".join(told.err.split()))
+
+    return call
 
 
 def start(server: Stranger, *arguments: str) -> "subprocess.Popen[str]":
-    """Start it, to be read from as it goes."""
+    """Start it in a process of its own, to be read from as it goes."""
     return subprocess.Popen(
-        [sys.executable, "-m", "popreceipt", *verify(server, *arguments)],
+        [sys.executable, "-m", "popreceipt", "verify", "--target", server.target, *arguments],
         cwd=server.folder,
         env={**os.environ, **server.environment},
         stdin=subprocess.DEVNULL,
@@ -64,29 +88,26 @@ def the_rest_of(process: "subprocess.Popen[str]") -> str:
     return told
 
 
-def test_a_plan_needs_no_secret_and_no_server(server: Stranger) -> None:
+def test_a_plan_needs_no_secret_and_asks_no_server(
+    server: Stranger, command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is made from the description alone, for people and for machines."""
-    bare = Stranger(
-        server.folder,
-        server.base_url,
-        (),
-        server.activities,
-        {"POPRECEIPT_CONFIG": server.environment["POPRECEIPT_CONFIG"], "NO_COLOR": "1"},
-    )
+    for name in server.environment:
+        if name.endswith("_SECRET"):
+            monkeypatch.delenv(name)
     before = server.journal.read_bytes()
-    for_people = bare.run("verify", "--target", server.target, "--plan", seconds=LIMIT)
-    for_machines = bare.run("verify", "--target", server.target, "--plan", "--json", seconds=LIMIT)
-    assert (for_people.returncode, for_machines.returncode) == (0, 0)
-    plan = json.loads(for_machines.stdout)
+    for_people, for_machines = command("--plan"), command("--plan", "--json")
+    assert (for_people.status, for_machines.status) == (0, 0)
+    plan = json.loads(for_machines.out)
     assert plan["format"] == "popreceipt/plan@1"
-    assert f"{plan['requests_at_most']:,} requests at most" in " ".join(for_people.stdout.split())
+    assert f"{plan['requests_at_most']:,} requests at most" in for_people.out
     assert server.journal.read_bytes() == before
 
 
-def test_stopped_killed_and_gone_on_with(server: Stranger) -> None:
+def test_stopped_killed_and_gone_on_with(server: Stranger, command: Callable[..., Ended]) -> None:
     """Ctrl-C keeps what was done and tells how to go on; a kill does the same without a word; the end is a verdict."""
     folder = server.folder / "kept"
-    process = start(server, "--out", str(folder), "--patience", "2m")
+    process = start(server, "--rule", RULE, "--out", str(folder), "--patience", "2m")
     told = until_it_waits(process)
     assert "the end of a token's life" in told
     assert " UTC there, " in told
@@ -99,22 +120,22 @@ def test_stopped_killed_and_gone_on_with(server: Stranger) -> None:
 
     busy = start(server, "--out", str(folder), "--resume")
     until_it_waits(busy)
-    second = server.run(*verify(server, "--out", str(folder), "--resume"), seconds=LIMIT)
-    assert second.returncode == 2
-    assert "Another popreceipt is at work" in " ".join(second.stderr.split())
+    second = command("--out", str(folder), "--resume")
+    assert second.status == 2
+    assert "Another popreceipt is at work" in second.err
     busy.kill()
     the_rest_of(busy)
 
-    unfinished = server.run(*verify(server, "--out", str(folder)), seconds=LIMIT)
-    assert unfinished.returncode == 2
-    assert "--resume" in unfinished.stderr
-    other = server.run(*verify(server, "--out", str(folder), "--resume", "--seed", "9"), seconds=LIMIT)
-    assert other.returncode == 2
-    assert "with the seed 0, not 9" in " ".join(other.stderr.split())
+    unfinished = command("--rule", RULE, "--out", str(folder))
+    assert unfinished.status == 2
+    assert "--resume" in unfinished.err
+    other = command("--out", str(folder), "--resume", "--seed", "9")
+    assert other.status == 2
+    assert "with the seed 0, not 9" in other.err
 
     # Without --rule: which rules it was begun for is known.
-    last = server.run("verify", "--target", server.target, "--out", str(folder), "--resume", seconds=LIMIT)
-    assert last.returncode == 0, last.stdout + last.stderr
+    last = command("--out", str(folder), "--resume")
+    assert last.status == 0, last
     verdicts = json.loads((folder / "verdicts.json").read_text())
     assert [(each["id"], each["outcome"]) for each in verdicts["rules"]] == [(RULE, "held")]
     assert verdicts["suites"]["tour"]["done"] == 1
@@ -125,26 +146,24 @@ def test_stopped_killed_and_gone_on_with(server: Stranger) -> None:
     for each in folder.iterdir():
         assert not any(secret.encode() in each.read_bytes() for secret in server.secrets)
 
-    again = server.run("verify", "--target", server.target, "--out", str(folder), "--resume", "--json", seconds=LIMIT)
-    assert again.returncode == 0
-    assert json.loads(again.stdout)["rules"] == verdicts["rules"]
-    assert "nothing was sent" in again.stderr
-    clobbering = server.run("verify", "--target", "emulator:", "--rule", RULE, "--out", str(folder), seconds=LIMIT)
-    assert clobbering.returncode == 2
-    assert "holds a tour of a tenant" in " ".join(clobbering.stderr.split())
+    again = command("--out", str(folder), "--resume", "--json")
+    assert again.status == 0
+    assert json.loads(again.out)["rules"] == verdicts["rules"]
+    assert "nothing was sent" in again.err
+    clobbering = command("--rule", RULE, "--out", str(folder), target="emulator:")
+    assert clobbering.status == 2
+    assert "holds a tour of a tenant" in clobbering.err
 
 
-def test_what_is_parked_is_told_with_the_command_that_goes_on(server: Stranger) -> None:
+def test_what_is_parked_is_told_with_the_command_that_goes_on(server: Stranger, command: Callable[..., Ended]) -> None:
     """The run ends in order: that its rule is not decided yet is no failure of the run."""
     folder = server.folder / "parked"
-    ended = server.run(
-        *verify(server, "--rule", "authorization.token-required", "--out", str(folder), "--patience", "1"),
-        seconds=LIMIT,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "parked until" in " ".join(ended.stdout.split())
-    assert "1 errands are parked" in ended.stderr
-    assert f"popreceipt verify --target {server.target} --out {folder} --resume --patience 1m" in ended.stderr
+    rules = ("--rule", RULE, "--rule", "authorization.token-required")
+    ended = command(*rules, "--out", str(folder), "--patience", "1")
+    assert ended.status == 0, ended
+    assert "parked until" in ended.out
+    assert " parked, " in ended.err
+    assert f"popreceipt verify --target {server.target} --out {folder} --resume --patience 1m" in ended.err
     verdicts = {each["id"]: each for each in json.loads((folder / "verdicts.json").read_text())["rules"]}
     assert verdicts[RULE]["outcome"] == "unexercised"
     assert verdicts["authorization.token-required"]["outcome"] == "held"

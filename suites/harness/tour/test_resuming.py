@@ -352,6 +352,9 @@ def test_there_must_be_something_to_go_on_with(ground: "Ground") -> None:
         through(ground, resume=True)
     with pytest.raises(UsageError, match="--out DIR"):
         through(ground, resume=True, out=None)
+    ground.folder.mkdir()
+    with pytest.raises(UsageError, match="no tour in"):
+        through(ground, resume=True)
     (ground.folder / ledgers.NAME).write_text("a ledger of somebody's household\n")
     for resume in (False, True):
         with pytest.raises(UsageError, match="is no ledger of a tour"):

@@ -5,19 +5,38 @@ shows is decided; what was sent is what the plan said; the fingerprint is true.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from popreceipt.emulator.profile import POINTS, Profile
 from popreceipt.exceptions import NothingProved
 from popreceipt.fingerprints import taking
 from popreceipt.fingerprints.taking import Told
-from popreceipt.rules import find
+from popreceipt.rules import catalogue, find
 from popreceipt.verdict import Level, Outcome
 
 DECIDED: Final = frozenset({Outcome.HELD, Outcome.ANSWERED})
 
-HIDES: Final[Mapping[str, frozenset[str]]] = {}
-"""Rules that cannot be shown under a dialect, by its name."""
+TWO_LEASES: Final = timedelta(minutes=75)
+"""Two half hours one after the other, and what comes before, between and after them."""
+
+LONGER: Final = frozenset(
+    {"redelivery.poison-limit", *(each.id for each in catalogue() if each.chapter == "retention")}
+)
+"""Rules that two leases are too short for: eleven deliveries, and a file's seven days."""
+
+HIDES: Final[Mapping[str, frozenset[str]]] = {
+    # A message without a file leaves nothing to be seen.
+    "zero-records.no-file-answer=204": frozenset(
+        {
+            "zero-records.no-file-answer",
+            "zero-records.no-file-is-said",
+            "zero-records.no-file-leaves",
+            "retention.expired-dequeue",
+        }
+    ),
+}
+"""Rules that cannot be shown by the wire alone under a dialect, by its name."""
 
 
 def false_convictions(verdicts: Iterable[Told]) -> list[str]:
@@ -29,14 +48,23 @@ def false_convictions(verdicts: Iterable[Told]) -> list[str]:
     ]
 
 
-def left_open(plan: Mapping[str, Any], verdicts: Iterable[Told], profile: Profile) -> list[str]:
-    """Rules that the plan was to show within its patience and that were not decided."""
-    shown = {rule for errand in plan["errands"] if errand["run"] and not errand["parked"] for rule in errand["shows"]}
+def left_open(
+    plan: Mapping[str, Any], verdicts: Iterable[Told], profile: Profile, *, but: Collection[str] = ()
+) -> list[str]:
+    """Rules that the plan was to show and that were not decided.
+
+    Args:
+        plan: as JSON.
+        verdicts: of the tour.
+        profile: what the server answers.
+        but: rules that take longer than the tour had time.
+    """
+    shown = {rule for errand in plan["errands"] if errand["run"] for rule in errand["shows"]}
     excused = {rule for dialect in dialects_of(profile) for rule in HIDES.get(dialect, ())}
     told = {each.id: each for each in verdicts}
     return [
         f"{rule} is {told[rule].outcome} ({told[rule].reason or told[rule].answer or 'no reason'})"
-        for rule in sorted(shown - excused)
+        for rule in sorted(shown - excused - set(but))
         if not _is_decided(told[rule])
     ]
 

@@ -4,23 +4,27 @@ A tour of two leases, or of eight days, takes less than a second here. What is m
 network: the process, the handshake, the clock that runs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from popreceipt.emulator.mutants import MUTANTS, find
 from popreceipt.emulator.profile import Profile, load_profile
-from popreceipt.fingerprints.tour import AsTenant
+from popreceipt.fingerprints.tour import EVERY, AsTenant
 from popreceipt.generate.combined import Points, named, written
 from popreceipt.generate.rehearsal import bounds, checks
-from popreceipt.journal import Exchange
+from popreceipt.journal import ClockMovement, Exchange, Observation
+from popreceipt.rules import catalogue
 from popreceipt.rules import find as find_rule
+from popreceipt.rules.eras import judge_eras
 from popreceipt.tour.tour import Toured
-from popreceipt.verdict import Level, Outcome
+from popreceipt.verdict import Level, Outcome, RuleVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,16 @@ class Claim:
     others: tuple[str, ...]
 
 
-def under(points: Points, seed: int = 0) -> Virtual:
-    """Tour an emulator that answers these points otherwise."""
+def under(points: Points, *, seed: int = 0, every: timedelta = EVERY) -> Virtual:
+    """Tour an emulator that answers these points otherwise, whose exports run so often."""
     with TemporaryDirectory() as folder:
         profile = load_profile(str(written(points, Path(folder))))
-    emulator = AsTenant(profile, seed=seed)
+    emulator = AsTenant(profile, seed=seed, every=every)
     began = emulator.emulator.clock.now()
     toured = emulator.toured()
     return Virtual(
         name=named(points),
-        problems=problems_of(toured, profile),
+        problems=problems_of(toured, profile, quick=every <= EVERY),
         decided=len([each for each in toured.verdicts.rules if each.outcome in checks.DECIDED]),
         seen=frozenset(checks.seen(toured.verdicts.rules, toured.verdicts.target["abilities"])),
         convicted_by=tuple(each.id for each in toured.verdicts.with_outcome(Outcome.VIOLATED)),
@@ -81,8 +85,8 @@ def under(points: Points, seed: int = 0) -> Virtual:
     )
 
 
-def problems_of(toured: Toured, profile: Profile) -> tuple[str, ...]:
-    """What should not be, in words."""
+def problems_of(toured: Toured, profile: Profile, *, quick: bool) -> tuple[str, ...]:
+    """What should not be, in words; `quick` where all that has no need of hours should be decided in two leases."""
     plan = toured.plan.as_json()
     rules = toured.verdicts.rules
     unfinished = [f"the errand {each.errand} was {each.how}: {each.why}" for each in toured.states if each.why]
@@ -90,9 +94,26 @@ def problems_of(toured: Toured, profile: Profile) -> tuple[str, ...]:
         *([] if toured.verdicts.complete else unfinished or ["the tour is not complete"]),
         *checks.false_convictions(rules),
         *checks.left_open(plan, rules, profile),
+        *(f"after two leases {each}" for each in _late(toured, plan, profile) if quick),
         *checks.untrue(rules, toured.verdicts.target["abilities"], profile),
         *bounds.outside(plan, exchanges_of(toured)),
     )
+
+
+def _late(toured: Toured, plan: Mapping[str, Any], profile: Profile) -> list[str]:
+    return checks.left_open(plan, soon(toured), profile, but=checks.LONGER)
+
+
+def soon(toured: Toured) -> tuple[RuleVerdict, ...]:
+    """The verdicts that there were two leases after the beginning."""
+    entries = toured.entries
+    end = next(each.sent for each in entries if isinstance(each, Exchange)) + checks.TWO_LEASES
+    known = [each for each in entries if (each.sent if isinstance(each, Exchange) else _at(each)) <= end]
+    return judge_eras(toured.journal.header, known, catalogue())
+
+
+def _at(entry: ClockMovement | Observation) -> datetime:
+    return entry.clock if isinstance(entry, ClockMovement) else entry.at
 
 
 def exchanges_of(toured: Toured) -> Sequence[Exchange]:
@@ -100,9 +121,9 @@ def exchanges_of(toured: Toured) -> Sequence[Exchange]:
     return [each for each in toured.entries if isinstance(each, Exchange)]
 
 
-def claim(mutant: str) -> Claim:
+def claim(mutant: str, every: timedelta = EVERY) -> Claim:
     """Tour a mutant."""
-    toured = AsTenant(Profile(), mutant=mutant).toured()
+    toured = AsTenant(Profile(), mutant=mutant, every=every).toured()
     shown = {rule for each in toured.plan.run for rule in each.shows}
     about = [each for each in find(mutant).convicted_by if find_rule(each).level is Level.MUST]
     violated = [each.id for each in toured.verdicts.with_outcome(Outcome.VIOLATED) if each.level is Level.MUST]

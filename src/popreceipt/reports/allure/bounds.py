@@ -79,6 +79,11 @@ def journal_text(header: Header, entries: Iterable[Entry], most: int) -> str:
     return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
+def is_whole(text: str) -> bool:
+    """Whether a part of a journal has all of it, which its footer tells."""
+    return text.rstrip().rpartition("\n")[2].startswith('{"footer":')
+
+
 def curl_text(exchanges: Iterable[Exchange], *, movable: bool, most: int = CURL_BYTES) -> str:
     """The exchanges as command lines, as many as fit."""
     lines: list[str] = []

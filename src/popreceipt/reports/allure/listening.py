@@ -107,7 +107,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """After a test was played and judged: attach what it said."""
-    playing: Playing | None = getattr(item, "funcargs", {}).get("playing")
+    playing = _playing(item)
     mark = playing.target.journal_mark() if playing is not None else 0
     failed = False
     try:
@@ -126,6 +126,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
                 _tell_figures(playing, budget, failed=failed)
 
 
+def _playing(item: pytest.Item) -> Playing | None:
+    """What the scenarios share; None for a test that has nothing to do with them."""
+    found: Playing | None = getattr(item, "funcargs", {}).get("playing")
+    return found if isinstance(getattr(found, "target", None), Target) else None
+
+
 def _tell(target: Target, mark: int, budget: Budget, *, failed: bool) -> None:
     entries = target.journal.entries[mark:]
     exchanges = [each for each in entries if isinstance(each, Exchange)]
@@ -134,10 +140,14 @@ def _tell(target: Target, mark: int, budget: Budget, *, failed: bool) -> None:
             pass
     if not exchanges:
         return
-    # Rules may look at what was told before: then the part is what they were given.
-    judged = target.entries_since(mark) if failed else entries
-    most = bounds.JOURNAL_BYTES_OF_FAILED if failed else bounds.JOURNAL_BYTES
-    text = bounds.journal_text(target.journal.header, judged, most)
+    header = target.journal.header
+    if failed:
+        # Rules look at what was told before as well. Where that is too much, the scenario's own part says more.
+        most = bounds.JOURNAL_BYTES_OF_FAILED
+        text = bounds.journal_text(header, target.entries_since(mark), most)
+        text = text if bounds.is_whole(text) else bounds.journal_text(header, entries, most)
+    else:
+        text = bounds.journal_text(header, entries, bounds.JOURNAL_BYTES)
     _attach(text, "journal", "application/x-ndjson", "ndjson", budget, failed=failed)
     if failed:
         again = bounds.curl_text(exchanges, movable=target.times.kind == "manual")

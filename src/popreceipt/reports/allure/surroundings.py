@@ -33,7 +33,9 @@ class Category:
 
 CATEGORIES_IN_ORDER: Final = (
     Category("Fault of the harness", ("broken",)),
-    Category("Found by searching", ("failed", "skipped"), r"found by the suite|Failed: [\w.-]+( \([\w ]+\))?: ", "^Searches$"),
+    Category(
+        "Found by searching", ("failed", "skipped"), r"found by the suite|Failed: [\w.-]+( \([\w ]+\))?: ", "^Searches$"
+    ),
     Category("Promise broken (MUST)", ("failed",), r"MUST violated|is violated: "),
     Category("Recommendation not kept (SHOULD)", ("failed", "skipped"), r"SHOULD violated"),
     Category("Threshold of a load run not kept", ("failed",), r"threshold not kept"),

@@ -15,8 +15,11 @@ MOST_ROWS: Final = 200
 MOST_COLUMNS: Final = 12
 """Columns of a table that are shown."""
 
-MOST: Final = 200
+MOST: Final = 300
 """Characters of one figure."""
+
+MOST_ABREAST: Final = 8
+"""Figures of a mapping that stand in one line."""
 
 
 def ran(suites: Mapping[str, Any]) -> tuple[Ran, ...]:
@@ -52,36 +55,63 @@ def said(value: object) -> str:
 
 def _facts(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in list(figures.items())[:MOST_ROWS]:
-        if isinstance(value, Mapping):
-            if value and not any(isinstance(one, Mapping) for one in value.values()):
-                yield words(name), said(value)
-        elif not _is_rows(value):
-            yield words(name), said(value)
-
-
-def _is_rows(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and any(isinstance(one, Mapping) for one in value)
+        if not _parts(value) and not _is_long(value) and not _is_record(value) and (told := said(value)):
+            yield words(name), told
 
 
 def _sheets(figures: Mapping[str, Any]) -> Iterator[Sheet]:
-    loose: dict[str, Any] = {}
+    if records := {name: one for name, one in figures.items() if _is_record(one)}:
+        yield _sheet("by part", records)
     for name, value in figures.items():
-        if isinstance(value, Mapping):
-            parts = {key: one for key, one in value.items() if isinstance(one, Mapping)}
-            if parts:
-                yield _sheet(words(name), parts)
-        elif _is_rows(value):
-            rows = [one for one in value if isinstance(one, Mapping)]
-            loose = {str(place): one for place, one in enumerate(rows, 1)}
-            yield _sheet(words(name), loose)
+        if parts := _parts(value):
+            yield _sheet(words(name), parts)
+        elif _is_long(value):
+            yield _sheet(words(name), {key: {"": one} for key, one in value.items()})
 
 
-def _sheet(caption: str, rows: Mapping[str, Any]) -> Sheet:
-    columns = list(dict.fromkeys(key for row in rows.values() for key in row))[:MOST_COLUMNS]
+def _is_record(value: object) -> bool:
+    """Whether a mapping tells of a part of a suite: plain figures, and mappings beside them."""
+    kinds = {isinstance(one, Mapping) for one in value.values()} if isinstance(value, Mapping) else set()
+    return len(kinds) > 1
+
+
+def _is_long(value: object) -> bool:
+    """Whether a mapping of plain figures is rather read one below the other."""
+    return isinstance(value, Mapping) and len(value) > MOST_ABREAST and not _is_record(value)
+
+
+def _parts(value: object) -> dict[str, Mapping[str, Any]]:
+    """The rows of a table: a mapping of mappings, or a list of them, whose first member then names each."""
+    if isinstance(value, Mapping):
+        all_of_them = all(isinstance(one, Mapping) for one in value.values())
+        return {str(key): one for key, one in value.items()} if all_of_them else {}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        rows = [one for one in value if isinstance(one, Mapping) and one]
+        names = [str(next(iter(one.values()))) for one in rows]
+        if len(set(names)) == len(names):
+            return {name: dict(list(one.items())[1:]) for name, one in zip(names, rows, strict=True)}
+        return {str(place): one for place, one in enumerate(rows, 1)}
+    return {}
+
+
+def _sheet(caption: str, rows: Mapping[str, Mapping[str, Any]]) -> Sheet:
+    members = list(dict.fromkeys(key for row in rows.values() for key in row))[:MOST_COLUMNS]
     shown = list(rows.items())[:MOST_ROWS]
     left = f" (the first {MOST_ROWS} of {len(rows):,})" if len(rows) > MOST_ROWS else ""
     return Sheet(
         caption + left,
-        ("", *(words(each) for each in columns)),
-        tuple((words(name), *(said(row[each]) if each in row else "" for each in columns)) for name, row in shown),
+        tuple((words(each), all(_is_number(row.get(each, 0)) for _, row in shown)) for each in members),
+        tuple((words(name), *(_cell(row[each]) if each in row else "" for each in members)) for name, row in shown),
     )
+
+
+def _cell(value: object) -> str:
+    """A figure within a table; of many, their sum and how many they are."""
+    if _is_long(value) and isinstance(value, Mapping):
+        count = f"{len(value):,} kinds"
+        return f"{sum(value.values()):,} of {count}" if all(map(_is_number, value.values())) else count
+    return said(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -151,10 +151,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Figures of a suite that are a table: a caption, the headings, and rows of text."""
+    """Figures of a suite as a table: caption, headings and whether numbers stand below, rows behind their names."""
 
     caption: str
-    columns: tuple[str, ...]
+    columns: tuple[tuple[str, bool], ...]
     rows: tuple[tuple[str, ...], ...]
 
 

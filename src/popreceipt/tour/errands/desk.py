@@ -150,6 +150,7 @@ class Terms:
         between: how many more at most while one is left for hours or days.
         pace: how often it looks for new ones.
         supply: for how long.
+        first: by when a first one must have come.
         strangers: roles of clients whose acknowledgment must be refused.
         elsewhere: the role of another export, on which an acknowledgment is tried; None where there is none.
     """
@@ -159,6 +160,7 @@ class Terms:
     between: int
     pace: timedelta
     supply: timedelta
+    first: timedelta
     strangers: tuple[str, ...] = ("anonymous",)
     elsewhere: str | None = None
 
@@ -330,7 +332,7 @@ class Desk:
     def _looks_for_more(self) -> bool:
         if not self.entries or self._began is None or self._fresh >= self.terms.messages:
             return False
-        return self.call.moment < self._began + self.terms.supply
+        return self.call.moment < self._began + (self.terms.supply if self.held else self.terms.first)
 
     def _next(self) -> "tuple[datetime, str, Callable[[], Route]] | None":
         """What is done next: when, what for, and how."""
@@ -391,7 +393,7 @@ class Desk:
 
     def _assist(self) -> Route:
         """Where no export comes by itself, ask a person to run some."""
-        patience = self.terms.supply / 4 * (self._assisted + 1)
+        patience = self.terms.first / (MOST_ASSISTED + 1) * (self._assisted + 1)
         if self._began is None or self._assisted >= MOST_ASSISTED or self.call.moment < self._began + patience:
             return
         self._assisted += 1
@@ -498,7 +500,15 @@ class Desk:
             if self._fresh >= self.terms.messages and not any(self._is_expected(each) for each in self.held):
                 return False
             if self._fresh >= self.terms.messages + self.terms.between:
-                raise Stopped(f"{self._fresh} messages of {self.role} were taken, and still more wait")
+                self._give_up()
+                return False
+
+    def _give_up(self) -> None:
+        """More wait than are to be taken: what is looked for behind them is left, and not said to be gone."""
+        for held in self.held:
+            if self._is_expected(held):
+                held.given_up = True
+                self._go_on(held)
 
     def _other_spelling(self) -> Spelling | None:
         """Another way to write the path, for the first dequeue of some."""
@@ -625,7 +635,7 @@ class Desk:
     def _settle(self) -> Route:
         """Look once more for what a lost dequeue or a lost acknowledgment may have left, and acknowledge it."""
         if not self.held:
-            every = int(self.terms.supply.total_seconds() / 60)
+            every = int(self.terms.first.total_seconds() / 60)
             raise Stopped(
                 f"no export came from {self.role} within {every} minutes: let its recurring data job run meanwhile, or "
                 "run it by hand (--assisted)"

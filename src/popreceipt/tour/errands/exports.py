@@ -34,6 +34,9 @@ MOST_IN_BETWEEN: Final = 400
 LOOKS: Final = 7
 """So often at most a first message is looked for where others use the job as well."""
 
+FEW: Final = 4
+"""Of so many exports one at least is taken to have no records, where that is asked about."""
+
 GENTLE: Final = 2
 """So many messages are taken where others use the job as well."""
 
@@ -136,9 +139,13 @@ def _desk(tenant: Tenant, role: str, *, keeps: bool, often: bool) -> Errand:
     settings = told(tenant, role)
     other = next((each for each in EXPORTS if each != role and tenant.is_exclusive(each)), None)
     strangers = ("anonymous", *(("unlisted",) if "unlisted" in tenant.clients else ()))
-    terms = _terms(tenant, role, between=_between(settings, keeps=keeps, often=often))
-    terms = replace(terms, strangers=strangers, elsewhere=other)
     asks_no_file = role not in MAIN
+
+    def entries() -> list[Entry]:
+        return _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=asks_no_file)
+
+    terms = _terms(tenant, role, len(entries()), between=_between(settings, keeps=keeps, often=often))
+    terms = replace(terms, strangers=strangers, elsewhere=other)
     rules = [*DESK_RULES, *(OTHER_RULES if other is not None else ()), *(KEPT_RULES if keeps else ())]
     rules += ["packages.export-is-a-package"] if _type(settings, role) == "package" else ["download.file-payload"]
     rules += ["redelivery.poison-limit"] if often else []
@@ -148,9 +155,6 @@ def _desk(tenant: Tenant, role: str, *, keeps: bool, often: bool) -> Errand:
         takes = max(takes, scripts.ENOUGH_DELIVERIES * (LEASE + LONGEST_PACE))
     if keeps:
         takes = scripts.RETENTION + 2 * LEASE
-
-    def entries() -> list[Entry]:
-        return _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=asks_no_file)
 
     def run(call: Call) -> Route:
         yield from Desk(call, role, terms, entries(), rest=scripts.plain, ending=scripts.ending).run()
@@ -175,36 +179,44 @@ def _type(settings: Mapping[str, Any], role: str) -> str:
 
 
 def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> list[Entry]:
-    """The scripts of a desk, in the order in which messages are handed to them: those that take longest first."""
+    """The scripts of a desk, in the order in which messages are handed to them: those that take longest first.
+
+    Of the messages that are kept for days, that one comes first which is looked for first: it stands before the others
+    whatever the order of the queue is.
+    """
     return [
         *((Entry(scripts.no_file, with_file=False),) if no_file else ()),
         Entry(scripts.elder, scripts.born, group=True),
+        Entry(scripts.kept_early if keeps else scripts.younger, scripts.comes_later, long=keeps),
         Entry(scripts.stale, group=True),
         Entry(scripts.extends, group=True),
         Entry(scripts.second, scripts.born),
         Entry(scripts.refused, scripts.born),
         *((Entry(scripts.elsewhere, scripts.born),) if elsewhere else ()),
         Entry(scripts.late),
-        Entry(scripts.kept if keeps else scripts.younger, scripts.comes_later, long=keeps),
         Entry(scripts.after_lease, scripts.born),
+        *((Entry(scripts.kept_late, scripts.born, long=True),) if keeps else ()),
+        *((Entry(scripts.kept_last, scripts.born, long=True),) if keeps else ()),
+        *((Entry(scripts.often, long=True),) if often else ()),
         Entry(scripts.without_download),
         Entry(scripts.three_members),
         Entry(scripts.two_members),
         Entry(scripts.lower_case),
         Entry(scripts.one_more),
-        *((Entry(scripts.often, long=True),) if often else ()),
     ]
 
 
-def _terms(tenant: Tenant, role: str, *, between: int = 0) -> Terms:
+def _terms(tenant: Tenant, role: str, wanted: int, *, between: int = 0) -> Terms:
+    """How much a desk does that wants so many messages."""
     every = recurrence(told(tenant, role)) or UNTOLD_RECURRENCE
-    supply = 2 * LEASE + timedelta(minutes=10) + every
+    supply = 2 * LEASE + every * wanted
     return Terms(
         backlog=tenant.backlog,
         messages=tenant.backlog + min(-(-(supply + LEASE) // every), MOST_MESSAGES),
         between=between,
         pace=min(max(every / 3, SHORTEST_PACE), LONGEST_PACE),
         supply=supply,
+        first=LEASE + 2 * every,
     )
 
 
@@ -259,7 +271,9 @@ AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
     scripts.elsewhere: 1,
     scripts.late: 1,
     scripts.younger: 1,
-    scripts.kept: 4,
+    scripts.kept_early: 3,
+    scripts.kept_late: 3,
+    scripts.kept_last: 3,
     scripts.after_lease: 1,
     scripts.no_file: 1,
     scripts.often: scripts.ENOUGH_DELIVERIES,
@@ -276,7 +290,7 @@ ODD: Final[frozenset[Play]] = frozenset(
 
 def _desk_without_files(tenant: Tenant, role: str) -> Errand:
     """The desk of a job that uploads nothing where an export has no records."""
-    terms = _terms(tenant, role)
+    terms = _terms(tenant, role, FEW)
 
     def entries() -> list[Entry]:
         return [Entry(scripts.no_file, with_file=False)]

@@ -6,7 +6,7 @@ the wrong moment says no, and another message is tried. None decides what is rig
 
 import json
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from popreceipt.client import wire
@@ -29,7 +29,8 @@ ENOUGH_DELIVERIES: Final = 11
 """Some queues give a message up after ten."""
 
 BEFORE_THE_END: Final = timedelta(hours=1, minutes=5)
-"""How long before the seven days are over a file is fetched that must still be there."""
+"""How long before the seven days are over a file is fetched that must still be there: within the last hour rules are
+lenient."""
 
 SHORTLY: Final = timedelta(minutes=10)
 """How long before the seven days are over its message is dequeued last."""
@@ -145,12 +146,7 @@ def extends(desk: Desk, held: Held) -> Script:
 def younger(desk: Desk, held: Held) -> Script:
     """Leave a message that came while an older one was hidden."""
     yield from desk.fetch(held)
-    yield Again()
-    if held.lost():
-        return True
-    yield from desk.fetch(held)
-    yield from finished(desk, held)
-    return True
+    return (yield from _comes_back(desk, held))
 
 
 # One half hour
@@ -177,11 +173,7 @@ def elsewhere(desk: Desk, held: Held) -> Script:
 
 def _comes_back(desk: Desk, held: Held) -> Script:
     yield Again()
-    if held.lost():
-        return True
-    yield from desk.fetch(held)
-    yield from finished(desk, held)
-    return True
+    return (yield from _fetched_and_finished(desk, held))
 
 
 def late(desk: Desk, held: Held) -> Script:
@@ -301,27 +293,49 @@ def withheld(desk: Desk, held: Held) -> Script:
 # Days
 
 
-def kept(desk: Desk, held: Held) -> Script:
-    """Leave a message for as long as its file is kept, and longer."""
+def kept_early(desk: Desk, held: Held) -> Script:
+    """Leave a message until its file must still be there, an hour before the end of its days."""
     yield from desk.fetch(held)
-    yield Again()
+    yield from _from(held, (held.born or held.taken[0][0]) + RETENTION - BEFORE_THE_END - 2 * desk.margin)
+    return (yield from _fetched_and_finished(desk, held))
+
+
+def kept_late(desk: Desk, held: Held) -> Script:
+    """Leave a message until shortly before the end of its file's days, and download just after it."""
+    yield from desk.fetch(held)
+    uploaded_by = held.taken[0][1]
+    yield from _from(held, (held.born or held.taken[0][0]) + RETENTION - SHORTLY - 2 * desk.margin)
     if held.lost():
         return True
     yield from desk.fetch(held)
-    uploaded_by, uploaded_since = held.taken[0][1], held.born or held.taken[0][0]
-    for before in (BEFORE_THE_END, SHORTLY):
-        yield Again(uploaded_since + RETENTION - before - 2 * desk.margin, alone=True)
-        if held.lost():
-            return True
-        yield from desk.fetch(held)
-    yield Until(
-        uploaded_by + RETENTION + PRECISION + desk.margin, f"the end of the seven days of a file of {desk.role}"
-    )
+    gone = uploaded_by + RETENTION + PRECISION + desk.margin
+    yield Until(gone, f"the end of a file's seven days in {desk.role}")
     yield from desk.fetch(held, fault_tells=True)
-    yield Again()
+    yield from finished(desk, held)
+    return True
+
+
+def kept_last(desk: Desk, held: Held) -> Script:
+    """Leave a message until its file is gone, and see whether it is still offered."""
+    yield from desk.fetch(held)
+    yield from _from(held, held.taken[0][1] + RETENTION + PRECISION + desk.margin)
     if not held.lost():
-        yield from desk.acknowledge(held, insist=False)
-        held.given_up = not held.acknowledged
+        yield from finished(desk, held)
+    return True
+
+
+def _from(held: Held, due: datetime) -> Generator[Wish, None, None]:
+    """Wait until the message is delivered at an instant or later; what is delivered earlier is left again."""
+    while not held.lost():
+        yield Again(due, alone=True)
+        if held.taken[-1][0] >= due:
+            return
+
+
+def _fetched_and_finished(desk: Desk, held: Held) -> Script:
+    if not held.lost():
+        yield from desk.fetch(held)
+        yield from finished(desk, held)
     return True
 
 
@@ -346,13 +360,10 @@ def born(_: Desk, held: Held) -> bool:
 
 
 def comes_later(desk: Desk, held: Held) -> bool:
-    """A message that came well after the eldest, and while that was hidden."""
+    """A message that came well after the eldest, best while that was hidden."""
     eldest = desk.eldest()
-    if eldest is None or held.born is None:
-        return False
-    first = eldest.taken[0][1]
-    return first + YOUNGER_BY <= held.taken[0][0] < first + LEASE
+    return eldest is not None and held.born is not None and eldest.taken[0][1] + YOUNGER_BY <= held.taken[0][0]
 
 
-LATER: Final = (younger, kept)
+LATER: Final = (younger, kept_early)
 """Scripts of a message that came while the eldest was hidden."""
