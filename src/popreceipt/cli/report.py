@@ -1,5 +1,6 @@
 """`popreceipt report`: make pages and summaries of a result."""
 
+import importlib.util
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -292,6 +293,8 @@ def write_allure_page(
     Raises:
         UsageError: Node or npm is missing, there are no results, or the folder cannot be written.
     """
+    if importlib.util.find_spec("platformdirs") is None:
+        raise UsageError('Allure\'s page needs platformdirs: pip install "popreceipt[report]".')
     from platformdirs import user_cache_path
 
     from popreceipt.generate.peers import npm

@@ -12,7 +12,7 @@ from popreceipt.docs import catalogue, command_line
 PAGES: Final = Path(__file__).resolve().parent / "pages"
 """The written pages, and Sphinx's configuration."""
 
-PICTURES: Final = ("verify.svg", "messages.png", "load.png", "sizing.png")
+PICTURES: Final = ("verify.svg", "messages.png", "load.png", "sizing.png", "report.png")
 """Of specs/, shown on pages."""
 
 SHOWN: Final = ("popreceipt.toml", "plans/example.toml")

@@ -125,7 +125,7 @@ def of_load(before: Sequence[Path], after: Sequence[Path], *, complete: bool = T
     return Paired(
         before=_one_name([each for each, _ in runs], before),
         after=_one_name([each for _, each in runs], after),
-        what=f"load {plan.get('scenario')}, {plan.get('per_hour')} messages an hour for {plan.get('minutes')} minutes",
+        what=_in_words(plan),
         rounds=tuple(
             Round(_of_run(one), _of_run(other), "; ".join((*_doubts(one, "before"), *_doubts(other, "after"))) or None)
             for one, other in runs
@@ -133,6 +133,11 @@ def of_load(before: Sequence[Path], after: Sequence[Path], *, complete: bool = T
         convicted=tuple(_convicted([each for each, _ in runs], [each for _, each in runs])),
         complete=complete,
     )
+
+
+def _in_words(plan: Mapping[str, Any]) -> str:
+    rate, minutes = (float(plan[name]) for name in ("per_hour", "minutes"))
+    return f"load {plan.get('scenario')}, {rate:g} messages an hour for {minutes:g} minutes"
 
 
 def _run(path: Path) -> dict[str, Any]:

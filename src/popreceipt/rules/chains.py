@@ -65,10 +65,10 @@ class Chains:
         self.tells = any(each.last_dequeue is not None for queue in queues for each in queue.deliveries)
         self._kept = self._changed = self._trusted = False
         named = {each.correlation for queue in queues for each in queue.deliveries}
-        self._clash = len(named) < 2 or None in named or any(_clash(queue, lease) for queue in queues)
+        self._clash = None in named or any(_clash(queue, lease) for queue in queues)
         for queue in queues:
             self._placed(queue)
-        self._trusted = self._kept and not self._changed and not self._clash
+        self._trusted = self._kept and not self._changed and not self._clash and len(named) > 1
         self.places: dict[int, Place] = {}
         for queue in queues:
             self.places |= self._placed(queue)
@@ -120,6 +120,7 @@ class Chains:
             for each in fitting
             if each.correlation == delivery.correlation and (varied or self._digest_of(each) == own is not None)
         ]
+        named = [] if self._clash else named
         if len({first[each.seq] for each in fitting}) == 1:
             before = fitting[-1]
             kept = before.correlation == delivery.correlation
@@ -133,6 +134,7 @@ class Chains:
         if alone and not fitting:
             # Other bytes, as only a wrong target has them: then it is the name that tells.
             named = [each for each in near if each.correlation == delivery.correlation and (varied or len(near) == 1)]
+            named = [] if self._clash else named
             if len({first[each.seq] for each in named}) == 1:
                 return named[-1], True
         return None, False

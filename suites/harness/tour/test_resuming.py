@@ -22,6 +22,7 @@ from popreceipt.journal import Exchange, JournalFile
 from popreceipt.rules import find
 from popreceipt.tour import ledger as ledgers
 from popreceipt.tour.errand import Call, Errand, Route, Until
+from popreceipt.tour.errands import errands
 from popreceipt.tour.ledger import CannotKeep, Ledger, LineFile, alone_in
 from popreceipt.tour.running import How
 from popreceipt.tour.tour import Toured, write_results
@@ -197,6 +198,26 @@ def test_killed_at_any_line_of_the_ledger_it_goes_on(ground: "Ground", monkeypat
         assert not resumed.verdicts.with_outcome(Outcome.VIOLATED)
         assert {each for each, found in outcomes(resumed).items() if found == "held"} >= set(SHOWN), (place, which)
         in_bounds(there, resumed, 1)
+
+
+def test_every_errand_there_is_can_be_killed_again_and_again(ground: "Ground") -> None:
+    """The real ones, eight days of them: they come to the same point each time, and to the same verdicts in the end."""
+    ground.every = timedelta(minutes=5)
+    undisturbed, killed_ground = ground.again(), ground.again()
+    expected = undisturbed.drive(*errands(undisturbed.tenant))
+    for place in (150, 400, 700):
+        killed_ground.network.before = _dying_at(killed_ground, place)
+        with killed():
+            killed_ground.drive(*errands(killed_ground.tenant), resume=place > 150)
+    killed_ground.network.before = lambda _: None
+    resumed = killed_ground.drive(*errands(killed_ground.tenant), resume=True)
+    assert [(each.errand, each.how) for each in resumed.states] == [(each.errand, each.how) for each in expected.states]
+    found = outcomes(resumed)
+    lost = {
+        rule: found[rule] for rule, was in outcomes(expected).items() if was != "unexercised" and found[rule] != was
+    }
+    assert not lost
+    in_bounds(killed_ground, resumed, 3)
 
 
 def test_a_last_line_that_was_cut_off_is_in_doubt(ground: "Ground") -> None:

@@ -76,7 +76,7 @@ def under(points: Points, *, seed: int = 0, every: timedelta = EVERY) -> Virtual
     toured = emulator.toured()
     return Virtual(
         name=named(points),
-        problems=problems_of(toured, profile, quick=every <= EVERY),
+        problems=problems_of(toured, profile, quick=every <= timedelta(minutes=1)),
         decided=len([each for each in toured.verdicts.rules if each.outcome in checks.DECIDED]),
         seen=frozenset(checks.seen(toured.verdicts.rules, toured.verdicts.target["abilities"])),
         convicted_by=tuple(each.id for each in toured.verdicts.with_outcome(Outcome.VIOLATED)),

@@ -27,8 +27,8 @@ LATELY: Final = 2 * LEASE
 OTHER_SPELLINGS: Final = (Spelling(activity="braced"), Spelling(language="en"), Spelling(case="upper"))
 """Other ways to write the path: some dequeues go out so."""
 
-MOST_ODD: Final = 8
-"""How many dequeues go out in another spelling, at most."""
+MOST_ODD: Final = 6
+"""How many dequeues in another spelling may be refused or lost, at most."""
 
 ZERO_DATES: Final = datetime(1901, 1, 1, tzinfo=UTC)
 """What lies before stands for a blank: the zero dates of either platform."""
@@ -42,10 +42,10 @@ class Again:
 
     Args:
         due: when to look for it; by default when its half hour is over, a download counted in.
-        alone: stop looking when it is there, whatever else waits.
+        alone: stop looking when one of those that are looked for then is there, whatever else waits.
     """
 
-    due: datetime | None = None
+    due: datetime | Callable[[], datetime] | None = None
     alone: bool = False
 
 
@@ -193,6 +193,9 @@ class Desk:
         self.activity = call.activity(role)
         self.entries = list(entries)
         self.held: list[Held] = []
+        self.kept: list[Held] = []
+        """Messages that are kept for days; `kept_taken` counts those that are no longer."""
+        self.kept_taken = 0
         self._rest = rest
         self._ending = ending
         self._ended = False
@@ -205,6 +208,7 @@ class Desk:
         self._trip = timedelta(0)
         self._odd: list[Spelling] = list(OTHER_SPELLINGS)
         self._odd_left = MOST_ODD
+        self._drains = 0
         self._fresh = 0
         self._assisted = 0
 
@@ -344,7 +348,7 @@ class Desk:
             elif isinstance(waits, Look):
                 found.append((self._open(waits.instant), 1, waits.what, self._looking(held)))
             elif isinstance(waits, Again):
-                when = (waits.due or held.due) + self.margin
+                when = self._back(held, waits)
                 what = f"messages of {self.role} to be offered again"
                 found.append((self._open(when), 2, what, self._expecting(alone=waits.alone)))
         if self._look is not None:
@@ -406,7 +410,12 @@ class Desk:
 
     def _is_expected(self, held: Held) -> bool:
         waits = held.waits
-        return isinstance(waits, Again) and held.live and (waits.due or held.due) + self.margin <= self.call.moment
+        return isinstance(waits, Again) and held.live and self._back(held, waits) <= self.call.moment
+
+    def _back(self, held: Held, waits: Again) -> datetime:
+        """When to look for a message that is waited for."""
+        due = waits.due() if callable(waits.due) else waits.due
+        return (due or held.due) + self.margin
 
     def _missed(self, held: Held) -> None:
         """A message did not come although its time was over and nothing more waits."""
@@ -473,7 +482,7 @@ class Desk:
         """Dequeue until nothing waits; whether that is so.
 
         Where a dequeue would fall on the end of a half hour the rest is left for later, but for `everything`. `until`:
-        only until these are there.
+        only until one of these is there.
         """
         self._look = None
         odd = self._other_spelling() if self._emptied is not None else None
@@ -495,7 +504,7 @@ class Desk:
             yield from self._take(reply, found)
             if everything and len(self.held) > self.terms.backlog:
                 raise OtherConsumer(self._hidden(f"more than {self.terms.backlog} messages waited in {self.role}"))
-            if until is not None and not any(self._is_expected(each) for each in until):
+            if until is not None and not all(self._is_expected(each) for each in until):
                 return False
             if self._fresh >= self.terms.messages and not any(self._is_expected(each) for each in self.held):
                 return False
@@ -512,10 +521,8 @@ class Desk:
 
     def _other_spelling(self) -> Spelling | None:
         """Another way to write the path, for the first dequeue of some."""
-        if not self._odd or not self._odd_left:
-            return None
-        self._odd_left -= 1
-        return self._odd[0]
+        self._drains += 1
+        return self._odd[0] if self._odd and self._odd_left and self._drains % 2 else None
 
     def _dequeue(self, spelling: Spelling) -> Generator[Until, None, Reply | None]:
         """Dequeue once; again where no message can have been taken, or one may have been taken unseen.
@@ -533,6 +540,7 @@ class Desk:
                 self._doubts.append((exchange.sent, exchange.answered))
             if spelling is not PLAIN:
                 # Whether this spelling is understood is told by now; what waits is asked for plainly.
+                self._odd_left -= 1
                 if reply.status is not None and reply.status <= FAULT:
                     self._odd = [each for each in self._odd if each != spelling]
                 spelling = PLAIN

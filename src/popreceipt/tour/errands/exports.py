@@ -179,15 +179,11 @@ def _type(settings: Mapping[str, Any], role: str) -> str:
 
 
 def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> list[Entry]:
-    """The scripts of a desk, in the order in which messages are handed to them: those that take longest first.
-
-    Of the messages that are kept for days, that one comes first which is looked for first: it stands before the others
-    whatever the order of the queue is.
-    """
+    """The scripts of a desk, in the order in which messages are handed to them: those that take longest first."""
     return [
         *((Entry(scripts.no_file, with_file=False),) if no_file else ()),
         Entry(scripts.elder, scripts.born, group=True),
-        Entry(scripts.kept_early if keeps else scripts.younger, scripts.comes_later, long=keeps),
+        Entry(scripts.kept if keeps else scripts.younger, scripts.comes_later, long=keeps),
         Entry(scripts.stale, group=True),
         Entry(scripts.extends, group=True),
         Entry(scripts.second, scripts.born),
@@ -195,8 +191,7 @@ def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> lis
         *((Entry(scripts.elsewhere, scripts.born),) if elsewhere else ()),
         Entry(scripts.late),
         Entry(scripts.after_lease, scripts.born),
-        *((Entry(scripts.kept_late, scripts.born, long=True),) if keeps else ()),
-        *((Entry(scripts.kept_last, scripts.born, long=True),) if keeps else ()),
+        *((Entry(scripts.kept, scripts.comes_later, long=True) for _ in range(2)) if keeps else ()),
         *((Entry(scripts.often, long=True),) if often else ()),
         Entry(scripts.without_download),
         Entry(scripts.three_members),
@@ -271,9 +266,7 @@ AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
     scripts.elsewhere: 1,
     scripts.late: 1,
     scripts.younger: 1,
-    scripts.kept_early: 3,
-    scripts.kept_late: 3,
-    scripts.kept_last: 3,
+    scripts.kept: 3,
     scripts.after_lease: 1,
     scripts.no_file: 1,
     scripts.often: scripts.ENOUGH_DELIVERIES,

@@ -293,43 +293,44 @@ def withheld(desk: Desk, held: Held) -> Script:
 # Days
 
 
-def kept_early(desk: Desk, held: Held) -> Script:
-    """Leave a message until its file must still be there, an hour before the end of its days."""
-    yield from desk.fetch(held)
-    yield from _from(held, (held.born or held.taken[0][0]) + RETENTION - BEFORE_THE_END - 2 * desk.margin)
-    return (yield from _fetched_and_finished(desk, held))
+def kept(desk: Desk, held: Held) -> Script:
+    """Leave a message for as long as its file is kept, or longer.
 
-
-def kept_late(desk: Desk, held: Held) -> Script:
-    """Leave a message until shortly before the end of its file's days, and download just after it."""
+    Several are kept, and whichever stands first in the queue is taken each time: one while its file must still be
+    there, one shortly before it is gone, and one after that.
+    """
     yield from desk.fetch(held)
-    uploaded_by = held.taken[0][1]
-    yield from _from(held, (held.born or held.taken[0][0]) + RETENTION - SHORTLY - 2 * desk.margin)
+    desk.kept.append(held)
+    while not held.lost():
+        yield Again(lambda: _kept_until(desk), alone=True)
+        if not held.lost() and held.taken[-1][0] >= _kept_until(desk):
+            break
+    desk.kept.remove(held)
+    desk.kept_taken += 1
     if held.lost():
         return True
-    yield from desk.fetch(held)
-    gone = uploaded_by + RETENTION + PRECISION + desk.margin
-    yield Until(gone, f"the end of a file's seven days in {desk.role}")
-    yield from desk.fetch(held, fault_tells=True)
+    if held.delivery.has_file and desk.kept_taken <= SHORTLY_BEFORE:
+        yield from desk.fetch(held)
+    if held.delivery.has_file and desk.kept_taken == SHORTLY_BEFORE:
+        gone = held.taken[0][1] + RETENTION + PRECISION + desk.margin
+        yield Until(gone, f"the end of a file's seven days in {desk.role}")
+        yield from desk.fetch(held, fault_tells=True)
     yield from finished(desk, held)
     return True
 
 
-def kept_last(desk: Desk, held: Held) -> Script:
-    """Leave a message until its file is gone, and see whether it is still offered."""
-    yield from desk.fetch(held)
-    yield from _from(held, held.taken[0][1] + RETENTION + PRECISION + desk.margin)
-    if not held.lost():
-        yield from finished(desk, held)
-    return True
+def _kept_until(desk: Desk) -> datetime:
+    """When the next of the messages that are kept is looked for."""
+    since = min(each.born or each.taken[0][0] for each in desk.kept)
+    if desk.kept_taken + 1 < SHORTLY_BEFORE:
+        return since + RETENTION - BEFORE_THE_END - 2 * desk.margin
+    if desk.kept_taken + 1 == SHORTLY_BEFORE:
+        return since + RETENTION - SHORTLY - 2 * desk.margin
+    return max(each.taken[0][1] for each in desk.kept) + RETENTION + PRECISION + desk.margin
 
 
-def _from(held: Held, due: datetime) -> Generator[Wish, None, None]:
-    """Wait until the message is delivered at an instant or later; what is delivered earlier is left again."""
-    while not held.lost():
-        yield Again(due, alone=True)
-        if held.taken[-1][0] >= due:
-            return
+SHORTLY_BEFORE: Final = 2
+"""The second of the messages that are kept is taken shortly before its file is gone."""
 
 
 def _fetched_and_finished(desk: Desk, held: Held) -> Script:
@@ -365,5 +366,5 @@ def comes_later(desk: Desk, held: Held) -> bool:
     return eldest is not None and held.born is not None and eldest.taken[0][1] + YOUNGER_BY <= held.taken[0][0]
 
 
-LATER: Final = (younger, kept_early)
+LATER: Final = (younger, kept)
 """Scripts of a message that came while the eldest was hidden."""
