@@ -111,6 +111,13 @@ def of_load(before: Sequence[Path], after: Sequence[Path], *, complete: bool = T
     """
     if len(before) != len(after) or not before:
         raise UsageError(f"Each round needs a run of both: there are {len(before)} before and {len(after)} after.")
+    try:
+        return _of_runs(before, after, complete=complete)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NothingProved(f"A load result is damaged: {type(error).__name__}: {error}.") from error
+
+
+def _of_runs(before: Sequence[Path], after: Sequence[Path], *, complete: bool) -> Paired:
     runs = [(_run(one), _run(other)) for one, other in zip(before, after, strict=True)]
     _no_run_twice(
         [*zip(before, (one for one, _ in runs), strict=True), *zip(after, (one for _, one in runs), strict=True)]

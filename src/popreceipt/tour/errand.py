@@ -91,9 +91,11 @@ class Call(Protocol):
         """Send a request under a line, named by its id after the slash.
 
         It goes out as this actor with its current token, or (anonymous) with none, or with a token that is given. An
-        answer that asks to come later (429, 503 with Retry-After) has been obeyed when this returns; it is in the
-        journal, and counts under the line. `Reply.failure` is `interrupted` where the tour was stopped after the
-        request may have gone out.
+        answer that asks to come later has been obeyed when this returns: after a 429 the same was sent again, after a
+        503 (which may have taken effect) it was only waited. Each such answer is in the journal and counts under the
+        line. `Reply.failure` is `interrupted` where the tour was stopped after the request may have gone out. A body
+        above 64 KiB is empty in the reply of a tour that was gone on with: its digest is that of
+        `Reply.exchange.response.body`.
 
         Raises:
             Stopped: the line, the budget, or the description forbids it; the errand ends here, and the reason is told.

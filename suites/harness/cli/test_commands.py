@@ -39,7 +39,7 @@ def free_port() -> int:
         (("verify", "--target", "emulator:dialect=none"), 2, "none"),
         (("verify", "--target", "http://"), 2, "base URL"),
         (("verify", "--target", "tenant:qa"), 2, "popreceipt.toml"),
-        (("verify", "--patience", "inf"), 2, "The patience is"),
+        (("verify", "--patience", "inf"), 2, "no length of time"),
         (("verify", "--ca", "ca.pem"), 2, "emulator: speaks no TLS"),
         (("verify", "--target", "http://127.0.0.1:9", "--ca", "ca.pem"), 2, "speaks no TLS"),
         (("verify", "--target", f"journal:{HELD}", "--suite", "conformance"), 2, "leave out --suite"),

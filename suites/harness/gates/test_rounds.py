@@ -163,6 +163,8 @@ def test_a_damaged_run_proves_nothing(runs: Runs, cli: Cli) -> None:
     spoilt["summary"]["held"] = 0
     runs.write("after", 3, verdicts=spoilt)
     assert gate(cli, before, after)[0] == 3
+    runs.write("after", 3, operations={"enqueue": {"requests": 600, "failures": {}}})
+    assert gate(cli, before, after)[0] == 3
 
 
 # The file of a measurement

@@ -118,6 +118,7 @@ class Ground:
         "export-file",
         "export-no-zero",
     )
+    exports_for: timedelta | None = timedelta(hours=2)
     person: Callable[["Ground"], bool] | None = None
     lost: int | None = None
     how: str = "after"
@@ -178,6 +179,8 @@ class Ground:
             due, place = heapq.heappop(waiting)
             if until is not None and due > began + until:
                 continue
+            if self.exports_for is not None and due > began + self.exports_for:
+                self._end_the_exports()
             self.clock.sleep_until(due)
             errand, call, route = routes[place]
             call.moment = max(call.moment, due)
@@ -189,6 +192,15 @@ class Ground:
                 self.stopped[errand.name] = str(why)
                 continue
             heapq.heappush(waiting, (wish.instant, place))
+
+
+    def _end_the_exports(self) -> None:
+        """From now on the jobs have no recurrence: a week of exports that nobody looks at would only take time."""
+        self.exports_for = None
+        self.clock.sleep_until(self.clock.now())
+        for each in self.emulator.store.activities():
+            if each.direction == "export":
+                self.emulator.change_activity(each, processing_recurrence_minutes=None)
 
 
 class Call:

@@ -36,6 +36,10 @@ PATIENCE: Final = 60.0
 COMMAND: Final = (sys.executable, "-m", "popreceipt")
 
 
+TAKING_ITS_TIME: Final[Mapping[str, Any]] = {"preprocessing_seconds": 20, "processing_seconds": 40}
+"""How long a file takes, so that a clock that runs fast leaves room to see it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a stranger behaves, and what is said of it.
@@ -48,19 +52,19 @@ class Manner:
         export_every: minutes of its clock between two exports of a job.
         seed: its identifiers and secrets follow from it.
         shared: roles of activities that are not described as exclusive.
-        members: further members of the tenant's table, as TOML lines.
+        members: further members of the tenant's table, as TOML lines; while a command starts, a fast clock fills queues.
         certificate: the client proves itself by a certificate rather than by its secret: the file with both parts.
         msal: tokens are asked for through MSAL; else at a token URL that is told.
     """
 
     points: Points = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=lambda: dict(TAKING_ITS_TIME))
     mutant: str | None = None
     rate: float = 300.0
-    export_every: int = 5
+    export_every: int = 1
     seed: int = 0
     shared: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] = ("backlog = 500",)
     certificate: Path | None = None
     msal: bool = True
 
