@@ -26,11 +26,13 @@ BLANKS: Final = frozenset({"null", "absent", "empty", "0001", "1900"})
 class Queue(msgspec.Struct, frozen=True, gc=False):
     """What was handed out of one queue, in order of time.
 
-    `alone_since` is from when on nobody else can have taken anything, None where others may at any time.
+    `alone_since` is from when on nobody else can have taken anything, None where others may at any time. `slack` is how
+    far an instant that is told may be from where the recorder saw it: little where others take messages as well.
     """
 
     deliveries: Sequence[Dequeue]
     alone_since: datetime | None
+    slack: timedelta
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +49,6 @@ class Chains:
         queues: what was handed out, by queue.
         digest_of: the digest of the file that a delivery led to, None where nobody fetched it.
         lost_at: whether a dequeue that nobody got an answer to may be the one that a delivery says was the last.
-        slack: how far an instant that is told may be from where the recorder saw it.
         lease: how long a delivered message stays hidden.
     """
 
@@ -56,12 +57,10 @@ class Chains:
         queues: Sequence[Queue],
         digest_of: Callable[[Dequeue], str | None],
         lost_at: Callable[[Dequeue], bool],
-        slack: timedelta,
         lease: timedelta,
     ) -> None:
         self._digest_of = digest_of
         self._lost_at = lost_at
-        self._slack = slack
         self.tells = any(each.last_dequeue is not None for queue in queues for each in queue.deliveries)
         self._kept = self._changed = self._trusted = False
         named = {each.correlation for queue in queues for each in queue.deliveries}
@@ -83,17 +82,17 @@ class Chains:
         sure: dict[int, bool] = {}
         firsts: dict[str, set[int]] = {}
         for each in queue.deliveries:
-            known = latest.get(each.correlation) if self._trusted else None
-            certain = known is not None
-            if known is None and each.last_dequeue is None:
+            said = each.last_dequeue
+            known = latest.get(each.correlation) if self._trusted and said is not None else None
+            certain = known is not None and (queue.alone_since is not None or _close(known, each, queue.slack))
+            if said is None:
                 certain = each.blank in BLANKS and (self.tells or each.blank != "absent")
-            elif known is None and each.last_dequeue is not None:
-                low = bisect_left(sent, each.last_dequeue - self._slack - longest)
-                high = min(bisect_right(sent, each.last_dequeue + self._slack), bisect_left(sent, each.sent))
-                if high - low <= MOST_COMPARED:
-                    earliest = each.last_dequeue - self._slack
-                    meant = [one for one in queue.deliveries[low:high] if one.answered >= earliest]
-                    known, certain = self._meant(each, meant, first, queue, varied=varied)
+            elif not certain:
+                low = bisect_left(sent, said - queue.slack - longest)
+                high = min(bisect_right(sent, said + queue.slack), bisect_left(sent, each.sent))
+                near = queue.deliveries[low:high] if high - low <= MOST_COMPARED else ()
+                meant = [one for one in near if _close(one, each, queue.slack)]
+                known, certain = self._meant(each, meant, first, queue, varied=varied)
             latest[each.correlation] = each
             first[each.seq] = first[known.seq] if known is not None and certain else each.seq
             sure[each.seq] = certain
@@ -112,7 +111,7 @@ class Chains:
         """Which of the deliveries near the instant that it tells is of the same message, and whether that is sure."""
         if self._lost_at(delivery) or delivery.last_dequeue is None:
             return None, False
-        alone = queue.alone_since is not None and queue.alone_since < delivery.last_dequeue - self._slack
+        alone = queue.alone_since is not None and queue.alone_since < delivery.last_dequeue - queue.slack
         own = self._digest_of(delivery)
         fitting = [each for each in near if own is None or self._digest_of(each) in (None, own)]
         named = [
@@ -138,6 +137,12 @@ class Chains:
             if len({first[each.seq] for each in named}) == 1:
                 return named[-1], True
         return None, False
+
+
+def _close(before: Dequeue, delivery: Dequeue, slack: timedelta) -> bool:
+    """Whether the instant that a delivery tells may be that of one before it."""
+    said = delivery.last_dequeue
+    return said is not None and before.sent - slack <= said <= before.answered + slack
 
 
 def _clash(queue: Queue, lease: timedelta) -> bool:

@@ -349,8 +349,17 @@ class Exports:
         for each in self.reader.dequeues:
             if each.delivered and self.blind(each.activity or ""):
                 queues[(each.activity or "", self._epoch(each)[0])].append(each)
-        listed = [Queue(each, self.alone_since(activity)) for (activity, _), each in queues.items()]
-        return Chains(listed, self.digest_of, self._lost_at, self.shown_slack, self.lease)
+        listed = [
+            Queue(each, self.alone_since(activity), self._slack_of(activity)) for (activity, _), each in queues.items()
+        ]
+        return Chains(listed, self.digest_of, self._lost_at, self.lease)
+
+    def _slack_of(self, activity: str) -> timedelta:
+        """How near two instants must be to be one, where it matters which delivery is meant."""
+        told = self.reader.activities.get(activity, ())
+        if any(each.settings.get("exclusive") is False for each in told):
+            return SHOWN_PRECISION + timedelta(seconds=self.reader.header.clock_error_seconds)
+        return self.shown_slack
 
     def alone_since(self, activity: str) -> datetime | None:
         """From when on nobody can have taken anything from a queue unseen; None where somebody may at any time."""
