@@ -10,10 +10,13 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from popreceipt.client.tokens import Issued
 from popreceipt.client.wire import Ask, Reply
+
+NOTHING: Final = "nothing"
+"""The effect of a request that only asks; a colon and why may follow."""
 
 Route = Generator["Until", None, None]
 """The run of an errand: yields what it waits for."""
@@ -48,6 +51,11 @@ class Line:
     effect: str
     text: str
     bytes_each: int = 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether its requests may change something, at least where a service takes what it should refuse."""
+        return bool(self.effect) and self.effect != NOTHING and not self.effect.startswith(f"{NOTHING}:")
 
 
 class Call(Protocol):

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from popreceipt.clock import stopwatch
 from popreceipt.journal import instant_text
-from popreceipt.tour.errand import Line
-from popreceipt.tour.planning import Plan
+from popreceipt.tour.errand import Errand, Line
+from popreceipt.tour.planning import Plan, Planned
 from popreceipt.tour.running import State
 from popreceipt.tour.verdicts import plain
 from popreceipt.tour.waiting import Wait, period_text
+from popreceipt.vocabulary import ACK, DEQUEUE, DOWNLOAD, ENQUEUE, TOKEN
 
 SILENCE_SECONDS: Final = 60.0
 """Without a terminal, a wait says a word when it begins and after so much silence."""
@@ -161,59 +162,94 @@ class Typist:
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """Print what a tour would send, line by line, and what it would not do and why."""
-    budget = plan.tenant.budget
+    """Print what a tour would change, then what it would send, errand by errand, and what it would not do and why."""
     parts: list[Table | Text] = [
         Text(f"tenant:{plan.tenant.name} at {plan.tenant.base_url}", style="bold"),
-        Text("Nothing was sent. A tour sends at most:\n", style="dim"),
-        _lines(plan.lines),
-        Text(
-            f"\n{plan.most:,} requests at most, {plan.most_bytes:,} bytes of files; at most "
-            f"{period_text(plan.longest_seconds)}, nearly all of it waiting"
-        ),
+        Text("This is a plan: nothing was sent.", style="dim"),
     ]
-    if budget.requests is not None or budget.megabytes is not None or budget.minutes is not None:
-        told = {"requests": budget.requests, "megabytes": budget.megabytes, "minutes": budget.minutes}
-        words = ", ".join(f"{value:g} {name}" for name, value in told.items() if value is not None)
+    if any(each.changes for each in plan.lines):
+        parts += [Text("\nWhat it may change, at most", style="bold"), _changes(plan)]
+    parts.append(Text("\nWhat it sends, at most", style="bold"))
+    own = (plan.own.clock, plan.own.tokens) if plan.run else ()
+    parts += [Text("the tour itself"), _requests(own)] if own else [Text("nothing")]
+    for each in plan.run:
+        parts += [_heading(plan, each), _requests(each.lines)]
+    parts.append(
+        Text(
+            f"\n{plan.most:,} requests and {plan.most_bytes:,} bytes of files at most; "
+            f"{period_text(plan.longest_seconds)} at most, nearly all of it waiting"
+        )
+    )
+    budget = plan.tenant.budget
+    told = {"requests": budget.requests, "megabytes": budget.megabytes, "minutes": budget.minutes}
+    if words := ", ".join(f"{value:g} {name}" for name, value in told.items() if value is not None):
         parts.append(Text(f"budget of the description: {words}"))
-    parts += [Text("\nErrands", style="bold"), _errands(plan)]
+    if left_out := [each for each in plan.errands if each.reason is not None]:
+        parts += [Text("\nWhat it leaves out", style="bold"), _left_out(left_out)]
+    parts.append(Text())
     parts += [Text(f"! {plain(each)}", style="yellow") for each in plan.warnings()]
     console.print(Group(*parts))
 
 
-def _lines(lines: Sequence[Line]) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="dim")
-    made.add_column("at most", justify="right")
-    made.add_column("request", no_wrap=True)
-    made.add_column("activity", no_wrap=True)
-    made.add_column("what it may change", overflow="fold")
-    made.add_column("what for", overflow="fold")
-    for each in lines:
-        size = f", {each.bytes_each:,} bytes each" if each.bytes_each else ""
-        made.add_row(
-            f"{each.most:,}",
-            Text(each.operation),
-            Text(each.role or ""),
-            Text(plain(each.effect) or "nothing", style="dim" if each.effect in ("", "nothing") else ""),
-            Text(f"{plain(each.text)}{size}", style="dim"),
-        )
+def _changes(plan: Plan) -> Table:
+    """What requests that change something add up to, by activity."""
+    sums: dict[tuple[str, str], int] = {}
+    for each in plan.lines:
+        if each.changes:
+            where = (each.operation, each.role or "")
+            sums[where] = sums.get(where, 0) + each.most
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(justify="right")
+    made.add_column(no_wrap=True)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold", style="dim")
+    for (operation, role), most in sorted(sums.items(), key=lambda each: each[0][::-1]):
+        made.add_row(f"{most:,}", Text(operation), Text(role), Text(EFFECTS.get(operation, "")))
     return made
 
 
-def _errands(plan: Plan) -> Table:
+EFFECTS: Final = {
+    ENQUEUE: "a message each; what its file holds stays in the environment",
+    DEQUEUE: "each hides at most one message from everybody, for half an hour",
+    DOWNLOAD: "each marks at most one message as downloaded",
+    ACK: "each takes at most one message out of the queue, for good",
+    TOKEN: "sign-ins that fail, and are logged",
+}
+"""What requests of an operation may change altogether."""
+
+
+def _heading(plan: Plan, errand: Errand) -> Text:
+    heading = Text(f"\n{errand.name}", style="cyan")
+    heading.append(f"  {plain(errand.text)}", style="none")
+    takes = period_text(plan.real_seconds(errand))
+    if plan.is_parked(errand):
+        heading.append(f" What takes longest takes up to {takes}, and would be parked.", style="yellow")
+    else:
+        heading.append(f" ({takes} at most)", style="dim")
+    return heading
+
+
+def _requests(lines: Sequence[Line]) -> Table:
     made = Table(box=None, pad_edge=False, show_header=False)
-    made.add_column()
-    made.add_column(no_wrap=True)
+    made.add_column(justify="right", width=7)
+    made.add_column(no_wrap=True, width=17)
+    made.add_column(no_wrap=True, width=15)
     made.add_column(overflow="fold")
-    for each in plan.errands:
-        takes = period_text(plan.real_seconds(each.errand))
-        if each.reason is not None:
-            made.add_row(Text("·", style="dim"), Text(each.errand.name, style="dim"), Text(plain(each.reason)))
-        elif plan.is_parked(each.errand):
-            what = Text(f"{plain(each.errand.text)} It takes up to {takes} and would be parked.", style="yellow")
-            made.add_row(Text("▸"), Text(each.errand.name), what)
-        else:
-            made.add_row(Text("▸"), Text(each.errand.name), Text(f"{plain(each.errand.text)} ({takes} at most)"))
+    for each in lines:
+        what = Text(plain(each.text))
+        if each.operation == ENQUEUE:
+            what.append(f", {each.bytes_each:,} bytes at most", style="dim")
+        what.append(f"; {plain(each.effect)}" if each.changes else "", style="yellow")
+        made.add_row(f"{each.most:,}", Text(each.operation), Text(each.role or ""), what)
+    return made
+
+
+def _left_out(errands: Sequence[Planned]) -> Table:
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(no_wrap=True, style="dim")
+    made.add_column(overflow="fold")
+    for each in errands:
+        made.add_row(Text(each.errand.name), Text(plain(each.reason or "")))
     return made
 
 

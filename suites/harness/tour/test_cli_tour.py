@@ -100,7 +100,7 @@ def test_a_plan_needs_no_secret_and_asks_no_server(
     assert (for_people.status, for_machines.status) == (0, 0)
     plan = json.loads(for_machines.out)
     assert plan["format"] == "popreceipt/plan@1"
-    assert f"{plan['requests_at_most']:,} requests at most" in for_people.out
+    assert f"{plan['requests_at_most']:,} requests and {plan['bytes_at_most']:,} bytes" in for_people.out
     assert server.journal.read_bytes() == before
 
 

@@ -28,7 +28,7 @@ from popreceipt.client.wire import Ask, Reply
 from popreceipt.clock import ClockKind, ManualClock
 from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.profile import DIALECTS
-from popreceipt.exceptions import NotAbleTo
+from popreceipt.exceptions import NotAbleTo, NothingProved
 from popreceipt.journal import Exchange, Header, Journal
 from popreceipt.journal import Target as JournalTarget
 from popreceipt.rules import catalogue
@@ -244,7 +244,7 @@ class Call:
         chunked: bool = False,
     ) -> Reply:
         """Send, and wait where a server asks for it."""
-        own = token if token is not None or actor == "anonymous" else self.ground.tokens.current(actor)
+        own = token if token is not None or actor == "anonymous" else self.token(actor)
         while True:
             operation = ask.operation or wire.vocabulary.operation_of(ask.path)[0]
             self._under(line, operation, len(ask.body))
@@ -284,8 +284,11 @@ class Call:
         return found
 
     def token(self, actor: str = "authorised") -> str:
-        """The current token."""
-        return self.ground.tokens.current(actor)
+        """The current token; asked for twice where the first answer was lost."""
+        try:
+            return self.ground.tokens.current(actor)
+        except NothingProved:
+            return self.ground.tokens.current(actor)
 
     def assist(self, step: str, done: str) -> bool:  # noqa: ARG002  what is done is seen
         """Ask the person, where one is there."""

@@ -17,7 +17,7 @@ from popreceipt.verdict import Level, Outcome
 
 DECIDED: Final = frozenset({Outcome.HELD, Outcome.ANSWERED})
 
-TWO_LEASES: Final = timedelta(minutes=75)
+TWO_LEASES: Final = timedelta(minutes=85)
 """Two half hours one after the other, and what comes before, between and after them."""
 
 LONGER: Final = frozenset(

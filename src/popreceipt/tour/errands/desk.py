@@ -14,7 +14,7 @@ from typing import Final
 
 from popreceipt.client import wire
 from popreceipt.client.times import instant
-from popreceipt.client.wire import PLAIN, Delivery, Reply, Spelling
+from popreceipt.client.wire import PLAIN, Ask, Delivery, Reply, Spelling
 from popreceipt.tour.errand import Call, Route, Stopped, Until
 from popreceipt.tour.errands.asking import FAULT, LEASE, PAUSE, PRECISION, TRIES, asked, in_doubt, unanswered
 
@@ -264,16 +264,27 @@ class Desk:
             held.digest = held.digest or response.body.digest()
         return followed
 
-    def acknowledge(self, held: Held, body: bytes | None = None, *, line: str = "ack", insist: bool = True) -> Asking:
-        """Acknowledge a message, with the very answer of its last dequeue unless told otherwise.
+    def acknowledge(self, held: Held, *, insist: bool = True) -> Asking:
+        """Acknowledge a message with the very answer of its last dequeue.
 
-        `insist`: a fault of the server is met with another try.
+        `insist`: what fails is tried again; else it is the first try that tells something.
         """
-        content = held.delivery.body if body is None else body
-        reply = yield from asked(self.call, line, wire.ack(self.activity, content), fault_tells=not insist)
-        if reply.ok and body is None:
-            held.acknowledged = True
+        ask = wire.ack(self.activity, held.delivery.body)
+        lost = False
+        for attempt in range(TRIES if insist else 1):
+            reply = self.call.send("ack", ask)
+            # A fault that follows a lost answer may mean that the first try was effective.
+            if not in_doubt(reply) or (lost and not unanswered(reply)):
+                break
+            lost = lost or unanswered(reply)
+            if insist and attempt + 1 < TRIES:
+                yield Until(reply.exchange.answered + PAUSE * 2**attempt, "another try to acknowledge")
+        held.acknowledged = held.acknowledged or reply.ok
         return reply
+
+    def once(self, line: str, ask: Ask, actor: str = "authorised") -> Reply:
+        """Send something of which only the first try tells anything."""
+        return self.call.send(line, ask, actor=actor)
 
     def silence(self, since: datetime, until: datetime) -> None:
         """Let nobody dequeue within a stretch of time."""

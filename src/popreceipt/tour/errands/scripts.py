@@ -116,7 +116,7 @@ def stale(desk: Desk, held: Held) -> Script:
     if held.lost():
         return True
     yield from desk.fetch(held)
-    reply = yield from desk.acknowledge(held, body, line="ack-stale", insist=False)
+    reply = desk.once("ack-stale", wire.ack(desk.activity, body))
     yield Again()
     if not held.lost():
         yield from desk.fetch(held)
@@ -158,7 +158,7 @@ def refused(desk: Desk, held: Held) -> Script:
     told = False
     for actor in desk.terms.strangers:
         ask = wire.ack(desk.activity, held.delivery.body)
-        reply = yield from asked(desk.call, "ack-refused", ask, actor=actor)
+        reply = desk.once("ack-refused", ask, actor)
         told = told or not unanswered(reply)
     return (yield from _comes_back(desk, held)) and told
 
@@ -167,7 +167,7 @@ def elsewhere(desk: Desk, held: Held) -> Script:
     """Acknowledge on another export."""
     yield from desk.fetch(held)
     activity = desk.call.activity(str(desk.terms.elsewhere))
-    reply = yield from asked(desk.call, "ack-elsewhere", wire.ack(activity, held.delivery.body))
+    reply = desk.once("ack-elsewhere", wire.ack(activity, held.delivery.body))
     return (yield from _comes_back(desk, held)) and not unanswered(reply)
 
 
@@ -222,7 +222,7 @@ def second(desk: Desk, held: Held) -> Script:
         if not held.lost():
             yield from finished(desk, held)
         return False
-    twice = yield from desk.acknowledge(held, held.delivery.body, line="ack-again", insist=False)
+    twice = desk.once("ack-again", wire.ack(desk.activity, held.delivery.body))
     after = yield from desk.fetch(held, fault_tells=True)
     return again.ok and not any(unanswered(each) for each in (stranger, twice, after))
 
@@ -252,7 +252,7 @@ def one_more(desk: Desk, held: Held) -> Script:
 def _spelled(desk: Desk, held: Held, body: bytes) -> Script:
     yield from desk.fetch(held)
     fetched = held.digest is not None
-    reply = yield from desk.acknowledge(held, body, line="ack-odd", insist=False)
+    reply = desk.once("ack-odd", wire.ack(desk.activity, body))
     if reply.ok:
         held.acknowledged = True
     else:
