@@ -108,7 +108,10 @@ def convictions(session: nox.Session) -> None:
 
 @nox.session
 def soundness(session: nox.Session) -> None:
-    """A thousand seeds of random scenarios over the plain emulator and its dialects: no MUST may be violated."""
+    """A thousand seeds of random scenarios over the plain emulator and its dialects: no MUST may be violated.
+
+    `-- --wire` judges what the wire alone shows of them.
+    """
     install(session, "-e", ".[suites]")
     session.run("python", "-m", "popreceipt.generate.soundness", *session.posargs)
 

@@ -24,7 +24,7 @@ from popreceipt.client.times import Began, Span
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
 from popreceipt.clock import ClockKind, ManualClock
-from popreceipt.generate.soundness import STEPS, Story
+from popreceipt.generate.soundness import STEPS, Story, target_of
 from popreceipt.journal import Body, Entry, Exchange, Header, Journal, Observation
 from popreceipt.journal import Target as JournalTarget
 from popreceipt.rules import catalogue
@@ -313,8 +313,13 @@ def _in_words(text: str, renamed: dict[str, str]) -> str:
     return text
 
 
-def wire_violations(seed: int, target: str) -> list[str]:
+FRESH: Final = "emulator:dialect=redelivery.correlation=fresh"
+"""Messages that have no lasting name are the hardest to follow: every third seed is theirs."""
+
+
+def wire_violations(seed: int) -> list[str]:
     """Play two stories, on jobs of one's own and on shared ones, and judge them: what is violated, what crashed."""
+    target = FRESH if seed % 3 == 2 else target_of(seed)
     found = []
     for shared in (False, True):
         header, entries = play(target, seed, shared=shared)

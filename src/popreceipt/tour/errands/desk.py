@@ -14,7 +14,7 @@ from typing import Final
 
 from popreceipt.client import wire
 from popreceipt.client.times import instant
-from popreceipt.client.wire import PLAIN, Ask, Delivery, Reply, Spelling
+from popreceipt.client.wire import PLAIN, Delivery, Reply, Spelling
 from popreceipt.tour.errand import Call, Route, Stopped, Until
 from popreceipt.tour.errands.asking import FAULT, LEASE, PAUSE, PRECISION, TRIES, asked, in_doubt, unanswered
 
@@ -78,6 +78,7 @@ class Held:
         correlations: the CorrelationIds that it had.
         acknowledged: an acknowledgment was accepted.
         given_up: it did not come back.
+        in_doubt: an acknowledgment since the last delivery got no answer.
         quiet_until: nobody may dequeue from shortly before the end of its half hour until then.
         waits: what its script waits for.
     """
@@ -90,6 +91,7 @@ class Held:
     correlations: set[str] = field(default_factory=set)
     acknowledged: bool = False
     given_up: bool = False
+    in_doubt: bool = False
     quiet_until: datetime | None = None
     waits: Wish | None = None
     script: Script | None = None
@@ -247,10 +249,17 @@ class Desk:
         """How far before the end of a half hour a dequeue stays, so that it is over by then."""
         return PRECISION + min(self.margin, GUARD_AT_MOST) + 3 * self._trip
 
-    def fetch(self, held: Held, *, fault_tells: bool = False, line: str = "download") -> Asking:
-        """Download a message's file, from where that is redirected to as well."""
+    def fetch(self, held: Held, *, fault_tells: bool = False, insist: bool = True) -> Asking:
+        """Download a message's file, from where that is redirected to as well.
+
+        `fault_tells`: a fault of the server may be the answer. `insist`: what fails is tried again; else only the first
+        try tells something.
+        """
         ask = wire.download(str(held.delivery.location))
-        reply = yield from asked(self.call, line, ask, fault_tells=fault_tells)
+        if insist:
+            reply = yield from asked(self.call, "download", ask, fault_tells=fault_tells)
+        else:
+            reply = self.call.send("download", ask)
         held.touched = max(held.touched, reply.exchange.answered)
         for attempt in range(TRIES):
             followed = self.call.follow("redirected", reply)
@@ -269,22 +278,24 @@ class Desk:
 
         `insist`: what fails is tried again; else it is the first try that tells something.
         """
-        ask = wire.ack(self.activity, held.delivery.body)
-        lost = False
         for attempt in range(TRIES if insist else 1):
-            reply = self.call.send("ack", ask)
+            before = held.in_doubt
+            reply = self.once("ack", held, held.delivery.body)
             # A fault that follows a lost answer may mean that the first try was effective.
-            if not in_doubt(reply) or (lost and not unanswered(reply)):
+            if not in_doubt(reply) or (before and not unanswered(reply)):
                 break
-            lost = lost or unanswered(reply)
             if insist and attempt + 1 < TRIES:
                 yield Until(reply.exchange.answered + PAUSE * 2**attempt, "another try to acknowledge")
         held.acknowledged = held.acknowledged or reply.ok
         return reply
 
-    def once(self, line: str, ask: Ask, actor: str = "authorised") -> Reply:
-        """Send something of which only the first try tells anything."""
-        return self.call.send(line, ask, actor=actor)
+    def once(
+        self, line: str, held: Held, body: bytes, *, actor: str = "authorised", activity: str | None = None
+    ) -> Reply:
+        """Send an acknowledgment of which only the first try tells anything."""
+        reply = self.call.send(line, wire.ack(activity or self.activity, body), actor=actor)
+        held.in_doubt = held.in_doubt or unanswered(reply)
+        return reply
 
     def silence(self, since: datetime, until: datetime) -> None:
         """Let nobody dequeue within a stretch of time."""
@@ -593,7 +604,7 @@ class Desk:
         held.delivery = found
         held.touched = max(new.touched, answered)
         held.correlations.add(found.correlation or "")
-        held.given_up = False
+        held.given_up = held.in_doubt = False
         if held.script is None:
             # Nobody waited for it: acknowledged before, or given up.
             held.acknowledged = False

@@ -116,7 +116,7 @@ def stale(desk: Desk, held: Held) -> Script:
     if held.lost():
         return True
     yield from desk.fetch(held)
-    reply = desk.once("ack-stale", wire.ack(desk.activity, body))
+    reply = desk.once("ack-stale", held, body)
     yield Again()
     if not held.lost():
         yield from desk.fetch(held)
@@ -155,11 +155,10 @@ def younger(desk: Desk, held: Held) -> Script:
 def refused(desk: Desk, held: Held) -> Script:
     """Acknowledge as somebody who may not."""
     yield from desk.fetch(held)
-    told = False
+    told = True
     for actor in desk.terms.strangers:
-        ask = wire.ack(desk.activity, held.delivery.body)
-        reply = desk.once("ack-refused", ask, actor)
-        told = told or not unanswered(reply)
+        reply = desk.once("ack-refused", held, held.delivery.body, actor=actor)
+        told = told and not unanswered(reply)
     return (yield from _comes_back(desk, held)) and told
 
 
@@ -167,7 +166,7 @@ def elsewhere(desk: Desk, held: Held) -> Script:
     """Acknowledge on another export."""
     yield from desk.fetch(held)
     activity = desk.call.activity(str(desk.terms.elsewhere))
-    reply = desk.once("ack-elsewhere", wire.ack(activity, held.delivery.body))
+    reply = desk.once("ack-elsewhere", held, held.delivery.body, activity=activity)
     return (yield from _comes_back(desk, held)) and not unanswered(reply)
 
 
@@ -194,7 +193,7 @@ def after_lease(desk: Desk, held: Held) -> Script:
     yield from desk.fetch(held)
     yield from _quietly(desk, held)
     alone = len(held.taken) == 1
-    reply = yield from desk.fetch(held, fault_tells=True)
+    reply = yield from desk.fetch(held, fault_tells=True, insist=False)
     held.quiet_until = None
     yield from _comes_back(desk, held)
     return alone and not unanswered(reply)
@@ -222,7 +221,7 @@ def second(desk: Desk, held: Held) -> Script:
         if not held.lost():
             yield from finished(desk, held)
         return False
-    twice = desk.once("ack-again", wire.ack(desk.activity, held.delivery.body))
+    twice = desk.once("ack-again", held, held.delivery.body)
     after = yield from desk.fetch(held, fault_tells=True)
     return again.ok and not any(unanswered(each) for each in (stranger, twice, after))
 
@@ -252,7 +251,7 @@ def one_more(desk: Desk, held: Held) -> Script:
 def _spelled(desk: Desk, held: Held, body: bytes) -> Script:
     yield from desk.fetch(held)
     fetched = held.digest is not None
-    reply = desk.once("ack-odd", wire.ack(desk.activity, body))
+    reply = desk.once("ack-odd", held, body)
     if reply.ok:
         held.acknowledged = True
     else:
