@@ -145,6 +145,18 @@ def agreement(session: nox.Session) -> None:
 
 
 @nox.session
+def rehearsal(session: nox.Session) -> None:
+    """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS.
+
+    About an hour; `-- --strangers combined` takes a quarter of one. Every dialect's fingerprint is taken as well.
+    """
+    install(session, "-e", ".[all]", *TESTS)
+    every = {"POPRECEIPT_DIALECTS": "all"}
+    session.run("pytest", "-n", "2", "suites/harness/fingerprints/test_every_dialect.py", env=every)
+    session.run("python", "-m", "popreceipt.generate.rehearsal", *session.posargs)
+
+
+@nox.session
 def prediction(session: nox.Session) -> None:
     """Write specs/PREDICTION.md anew: what sizing predicts beside what the emulator does with the same arrivals."""
     install(session, "-e", ".[sizing]")

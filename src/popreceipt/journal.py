@@ -815,7 +815,7 @@ def redacted_json(content: bytes) -> bytes:
     """A token endpoint's answer with its tokens replaced; what is no JSON object is kept where it names none."""
     try:
         answer = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         if _HOLDS_A_SECRET.search(content.decode("latin-1")):

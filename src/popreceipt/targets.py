@@ -385,6 +385,7 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     # A tour waits for hours, and a laptop may sleep meanwhile.
     real = stopwatch_through_sleep
     dates = DateTimes(tenant.rate, target=f"tenant:{name}", patience=patience, real=real)
+    guard.times = dates
     times = SteadyTimes(_dated(tenant.base_url, dates, transport, guard), real=real)
     guard.times = times
     identity = _identity(tenant, found)
@@ -429,6 +430,11 @@ def _dated(base_url: str, times: DateTimes, transport: Transport, guard: TenantG
     for _ in range(DATES_TAKEN):
         reply = session.send(Ask("GET", "/"))
         if reply.failure is not None:
+            if transport.untrusted is not None:
+                raise NothingProved(
+                    f"{base_url} shows a certificate that is not trusted ({transport.untrusted}). Nothing was sent. The "
+                    "authority of a server of one's own is named by ca, or by --ca."
+                )
             raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
     return times
 

@@ -10,8 +10,8 @@ import pytest
 from platformdirs import user_cache_path
 from playwright.sync_api import Browser, sync_playwright
 
+from popreceipt import npm
 from popreceipt.exceptions import UsageError
-from popreceipt.generate.peers import npm
 
 OutsideProgram = Callable[..., str]
 NpmProgram = Callable[[str, str, str], tuple[str, ...]]

@@ -29,6 +29,7 @@ ABOVE = (
     {"watching"},
     {"pytest_plugin"},
     {"gates"},
+    {"npm"},
     {"generate"},
     {"cli"},
     {"docs"},

@@ -7,10 +7,12 @@ a command, which is imported only when it is called. To add one: a module in thi
 
 import importlib
 import itertools
+import os
 import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -39,6 +41,8 @@ COMMANDS: Final = {
 MARKUP: Final = "rich"
 FAULT: Final = 4
 INTERRUPTED: Final = 130
+NOBODY_READS: Final = 141
+"""As a shell tells of a program that SIGPIPE ended: who read the output, such as `head`, had enough of it."""
 
 
 class _Deferred(typer.core.TyperCommand):
@@ -90,14 +94,24 @@ def popreceipt(
 ) -> None:
     """Check a server or a client of the Dynamics 365 recurring integrations against what is documented.
 
-    Exit status: 0 well, 1 findings, 2 usage, 3 nothing proved, 4 own fault, 130 stopped.
+    Exit status: 0 well, 1 findings, 2 usage, 3 nothing proved, 4 own fault, 130 stopped, 141 nobody reads the
+    output.
     """
     del version, debug  # both are dealt with before a command runs: see _show_version and run
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that the arguments name (the process's own unless given) and end with its exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _run(sys.argv[1:] if arguments is None else list(arguments))
+    except SystemExit as ended:
+        # typer and rich end with 1 in answer to a closed pipe; here that would say that there are findings.
+        if isinstance(ended.__context__, BrokenPipeError) or not _all_was_read():
+            sys.exit(NOBODY_READS)
+        raise
+
+
+def _run(given: list[str]) -> NoReturn:
     debug = "--debug" in itertools.takewhile(lambda argument: argument.startswith("-"), given)
     try:
         typer.main.get_command(app).main(args=given, prog_name="popreceipt")  # ends by SystemExit
@@ -112,6 +126,18 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         _say(f"This is a fault of popreceipt itself ({kind}).{hint}", debug)
         sys.exit(FAULT)
     sys.exit(0)
+
+
+def _all_was_read() -> bool:
+    """Hand out what still waits to be written; whether somebody was there to read it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left is thrown away, or Python would complain of it at its end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _say(sentence: str, with_trace: bool) -> None:

@@ -59,6 +59,14 @@ def report(
             help="Write a badge: an SVG, or where the name ends in .json what shields.io reads as an endpoint.",
         ),
     ] = None,
+    junit_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            help="Write it as JUnit XML: a suite a chapter and a case a rule; of a middleware a suite a scenario.",
+        ),
+    ] = None,
     allure: Annotated[
         Path | None,
         typer.Option(
@@ -111,7 +119,7 @@ def report(
     if json_output and markdown_file == STANDARD_OUTPUT:
         raise UsageError("--json and --markdown - both want standard output: write the summary to a file.")
     written: dict[str, Mapping[str, Any]] = {}
-    others = html_file or markdown_file or badge_file
+    others = html_file or markdown_file or badge_file or junit_file
     if allure is not None:
         written["allure"] = write_allure(allure, result, journal)
     if allure_page is not None:
@@ -129,6 +137,8 @@ def report(
             written |= write_markdown(markdown_file, read, earlier)
         if badge_file is not None:
             written["badge"] = write_badge(badge_file, read)
+        if junit_file is not None:
+            written["junit"] = write_junit(junit_file, read)
     if json_output:
         print(json.dumps({"written": written}, indent=1))
         return
@@ -199,15 +209,14 @@ def write_page(
         UsageError: a package is missing, the recording cannot be read, or the page cannot be written.
     """
     from popreceipt.middleware.running import file_name
+    from popreceipt.reports import result as results
     from popreceipt.reports.html import page
     from popreceipt.rules import catalogue
 
     folder = result.path.parent / "scenarios"
 
     def scenario_journal(block: Mapping[str, Any]) -> Path | None:
-        dialect = block.get("dialect")
-        name = f"{block.get('name')} under {dialect}" if dialect else str(block.get("name"))
-        kept = folder / file_name(name) / "journal.ndjson"
+        kept = folder / file_name(results.scenario_name(block)) / "journal.ndjson"
         return kept if kept.is_file() else None
 
     rules = {each.id: each for each in catalogue(None)}
@@ -243,6 +252,19 @@ def write_badge(path: Path, result: "Any") -> Mapping[str, Any]:
 
     with writing(path):
         badge.write(result, path)
+        return {"path": str(path), "bytes": path.stat().st_size}
+
+
+def write_junit(path: Path, result: "ResultFile") -> Mapping[str, Any]:
+    """Write a result as JUnit XML; path and bytes of it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    from popreceipt.reports import junit
+
+    with writing(path):
+        junit.write_result(result, path)
         return {"path": str(path), "bytes": path.stat().st_size}
 
 
@@ -297,7 +319,7 @@ def write_allure_page(
         raise UsageError('Allure\'s page needs platformdirs: pip install "popreceipt[report]".')
     from platformdirs import user_cache_path
 
-    from popreceipt.generate.peers import npm
+    from popreceipt import npm
     from popreceipt.reports.allure import page
 
     beside = result if result.is_dir() else result.parent
@@ -316,14 +338,15 @@ def _scenario_exchanges(result: "Any") -> "dict[tuple[str, str | None], dict[int
     """What crossed the wire in the scenarios of a middleware, from the journals that were kept."""
     from popreceipt.journal import Exchange, JournalFile
     from popreceipt.middleware.running import file_name
+    from popreceipt.reports.result import rows, scenario_name
 
     found = {}
-    for block in result.raw.get("scenarios") or ():
-        name, dialect = str(block.get("name")), block.get("dialect")
-        folder = file_name(f"{name} under {dialect}" if dialect else name)
-        kept = result.path.parent / "scenarios" / folder / "journal.ndjson"
+    for block in rows(result.raw.get("scenarios")):
+        kept = result.path.parent / "scenarios" / file_name(scenario_name(block)) / "journal.ndjson"
         if kept.is_file():
-            found[name, dialect] = {each.seq: each for each in JournalFile(kept) if isinstance(each, Exchange)}
+            found[str(block.get("name")), block.get("dialect")] = {
+                each.seq: each for each in JournalFile(kept) if isinstance(each, Exchange)
+            }
     return found
 
 

@@ -11,12 +11,15 @@ from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from popreceipt.exceptions import NotAbleTo
-from popreceipt.vocabulary import ACK, DEQUEUE, DOWNLOAD, ENQUEUE, JOBSTATUS, OTHER, bare_guid, operation_of
+from popreceipt.vocabulary import ACK, DEQUEUE, DOWNLOAD, ENQUEUE, JOBSTATUS, OTHER, TOKEN, bare_guid, operation_of
 
 Pairs = tuple[tuple[str, str], ...]
 
 DECODINGS: Final = 4
 """How often percent-encoding within percent-encoding is undone before a path counts as read."""
+
+_MEANT: Final = frozenset({DOWNLOAD, TOKEN})
+"""What a request may be although its path does not tell: a file lies, and tokens are issued, where a server says so."""
 
 _BY_WORD: Final[Mapping[str, str]] = {each: each for each in (ENQUEUE, DEQUEUE, DOWNLOAD, ACK, JOBSTATUS)}
 
@@ -42,8 +45,8 @@ class Asked:
     """A request on its way out.
 
     `operation` and `activity` are what the strictest reading of the path makes of it: a server may undo more of its
-    spelling than the journal does. `length` is about how many bytes it takes, `with_token` whether it carries an
-    access token.
+    spelling than the journal does; `meant` is what the caller names, if anything. `length` is about how many bytes it
+    takes, `with_token` whether it carries an access token.
     """
 
     method: str
@@ -55,6 +58,7 @@ class Asked:
     with_token: bool
     length: int
     body: bytes = field(default=b"", repr=False)
+    meant: str | None = None
 
     @property
     def host(self) -> str:
@@ -99,7 +103,7 @@ def asked_for(path: str, meant: str | None) -> tuple[str, str | None]:
     """The operation and the activity of a request's path, by the strictest reading.
 
     Percent-encoding is undone as often as it was done, dots and empty segments are resolved, letter case and backward
-    slashes do not matter; a path that nothing is found in is what it was meant as.
+    slashes do not matter; a path that nothing is found in is the download or the token request it was meant as.
 
     Args:
         path: as it stands in the request line, without its query.
@@ -111,15 +115,19 @@ def asked_for(path: str, meant: str | None) -> tuple[str, str | None]:
         if segment == "connector" and place + 1 < len(segments) and (word := _BY_WORD.get(segments[place + 1])):
             following = segments[place + 2] if place + 2 < len(segments) else ""
             return word, bare_guid(following) or None
-    if operation == OTHER and meant is not None:
+    if operation == OTHER and meant in _MEANT:
         operation = meant
     return operation, activity
+
+
+_WIDE: Final = re.compile(r"%[uU]([0-9a-fA-F]{4})")
+"""A character as Windows' own HTTP server reads it as well (its setting PercentUAllowed, which is on)."""
 
 
 def _segments(path: str) -> list[str]:
     text = path
     for _ in range(DECODINGS):
-        decoded = unquote(text)
+        decoded = unquote(_WIDE.sub(lambda found: chr(int(found[1], 16)), text))
         if decoded == text:
             break
         text = decoded

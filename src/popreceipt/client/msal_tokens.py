@@ -19,6 +19,7 @@ from popreceipt.client.session import Session, split_base
 from popreceipt.client.tokens import Grant, Issued, Tokens, issued
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import NotAbleTo, NothingProved, UsageError
+from popreceipt.vocabulary import TOKEN
 
 DISCOVERY_REQUESTS: Final = 1
 """How many requests MSAL needs for each client before its first token."""
@@ -216,7 +217,10 @@ class _Network:
             session = self._elsewhere.setdefault(origin, self._session.elsewhere(origin))
         told = tuple((name.lower(), str(value)) for name, value in (headers or {}).items() if value)
         path = wire.download(url)
-        self._latest = session.send(Ask(method, path.path, path.query, headers=told, body=body), actor=self._actor)
+        # What is posted holds a credential, wherever a configuration says that it should go.
+        meant = TOKEN if method == "POST" else None
+        ask = Ask(method, path.path, path.query, headers=told, body=body, operation=meant)
+        self._latest = session.send(ask, actor=self._actor)
         return self._latest
 
 

@@ -175,6 +175,7 @@ class Session:
             with_token=any(name.lower() == "authorization" for name, _ in headers),
             length=len(ask.method) + len(target) + _length(headers) + len(ask.body),
             body=ask.body,
+            meant=ask.operation,
         )
 
 

@@ -9,7 +9,7 @@ import base64
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -227,7 +227,10 @@ def _said(reply: Reply) -> str:
     """An answer without a token, for a sentence: the error that it names, and nothing else of its words."""
     if reply.failure is not None:
         return reply.failure
-    told = reply.json()
+    # As the journal holds it: a server may say a secret back.
+    answer = reply.exchange.response
+    content = None if answer is None or answer.body is None else answer.body.content()
+    told = replace(reply, body=content or b"").json()
     named = [told.get(name) for name in ("error", "error_description")] if isinstance(told, dict) else []
     words = " ".join([str(reply.status), *(each for each in named if isinstance(each, str))])
     return "".join(letter if letter.isprintable() else " " for letter in without_tokens(words))[:SHOWN]

@@ -66,6 +66,8 @@ class Transport:
         self._inner = inner
         self._verify = verify if inner is not None else context(verify)
         self._opening = threading.Lock()
+        self.untrusted: str | None = None
+        """Why a server's certificate was not trusted, in the words of the TLS library; None where that never was so."""
 
     def close(self) -> None:
         """Close the connections that are open."""
@@ -112,6 +114,7 @@ class Transport:
         except httpx.LocalProtocolError as error:
             raise UsageError(f"{method} {target} cannot be written as an HTTP request: {error}.") from error
         except httpx.TransportError as error:
+            self.untrusted = _untrusted(error) or self.untrusted
             return Answer(None, failure=_before_the_answer(error))
         received = tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw
@@ -180,6 +183,14 @@ def _before_the_answer(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.NetworkError) or "Server disconnected" in str(error):
         return RESET
     return PROTOCOL
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return None
 
 
 _request_target = re.compile(r"/[!-~]*").fullmatch

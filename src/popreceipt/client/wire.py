@@ -92,7 +92,7 @@ class Reply:
         """The body as JSON; None where it is none (and where it is JSON's own null)."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return None
 
 
@@ -330,8 +330,14 @@ def errors(reply: Answered) -> list[dict[str, Any]]:
 
 def retry_after(reply: Answered) -> timedelta | None:
     """How long the server asks to wait, where it says so in whole seconds (as its throttling is documented to)."""
-    value = reply.header("retry-after")
-    return timedelta(seconds=int(value)) if value is not None and value.strip().isdecimal() else None
+    value = (reply.header("retry-after") or "").strip()
+    # So many digits at most as make years: more would be no number that anybody could wait for.
+    return (
+        timedelta(seconds=int(value.lstrip("0")[:_DIGITS_OF_YEARS] or "0")) if re.fullmatch("[0-9]+", value) else None
+    )
+
+
+_DIGITS_OF_YEARS: Final = 9
 
 
 def member(value: Mapping[str, Any], name: str) -> Any:

@@ -79,6 +79,8 @@ class AsTenant:
     seed: int = 0
     mutant: str | None = None
     every: timedelta = EVERY
+    journal: Journal = field(default_factory=Journal, init=False)
+    """What crossed the wire in the tour that is under way, or was the last."""
 
     def __post_init__(self) -> None:
         options: dict[str, Any] = {"control": False, "seed": self.seed, "base_url": IN_PROCESS}
@@ -110,6 +112,7 @@ class AsTenant:
                 if each["name"] in self.described.settings
             },
             "read_only": self.described.read_only,
+            "hosts": ["localhost"],  # where its downloads lie when they redirect
         }
         return describe(NAME, table, Path("popreceipt.toml"))
 
@@ -122,12 +125,13 @@ class AsTenant:
     def open(self, seed: int) -> Iterator[Target]:
         """It as a target, for a tour with this seed."""
         tenant = self.tenant
-        times = ManualTimes(self.emulator.clock.now(), self._moved)
+        times = ManualTimes(self.emulator.clock.now(), self.moved)
         guard = TenantGuard(tenant, times)
         abilities = frozenset({ADVANCE_TIME, *(f"{role}-client" for role in self.described.clients)})
         name = f"{TENANT_PREFIX}{NAME}"
         told = JournalTarget(name=name, clock=times.kind, abilities=tuple(sorted(abilities)))
         journal = Journal(Header(target=told, seed=seed, clock=times.kind, rate=times.rate))
+        self.journal = journal
         session = Session(IN_PROCESS, times, journal, transport=Transport(self.carrier()), guard=guard)
         for each in tenant.activities.values():
             settings = {member: value for member, value in each.settings.items() if member != "id"}
@@ -155,7 +159,8 @@ class AsTenant:
         """What carries requests to it."""
         return EmulatorTransport(self.emulator)
 
-    def _moved(self, seconds: float) -> datetime:
+    def moved(self, seconds: float) -> datetime:
+        """Let so many seconds pass there; what time it is then."""
         self.emulator.advance(timedelta(seconds=seconds))
         return self.emulator.clock.now()
 

@@ -209,9 +209,19 @@ class WireStory(Story):
         self.taken, self.messages = taken, messages
 
 
-def play(target: str, seed: int, *, shared: bool, steps: int = STEPS) -> tuple[Header, list[Entry]]:
-    """One story on a target, as it looks from far away."""
-    chance = random.Random(f"{seed}/{shared}")  # noqa: S311 - a repeatable story, no secret
+def play(
+    target: str, seed: int, *, shared: bool, whole: bool = False, steps: int = STEPS
+) -> tuple[Header, list[Entry]]:
+    """One story on a target, as it looks from far away.
+
+    Args:
+        target: an emulator's target string.
+        seed: of all chance.
+        shared: strangers use the jobs too.
+        whole: nothing is missing in the journal, and messages are named as the target names them.
+        steps: how many things are done.
+    """
+    chance = random.Random(f"{seed}/{shared}")
     clock = ManualClock()
     offset = timedelta(seconds=chance.choice(OFFSETS))
     error = abs(offset.total_seconds()) + chance.choice((0.0, 0.3))
@@ -241,8 +251,10 @@ def play(target: str, seed: int, *, shared: bool, steps: int = STEPS) -> tuple[H
         story.unseen(lambda: story.play(steps // 4))
     story.play(steps)
     session.close()
-    exchanges = _as_left([each for each in journal.entries if isinstance(each, Exchange)], chance)
-    return header, [*described, *_named_otherwise(header, exchanges, chance)]
+    exchanges = [each for each in journal.entries if isinstance(each, Exchange)]
+    if not whole:
+        exchanges = _named_otherwise(header, _as_left(exchanges, chance), chance)
+    return header, [*described, *exchanges]
 
 
 def _jobs(story: Story) -> Sequence[Any]:

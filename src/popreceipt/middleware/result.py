@@ -17,6 +17,7 @@ from popreceipt.middleware.played import Exit, Judged
 from popreceipt.middleware.running import Options, label
 from popreceipt.middleware.scenario import EXPORT, IMPORT, Side
 from popreceipt.reports import junit
+from popreceipt.reports.result import of_json
 from popreceipt.verdict import Finding, Level, Outcome, RuleVerdict, Verdicts, merged
 
 FINDINGS, FAULT, NOTHING, INTERRUPTED = 1, 4, 3, 130
@@ -195,13 +196,7 @@ class Result:
         Raises:
             OSError: it cannot be written.
         """
-        cases = [
-            replace(verdict, chapter=label(each.played.scenario))
-            for each in self.judged
-            for verdict in each.rules
-            if verdict.outcome is not Outcome.UNEXERCISED
-        ]
-        junit.write(replace(self.verdicts, rules=tuple(cases)), path)
+        junit.write_result(of_json(self.as_json(), path), path)
 
 
 def again(result: Result, judged: Judged, options: Options) -> list[str]:

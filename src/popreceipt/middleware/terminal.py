@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -330,16 +331,15 @@ def _printable(line: str) -> str:
 
 
 def list_scenarios(console: Console, scenarios: Iterable[Scenario], quick: Collection[str], lease: float) -> None:
-    """Print what can be played: name, sides, at most how many seconds, and in a sentence what goes wrong."""
-    made = Table(box=None, pad_edge=False, header_style="dim")
-    made.add_column("scenario", no_wrap=True)
-    made.add_column("sides", no_wrap=True)
-    made.add_column("seconds", justify="right")
-    made.add_column("")
-    made.add_column("what goes wrong", overflow="fold")
-    for each in scenarios:
-        seconds = each.leases * each.lease_factor * lease
-        made.add_row(
-            each.name, "+".join(each.sides), f"≤ {seconds:g}", "quick" if each.name in quick else "", each.title
-        )
-    console.print(made)
+    """Print what can be played, two lines each: name, sides, at most how many seconds; and what goes wrong."""
+    listed = list(scenarios)
+    names = max((len(each.name) for each in listed), default=0)
+    sides = max((len("+".join(each.sides)) for each in listed), default=0)
+    for each in listed:
+        seconds = f"≤ {each.leases * each.lease_factor * lease:g} s"
+        head = Text(f"{each.name.ljust(names)}  ", style="bold")
+        head.append(f"{'+'.join(each.sides).ljust(sides)}  {seconds.rjust(8)}", style="not bold")
+        head.append("  quick" if each.name in quick else "", style="not bold green")
+        head.rstrip()
+        console.print(head, soft_wrap=True)
+        console.print(Padding(Text(each.title, style="dim"), (0, 0, 0, 4)), width=min(console.width, WIDEST))

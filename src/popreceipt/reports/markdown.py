@@ -14,7 +14,7 @@ from popreceipt.exceptions import UsageError
 from popreceipt.reports.comparison import Comparison, Direction, RuleChange, compare
 from popreceipt.reports.places import address
 from popreceipt.reports.plain import one_line
-from popreceipt.reports.result import ResultFile, RuleRow
+from popreceipt.reports.result import ResultFile, RuleRow, rows
 from popreceipt.rules import find
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome
@@ -94,7 +94,7 @@ def _head(result: ResultFile) -> str:
     musts = sum(each.level is Level.MUST for each in broken)
     if musts:
         answer = f"✘ {musts} {'promise' if musts == 1 else 'promises'} broken"
-    elif any(each.get("level") == Level.MUST.value for each in _rows(result.raw, "failures")):
+    elif any(each.get("level") == Level.MUST.value for each in rows(result.raw.get("failures"))):
         answer = "✘ searches found failures"
     elif not result.complete:
         answer = "! not complete: this is no pass"
@@ -173,7 +173,7 @@ def _told(row: RuleRow) -> str:
 def _failures(result: ResultFile) -> str:
     """What searches found beside the rules."""
     told = {each.id for each in result.rules if each.outcome is Outcome.VIOLATED}
-    others = [each for each in _rows(result.raw, "failures") if each.get("check") not in told]
+    others = [each for each in rows(result.raw.get("failures")) if each.get("check") not in told]
     items = (
         f"- **{code(str(each.get('check')))}** ({code(str(each.get('suite')), 30)}, "
         f"{code(str(each.get('level')), 10)}): {code(str(each.get('message')), _SENTENCE)}"
@@ -207,16 +207,16 @@ def _changed(change: RuleChange) -> str:
 
 def _scenarios(raw: Mapping[str, Any]) -> str:
     """Of a middleware that was judged: in which scenarios it broke, and which dialects it survived."""
-    dialects = _rows(raw, "dialects")
+    dialects = rows(raw.get("dialects"))
     decided = [each for each in dialects if each.get("survived") is not None]
     survived = sum(each["survived"] is True for each in decided)
     items = [f"- survived {survived} of {len(decided)} dialects"] if decided else []
-    scenarios = _rows(raw, "scenarios")
+    scenarios = rows(raw.get("scenarios"))
     broken = 0
     for each in scenarios:
         rules = [
             one
-            for one in _rows(each, "rules")
+            for one in rows(each.get("rules"))
             if one.get("outcome") == Outcome.VIOLATED.value and one.get("level") == Level.MUST.value
         ]
         if rules:
@@ -280,12 +280,6 @@ def _fitting(items: Sequence[str], most: int, rest: str) -> Iterator[str]:
             yield rest.format(len(items) - number)
             return
         yield each
-
-
-def _rows(raw: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The members of a list in a file of which the shape is not certain."""
-    found = raw.get(name)
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
 def _known(rule_id: str) -> Rule | None:

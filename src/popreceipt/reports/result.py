@@ -154,5 +154,16 @@ def rule_row(row: Mapping[str, Any]) -> RuleRow:
     )
 
 
+def rows(found: object) -> list[Mapping[str, Any]]:
+    """The members of a list in a file of which the shape is not certain."""
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def scenario_name(block: Mapping[str, Any]) -> str:
+    """What a scenario of a middleware's run is called: its name, and the dialect under which it was played."""
+    name, dialect = str(block.get("name") or ""), block.get("dialect")
+    return f"{name} under {dialect}" if dialect else name
+
+
 def _numbers(finding: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(each) for each in finding.get("exchanges", ()))

@@ -90,7 +90,10 @@ class Chains:
             elif not certain:
                 low = bisect_left(sent, said - queue.slack - longest)
                 high = min(bisect_right(sent, said + queue.slack), bisect_left(sent, each.sent))
-                near = queue.deliveries[low:high] if high - low <= MOST_COMPARED else ()
+                near = queue.deliveries[low:high]
+                if len(near) > MOST_COMPARED:
+                    same_name = latest.get(each.correlation)
+                    near = () if self._clash or same_name is None else (same_name,)
                 meant = [one for one in near if _close(one, each, queue.slack)]
                 known, certain = self._meant(each, meant, first, queue, varied=varied)
             latest[each.correlation] = each
@@ -150,7 +153,9 @@ def _clash(queue: Queue, lease: timedelta) -> bool:
     latest: dict[str | None, Dequeue] = {}
     for each in queue.deliveries:
         before = latest.get(each.correlation)
-        if before is not None and (each.last_dequeue is None or each.answered - before.sent < lease / 2):
-            return True
+        if before is not None and not _close(before, each, queue.slack):
+            soon = each.answered - before.sent < lease / 2
+            if soon or each.last_dequeue is None:
+                return True
         latest[each.correlation] = each
     return False

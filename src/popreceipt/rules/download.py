@@ -114,6 +114,8 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
         if fetched_before(journal, message, each) or not _young(journal, message, each):
             continue
         counted_on = journal.exports.blind(message.activity) and journal.exports.known(message.activity)
+        if counted_on and any(one.in_doubt and not journal.exports.precedes(each, one) for one in message.downloads):
+            continue
         if not (counted_on or _all_known(journal, message.activity, each)):
             continue
         if settled_before(journal, message, place, each):

@@ -5,6 +5,7 @@ up and nothing sent; where a secret is to be found is told, never what it is. A 
 since a misspelt permit or prohibition would otherwise say nothing.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def describe(name: str, table: object, file: Path, place: Callable[[str], Path] 
         raise UsageError(f"{where} is no table.")
     read = _Reading(table, where)
     base_url = read.needed("base_url")
-    split_base(base_url)
+    _address(read, "base_url", base_url)
     tenant, authority, token_url, token_url_v1 = _issuer(read)
     clients = {AUTHORISED: _client(AUTHORISED, read, place)}
     for role, members in read.tables("clients").items():
@@ -264,9 +265,8 @@ def _issuer(read: "_Reading") -> tuple[str | None, str | None, str, str | None]:
     if authority is not None and token_url is not None:
         raise UsageError(f"{read.where} names both authority and token_url: leave out one of them.")
     if token_url is not None:
-        for url in (token_url, token_url_v1):
-            if url is not None:
-                split_base(url.partition("?")[0])
+        _address(read, "token_url", token_url.partition("?")[0])
+        _address(read, "token_url_v1", (token_url_v1 or token_url).partition("?")[0])
         return tenant, None, token_url, token_url_v1
     if tenant is None:
         raise UsageError(
@@ -275,12 +275,48 @@ def _issuer(read: "_Reading") -> tuple[str | None, str | None, str, str | None]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", tenant):
         raise UsageError(f"{read.where}: tenant is the Entra tenant's GUID or its domain, not {tenant!r}.")
     authority = (authority or MICROSOFT).rstrip("/")
-    origin, path = split_base(authority)
+    origin, path = _address(read, "authority", authority)
     if not origin.startswith("https://") or path:
         raise UsageError(
             f"{read.where}: authority is the issuer's https://HOST, the tenant stands in tenant; not {authority!r}."
         )
+    if token_url_v1 is not None:
+        _address(read, "token_url_v1", token_url_v1.partition("?")[0])
     return tenant, origin, f"{origin}/{tenant}/oauth2/v2.0/token", token_url_v1 or f"{origin}/{tenant}/oauth2/token"
+
+
+def _address(read: "_Reading", name: str, url: str) -> tuple[str, str]:
+    """Scheme with authority, and path, of an address that is meant as it reads.
+
+    What programs read differently has no place in it, nor has what belongs nowhere in this file: a password. Without
+    TLS tokens go to this computer alone, or to a name of one part: a container's beside this one.
+    """
+    if "@" in url:
+        # Not quoted: what stands before it may be a password.
+        raise UsageError(f"{read.where}: {name} names somebody with an @: leave it at https://HOST.")
+    if not _PLAIN.fullmatch(url):
+        raise UsageError(f"{read.where}: {name} is an address of plain letters, without blanks; not {url!r}.")
+    try:
+        origin, path = split_base(url)
+    except UsageError as error:
+        raise UsageError(f"{read.where}: {name}: {error}") from error
+    host = urlsplit(origin).hostname or ""
+    if not (_HOST.fullmatch(host.removesuffix(".")) and "*" not in host) and ":" not in host:
+        raise UsageError(f"{read.where}: the host in {name} is no name: {host!r}.")
+    if origin.startswith("http://") and not _is_near(host):
+        raise UsageError(f"{read.where}: {name} is http, where tokens would be read along the way: write https.")
+    return origin, path
+
+
+def _is_near(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return "." not in host
+
+
+_PLAIN: Final = re.compile(r"[!-\[\]-~]+")
+"""What is printed of ASCII, but no blank and no slash the other way."""
 
 
 def _client(role: str, read: "_Reading", place: Callable[[str], Path]) -> Client:
@@ -403,6 +439,11 @@ def _rate(clock: str, where: str) -> float:
     raise UsageError(f'{where}: clock is "system" or "scaled:RATE", not {clock!r}.')
 
 
+_MOST: Final = 1_000_000_000
+
+_LONGEST_TEXT: Final = 2_000
+
+
 class _Reading:
     """A table that is read member by member, so that what is left in the end was never meant to be read."""
 
@@ -421,12 +462,21 @@ class _Reading:
             return None
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"{self.where}: {name} is a text that is not empty.")
-        return value
+        return self._printable(name, value)
 
     def needed(self, name: str) -> str:
         value = self.take(name)
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"{self.where} lacks {name}.")
+        return self._printable(name, value)
+
+    def _printable(self, name: str, value: str) -> str:
+        """The text, which files, headers and sentences are made of."""
+        if not value.isprintable() or len(value) > _LONGEST_TEXT:
+            raise UsageError(
+                f"{self.where}: {name} is a text in one line, {_LONGEST_TEXT} letters long at most, without letters that "
+                "cannot be seen."
+            )
         return value
 
     def flag(self, name: str) -> bool:
@@ -442,9 +492,9 @@ class _Reading:
         if value is None:
             return None
         fits = isinstance(value, int) if whole else isinstance(value, (int, float))
-        if isinstance(value, bool) or not fits or not least <= value < float("inf"):  # type: ignore[operator]  # fits says
+        if isinstance(value, bool) or not fits or not least <= value <= _MOST:  # type: ignore[operator]  # fits says
             what = "a whole number" if whole else "a number"
-            raise UsageError(f"{self.where}: {name} is {what}, {least:g} or more.")
+            raise UsageError(f"{self.where}: {name} is {what}, {least:g} or more (and {_MOST} at most).")
         return value  # type: ignore[return-value]  # fits says so
 
     def table(self, name: str) -> Mapping[str, Any]:

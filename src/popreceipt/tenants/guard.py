@@ -86,7 +86,7 @@ class TenantGuard:
         self.listeners: list[Listener] = []
         self._name = f"tenant:{tenant.name}"
         self._origin = split_base(tenant.base_url)[0]
-        self._issuers = {urlsplit(url).hostname or "" for url in tenant.token_endpoints}
+        self._issuers = {_place(url) for url in tenant.token_endpoints}
         self._not_before: dict[str, datetime] = {}
         self._others: set[str] = set()
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class TenantGuard:
         for each in self.listeners:
             each(asked)
         with self._lock:
-            self._within_budget()
+            self._within_budget(asked.length)
             self.spent.requests += 1
             self.spent.length += asked.length
             self.sent[asked.operation] += 1
@@ -129,6 +129,7 @@ class TenantGuard:
             NotPermitted: it does.
         """
         self._known_host(asked)
+        self._as_meant(asked)
         if self.tenant.read_only:
             self._only_asks(asked)
         if asked.operation == vocabulary.ACK:
@@ -156,13 +157,16 @@ class TenantGuard:
     # What the description says
 
     def _known_host(self, asked: Asked) -> None:
-        if asked.origin == self._origin:
+        issues = _place(asked.origin) in self._issuers
+        if not issues and (asked.operation == vocabulary.TOKEN or _CREDENTIALS.search(asked.body)):
+            raise self._no(
+                "host",
+                f"{asked.method} {asked.origin} was not sent: credentials go to {' and '.join(self._named_issuers())} "
+                f"alone, as {self.tenant.where} names them.",
+            )
+        if asked.origin == self._origin or (issues and not asked.with_token):
             return
         host = asked.host
-        if host in self._issuers and (asked.operation == vocabulary.TOKEN or not asked.with_token):
-            if asked.origin.startswith("https://") or _same_host(host, self.tenant.host):
-                return
-            raise self._no("host", f"{asked.origin} would get credentials without TLS.")
         named = _same_host(host, self.tenant.host) or any(fnmatch.fnmatchcase(host, each) for each in self.tenant.hosts)
         if not named:
             raise self._no(
@@ -174,6 +178,14 @@ class TenantGuard:
             raise self._no(
                 "host", f"{asked.origin} is not the environment: files are read there, and no token or body is sent."
             )
+
+    def _named_issuers(self) -> list[str]:
+        return sorted({split_base(url.partition("?")[0])[0] for url in self.tenant.token_endpoints})
+
+    def _as_meant(self, asked: Asked) -> None:
+        """A location is a server's word: where it leads into another call, following it would do more than to read."""
+        if asked.meant == vocabulary.DOWNLOAD and asked.operation not in (vocabulary.DOWNLOAD, vocabulary.OTHER):
+            raise self._no("location", f"A download's location leads to {asked.operation}: {asked.path[:80]}.")
 
     def _only_asks(self, asked: Asked) -> None:
         if asked.operation in QUESTIONS or (
@@ -208,12 +220,12 @@ class TenantGuard:
 
     # The budget
 
-    def _within_budget(self) -> None:
+    def _within_budget(self, length: int) -> None:
         budget = self.tenant.budget
         over = None
         if budget.requests is not None and self.spent.requests >= budget.requests:
             over = f"{budget.requests} requests"
-        elif budget.megabytes is not None and self.spent.length >= budget.megabytes * MEGABYTE:
+        elif budget.megabytes is not None and self.spent.length + length > budget.megabytes * MEGABYTE:
             over = f"{budget.megabytes:g} megabytes"
         elif budget.minutes is not None and self.spent.seconds >= budget.minutes * 60:
             over = f"{budget.minutes:g} minutes of requests under way"
@@ -249,12 +261,15 @@ class TenantGuard:
 
 
 def share_of(tenant: Tenant, processes: int) -> Tenant:
-    """The same description with one of several processes' share of the budget: together they keep to it."""
+    """The same description with one of several processes' share of the budget: together they keep to it.
+
+    Where there are fewer requests than processes none is left for each of them.
+    """
     whole = tenant.budget
     return replace(
         tenant,
         budget=Budget(
-            None if whole.requests is None else max(1, whole.requests // processes),
+            None if whole.requests is None else whole.requests // processes,
             None if whole.megabytes is None else whole.megabytes / processes,
             None if whole.minutes is None else whole.minutes / processes,
         ),
@@ -265,16 +280,26 @@ def pause_of(heard: Heard) -> timedelta | None:
     """How long an answer asks to be left alone ("Service protection API limits": 429 and 503 with Retry-After)."""
     if heard.status not in LATER or heard.failure is not None:
         return None
-    value = (heard.header("retry-after") or "").strip()
-    if value.isdecimal():
-        return timedelta(seconds=min(int(value), _LONGEST_SECONDS))
-    until, now = _date(value), _date(heard.header("date") or "")
-    if until is not None and now is not None:
-        return max(until - now, timedelta(0))
+    now = _date(heard.header("date") or "")
+    said = [_pause(value.strip(), now) for name, value in heard.headers if name == "retry-after"]
+    told = [each for each in said if each is not None]
+    if told:
+        return max(told)
     return timedelta(seconds=UNSAID) if heard.status == HTTPStatus.TOO_MANY_REQUESTS else None
 
 
-_LONGEST_SECONDS: Final = 366 * 86_400
+def _pause(value: str, now: datetime | None) -> timedelta | None:
+    """What one Retry-After asks for, a year at most; None where it says nothing that could be read."""
+    if re.fullmatch("[0-9]+", value):
+        # Python converts no text of thousands of digits.
+        return _LONGEST if len(value) > _DIGITS_OF_YEARS else min(timedelta(seconds=int(value)), _LONGEST)
+    until = _date(value)
+    return None if until is None or now is None else min(max(until - now, timedelta(0)), _LONGEST)
+
+
+_LONGEST: Final = timedelta(days=366)
+
+_DIGITS_OF_YEARS: Final = 9
 
 
 def _date(text: str) -> datetime | None:
@@ -282,14 +307,17 @@ def _date(text: str) -> datetime | None:
         return None
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def _is_no_guid(activity: str | None) -> bool:
-    """Whether an activity is named that there cannot be: a GUID, however it is written, has 32 digits."""
-    return activity is not None and len(_DIGITS.findall(activity)) < _GUID_DIGITS
+    """Whether an activity is named that there cannot be: a GUID has 32 digits, unless each of its parts has its own 0x.
+
+    (So does .NET write one with the format X, and read it: without leading zeros.)
+    """
+    return activity is not None and "0x" not in activity and len(_DIGITS.findall(activity)) < _GUID_DIGITS
 
 
 _DIGITS: Final = re.compile(r"[0-9a-f]", re.IGNORECASE)
@@ -297,9 +325,25 @@ _DIGITS: Final = re.compile(r"[0-9a-f]", re.IGNORECASE)
 _GUID_DIGITS: Final = 32
 
 
+def _place(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL, the computer itself under one name."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    return (
+        parts.scheme,
+        "localhost" if host in _LOOPBACK else host,
+        parts.port or {"http": 80, "https": 443}.get(parts.scheme),
+    )
+
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_CREDENTIALS: Final = re.compile(rb"(?:^|[&\s])(?:client_secret|client_assertion)=", re.IGNORECASE)
+"""In a body: what only an issuer may see."""
+
+
 def _same_host(one: str, other: str) -> bool:
-    loopback = {"localhost", "127.0.0.1", "::1"}
-    return one == other or (one in loopback and other in loopback)
+    return one == other or (one in _LOOPBACK and other in _LOOPBACK)
 
 
 def _names(body: bytes) -> set[str]:

@@ -42,6 +42,11 @@ _WORDS: Final = frozenset(
 
 _NEVER: Final = frozenset({"prod", "production", "live", "prd"})
 
+_BEFORE: Final = frozenset({"non", "pre"})
+"""Words that take back a word for production which follows at once; of themselves they say little (pre-sales)."""
+
+_TAKEN_BACK: Final = frozenset({before + word for before in _BEFORE for word in _NEVER})
+
 _RESERVED: Final = ("test", "example", "invalid", "localhost", "example.com", "example.net", "example.org")
 """Names that are set aside for tests and documentation (RFC 2606, RFC 6761)."""
 
@@ -56,17 +61,50 @@ def looks_like_production(host: str) -> str | None:
     if _is_loopback(name):
         return None
     labels = name.split(".")
-    words = {word for label in labels for word in re.split(r"[-_]|(?<=[a-z])(?=\d)", label)}
-    denied = bool(words & {"non", "pre", "nonprod", "preprod"})
-    if words & _NEVER and not denied:
+    words, _ = _words(labels)
+    if words & _NEVER:
         return f"its name says {' and '.join(sorted(words & _NEVER))}"
     if any(name == each or name.endswith(f".{each}") for each in MICROSOFTS):
         if set(labels) & _PLATFORM:
             return None
         return "its name has none of the parts that the platform gives to sandboxes and developers' computers"
-    if any(name == each or name.endswith(f".{each}") for each in _RESERVED) or words & (_WORDS | _PLATFORM) or denied:
+    if any(name == each or name.endswith(f".{each}") for each in _RESERVED):
+        return None
+    # Whose name it is says nothing of what it is for: qa and ci are countries, dev is for sale, test-rite a company.
+    words, denied = _words(_chosen(labels))
+    if denied or words & (_WORDS | _PLATFORM):
         return None
     return "nothing in its name says that it is for tests"
+
+
+def _words(labels: list[str]) -> tuple[set[str], bool]:
+    """The words in parts of a name, without those for production that are taken back; and whether any was."""
+    found: set[str] = set()
+    denied = False
+    for label in labels:
+        before = ""
+        for word in re.split(r"[-_]|(?<=[a-z])(?=\d)", label):
+            if word in _TAKEN_BACK or (word in _NEVER and before in _BEFORE):
+                denied = True
+            else:
+                found.add(word)
+            before = word
+    return found, denied
+
+
+def _chosen(labels: list[str]) -> list[str]:
+    """The parts of a name below the domain that somebody has registered, as far as its form tells; all of a local one.
+
+    A country's domain may have a layer of its own for companies (com.qa, co.uk), which is short.
+    """
+    if len(labels) < 2 or labels[-1] in _LOCAL:
+        return labels
+    layered = len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return labels[: -3 if layered else -2]
+
+
+_LOCAL: Final = frozenset({"local", "internal", "lan", "intranet", "corp", "home"})
+"""Ends of names that nobody can register."""
 
 
 def check(tenant: Tenant) -> None:

@@ -65,4 +65,7 @@ def read(name: str) -> Tenant:
 def beside(file: Path, named: str) -> Path:
     """A file that a description names: beside the description if it is there, else from the working folder."""
     near = file.parent / named
-    return near if near.exists() else Path(named)
+    try:
+        return near if near.exists() else Path(named)
+    except OSError:  # Too long for a name, say: whoever opens it says so.
+        return Path(named)

@@ -188,7 +188,9 @@ class Tour:
         """Nothing is begun where the first token is not to be had."""
         try:
             self.token(AUTHORISED)
-        except (Stopped, _HeldUp, _Parked) as error:
+        except _Parked as error:
+            raise NothingProved(f"There is no token: nobody waits longer here for {error}.") from error
+        except (Stopped, _HeldUp) as error:
             raise NothingProved(str(error)) from error
 
     def sent_by_itself(self) -> Counter[str]:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -69,6 +70,25 @@ def test_secrets_do_not_enter_the_journal(session: Session, journal: Journal) ->
     written = b"\n".join(journal.lines())
     for secret in (b"secret-token", b"very-secret", b"hush"):
         assert secret not in written
+
+
+@respx.mock
+def test_secrets_that_a_server_says_back_do_not_enter_the_journal(session: Session, journal: Journal) -> None:
+    """Neither as they were sent nor as URLs and JSON spell them; the caller has the answer as it came."""
+    secret, token = 'very/"secret"', "opaque-token+1"
+    echo = httpx.Response(
+        401, json={"error_description": f"{secret} is wrong"}, headers={"x-form": quote(secret, safe="")}
+    )
+    respx.post(url__startswith=BASE).mock(echo)
+    respx.get(url__startswith=BASE).mock(httpx.Response(200, text=f"you are {token}", headers={"x-you": token}))
+    form = urlencode({"grant_type": "client_credentials", "client_secret": secret}).encode()
+    refused = session.send(Ask("POST", "/tenant/oauth2/v2.0/token", body=form))
+    answered = session.send(wire.dequeue(ACTIVITY), token=token)
+    assert secret in refused.json()["error_description"]
+    assert token in answered.body.decode()
+    written = b"\n".join(journal.lines())
+    for each in (secret, quote(secret, safe=""), json.dumps(json.dumps(secret))[3:-3], token, quote(token, safe="")):
+        assert each.encode() not in written
 
 
 @respx.mock
@@ -198,6 +218,8 @@ def test_many_threads_write_one_journal(still: ManualTimes, journal: Journal) ->
 def test_json_that_is_none_is_none(session: Session) -> None:
     with respx.mock:
         respx.get(url__startswith=BASE).mock(httpx.Response(200, content=b"<html>"))
+        assert session.send(wire.dequeue(ACTIVITY)).json() is None
+        respx.get(url__startswith=BASE).mock(httpx.Response(200, content=b"[" * 200_000))
         assert session.send(wire.dequeue(ACTIVITY)).json() is None
         respx.get(url__startswith=BASE).mock(httpx.Response(200, content=json.dumps({"a": 1}).encode()))
         assert session.send(wire.dequeue(ACTIVITY)).json() == {"a": 1}

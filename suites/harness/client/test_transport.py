@@ -266,7 +266,10 @@ def test_a_strange_authority_is_not_trusted(
 ) -> None:
     """The handshake fails, so nothing was asked: refused."""
     transport = Transport()
+    assert transport.untrusted is None
     assert transport.exchange("GET", tls_peer(authority[0]), "/", HEADERS).failure == "refused"
+    assert transport.untrusted is not None
+    assert "certificate" in transport.untrusted
     transport.close()
 
 

@@ -312,7 +312,13 @@ def test_no_errors_are_an_empty_list(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("header", "wait"),
-    [("7", timedelta(seconds=7)), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+    [
+        ("7", timedelta(seconds=7)),
+        ("0" * 20 + "7", timedelta(seconds=7)),
+        ("9" * 5_000, timedelta(seconds=999_999_999)),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("-1", None),
+    ],
 )
 def test_retry_after_counts_seconds(header: str, wait: timedelta | None) -> None:
     assert wire.retry_after(reply("", 429, retry_after=header)) == wait

@@ -262,7 +262,7 @@ def test_a_tenant_is_loaded_where_its_table_says_so(tmp_path: Path, tenant: Path
 
 def test_a_tenant_is_not_loaded_otherwise(tmp_path: Path, tenant: Path) -> None:
     """Before anything is sent."""
-    tenant.write_text(tenant.read_text().replace("load = true", "fuzz = true").replace("http://127", "http://0.0.0"))
+    tenant.write_text(tenant.read_text().replace("load = true", "fuzz = true").replace("http://127", "https://0.0.0"))
     with pytest.raises(UsageError, match=r"write load = true into \[tenant.qa\]"):
         opened(tmp_path, "tenant:qa")
 

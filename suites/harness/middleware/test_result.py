@@ -218,9 +218,12 @@ class TestFiles:
             "failed",
             "fine under a=2",
             "lost.ack.after.reset",
+            "popreceipt",
         ]
-        assert [each.get("failures") for each in suites] == ["0", "1", "0", "1", "0"]
-        assert [each.get("tests") for each in suites] == ["2", "2", "3", "1", "1"]
+        assert [each.get("failures") for each in suites] == ["0", "1", "0", "1", "0", "0"]
+        assert [each.get("tests") for each in suites] == ["2", "2", "3", "1", "1", "1"]
+        # A scenario failed for our sake, so that the run is not complete.
+        assert [each.get("errors") for each in suites][-1] == "1"
 
     def test_a_scenario_can_be_played_again_alone(self) -> None:
         """The command line names all that mattered."""

@@ -25,7 +25,8 @@ from popreceipt.middleware.result import Result
 from popreceipt.reports.allure import bounds, metrics, surroundings, verdicts
 from popreceipt.reports.allure.bounds import Budget
 from popreceipt.reports.allure.cases import Attachment, Case, Status, Step
-from popreceipt.reports.allure.folder import Folder, clear
+from popreceipt.reports.allure.discretion import LONGEST_TRACE, Discretion, figures_text
+from popreceipt.reports.allure.folder import LONGEST_MESSAGE, Folder, clear
 from popreceipt.reports.result import of_json
 from popreceipt.rules import find
 from popreceipt.verdict import Finding, Level, Outcome
@@ -36,6 +37,8 @@ from . import runs
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
+
+CANARY = "sR9~tU2_vW5xY8.zA1bC4dE7"
 
 EVIL = f"\u202e\x1b[31m {TOKEN} <script>alert(1)</script>\n\ud800"
 
@@ -213,8 +216,12 @@ def test_only_attachments_of_the_folder_itself_are_cleared(tmp_path: Path) -> No
 
 
 SUITE = """
+import os
+
 import pytest
 import schemathesis
+
+CANARY = os.environ["CANARY"]
 
 DOCUMENT = {
     "openapi": "3.1.0",
@@ -254,6 +261,16 @@ def test_skipped_before_it_begins(value, missing):
 @pytest.fixture
 def missing():
     pytest.skip("not here")
+
+
+@pytest.fixture
+def upset():
+    yield
+    raise OSError(f"while leaving: password={CANARY}")
+
+
+def test_quotes_what_it_met(upset):
+    raise AssertionError(f"first Bearer {CANARY} \\x1b[31m {'x' * 50_000} client_secret={CANARY} last")
 """
 
 PLAY = """
@@ -273,7 +290,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generated")
     suite = folder / "test_generated.py"
     suite.write_text(SUITE)
-    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "CANARY": CANARY}
     done = subprocess.run(
         [sys.executable, "-c", PLAY, str(suite), str(folder)],
         cwd=folder,
@@ -283,14 +300,14 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
         timeout=100,
     )
-    assert len(results(folder / "bare")) == 12, done.stdout + done.stderr
+    assert len(results(folder / "bare")) == 13, done.stdout + done.stderr
     return folder
 
 
 def test_each_generated_case_has_an_identity_of_its_own(generated: Path) -> None:
     """Operations of one test, parameters swapped, objects that are told by their place in memory."""
     first, second = identities(generated / "first"), identities(generated / "second")
-    assert len(first) == 12
+    assert len(first) == 13
     assert first == second
 
 
@@ -298,6 +315,67 @@ def test_without_it_they_would_be_taken_for_each_other(generated: Path) -> None:
     """The case for the plugin: three operations were one test with two retries, and swapped parameters another."""
     found = [each["historyId"] for each in results(generated / "bare")]
     assert len(set(found)) < len(found) - 2
+
+
+def test_what_a_failure_quotes_is_bounded_and_without_secrets(generated: Path) -> None:
+    """Beginning and end are told, of what a fixture threw as well; without the plugin a canary gets out."""
+    [failed] = [each for each in results(generated / "first") if each["name"] == "test_quotes_what_it_met"]
+    told = failed["statusDetails"]["message"]
+    assert told.startswith("AssertionError: first Bearer redacted:")
+    assert told.endswith(" last")
+    assert "⟨U+001B⟩" in told
+    assert len(told) <= LONGEST_MESSAGE
+    assert len(failed["statusDetails"]["trace"]) <= LONGEST_TRACE
+    for name, gets_out in (("first", False), ("bare", True)):
+        files = [*(generated / name).glob("*-result.json"), *(generated / name).glob("*-container.json")]
+        written = [each.read_text(encoding="utf-8") for each in files]
+        assert any(CANARY in each for each in written) is gets_out
+        assert any("while leaving: password=" in each for each in written)
+
+
+def test_the_runs_own_secrets_are_known_by_themselves() -> None:
+    """Wherever they stand, however they are spelled; a short one might be a word, and is none that it knows."""
+    discretion = Discretion()
+    secret = 'quo"te\\d-and-größer'
+    discretion.learn({"clients": {"a": {"client_secret": secret, "client_id": "id-that-stays"}}, "password": "word"})
+    text = f"{secret} {json.dumps(secret)} {secret!r} id-that-stays word {TOKEN}"
+    told = discretion.told(text, 1000)
+    assert "quo" not in told
+    assert "größer" not in told
+    assert "eyJ" not in told
+    assert "id-that-stays word" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"client_secret={CANARY}&x=1",
+        f'{{"client_secret": "{CANARY}"}}',
+        f"{{'password': '{CANARY}'}}",
+        f"'access_token': \\\"{CANARY}\\\"",
+        f"Authorization: Bearer {CANARY}",
+        f"('authorization', 'Basic {CANARY}==')",
+        f"refresh_token: {CANARY}",
+        f'client_assertion="a\\"{CANARY}" and more',
+    ],
+)
+def test_what_looks_like_a_secret_is_replaced(text: str) -> None:
+    """By the name before it, or by the scheme that carries it."""
+    assert CANARY not in Discretion().told(text, 1000)
+    assert "redacted:" in Discretion().told(text, 1000)
+
+
+def test_figures_stay_json_whatever_their_size() -> None:
+    """Of long lists and mappings the first members are told, and how many there are more."""
+    figures = {"requests": 7, "asked": {f"line {each}": each for each in range(50_000)}, "why": ["x" * 90_000]}
+    told = json.loads(figures_text(figures, bounds.FIGURES_BYTES))
+    assert told["requests"] == 7
+    assert told["asked"]["line 0"] == 0
+    assert told["asked"]["…"].endswith(" more")
+    assert len(json.dumps(told)) < bounds.FIGURES_BYTES
+    small = {"a": [1, 2.5, None, True, "é"]}
+    assert json.loads(figures_text(small, 1000)) == small
+    assert json.loads(figures_text({"a": 10**90}, 20)) == {"left out": "101 characters"}
 
 
 def case(**facts: Any) -> Case:

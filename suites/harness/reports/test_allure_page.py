@@ -11,9 +11,9 @@ import pytest
 from platformdirs import user_cache_path
 from playwright.sync_api import Browser, Page, Route
 
+from popreceipt import npm
 from popreceipt.cli.main import run
 from popreceipt.exceptions import PopreceiptError, UsageError
-from popreceipt.generate.peers import npm
 from popreceipt.reports.allure import metrics, page, surroundings, verdicts
 from popreceipt.reports.allure.cases import Attachment, Case, Status
 from popreceipt.reports.allure.folder import Folder

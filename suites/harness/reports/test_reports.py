@@ -6,12 +6,15 @@ from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from rich.console import Console
 
 from popreceipt.journal import Journal
-from popreceipt.reports import evidence, junit, terminal, verdict_file
+from popreceipt.reports import evidence, junit, result, terminal, verdict_file
 from popreceipt.rules import find
 from popreceipt.verdict import Binds, Finding, Level, Outcome, Provenance, RuleVerdict, Verdicts
+
+from . import runs
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = find("redelivery.not-before-half-an-hour")
@@ -129,6 +132,36 @@ def test_junit_tells_failures_from_what_is_only_told(tmp_path: Path) -> None:
     suites = {each.get("name"): each for each in ElementTree.parse(tmp_path / "deep" / "junit.xml").getroot()}
     assert (suites["redelivery"].get("failures"), suites["redelivery"].get("skipped")) == ("1", "3")
     assert suites["dequeue"].findtext("testcase/system-out") == "answered: 204"
+
+
+def test_junit_of_words_that_xml_has_no_place_for(tmp_path: Path) -> None:
+    """Controls, halves of letters and tokens do not make the file unreadable, and do not get into it."""
+    evil = "\x1b[31m\x00\ufffe\ud800 <b>&]]> eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
+    runs.leave(tmp_path, evil.replace("\ud800", ""))
+    junit.write_result(result.read(tmp_path), tmp_path / "junit.xml")
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    told = [each.text or "" for each in root.iter("failure")]
+    assert told
+    assert all("⟨U+001B⟩[31m" in each and "<b>&]]>" in each for each in told)
+    assert "eyJ" not in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    junit.write(Verdicts((verdict(Outcome.UNDECIDED, reason=evil),)), tmp_path / "junit.xml")
+    assert ElementTree.parse(tmp_path / "junit.xml").getroot().find(".//skipped") is not None
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_junit_of_a_run_that_did_not_come_to_its_end_is_not_green(tmp_path: Path, complete: bool) -> None:
+    """It has an error, which a whole run has not."""
+    junit.write(Verdicts((verdict(Outcome.HELD),), complete=complete), tmp_path / "junit.xml")
+    errors = list(ElementTree.parse(tmp_path / "junit.xml").getroot().iter("error"))
+    assert len(errors) == (not complete)
+
+
+def test_junit_of_a_result_read_back_is_that_of_its_run(tmp_path: Path) -> None:
+    """Of all outcomes, and of what searches found."""
+    runs.leave(tmp_path)
+    junit.write(runs.verdicts(), tmp_path / "first.xml")
+    junit.write_result(result.read(tmp_path), tmp_path / "second.xml")
+    assert (tmp_path / "first.xml").read_bytes() == (tmp_path / "second.xml").read_bytes()
 
 
 def test_a_verdict_file_is_complete_only_when_the_run_was(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from popreceipt.rules import catalogue
 from popreceipt.rules.chains import Chains, Queue
 from popreceipt.rules.facts import Dequeue
 from popreceipt.rules.readings import Readings
-from popreceipt.verdict import Level, Outcome, judge
+from popreceipt.verdict import Level, Outcome, RuleVerdict, judge
 
-STORIES = range(0, 60)
+STORIES = range(60)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=30)
@@ -23,13 +23,13 @@ CONVICTED = {
     "never-redelivered": "redelivery.after-half-an-hour",
     "download-counts-as-acknowledgment": "redelivery.after-half-an-hour",
     "first-delivery-names-a-last-dequeue": "redelivery.first-delivery-has-no-last-dequeue",
-    "last-dequeue-is-the-first": "redelivery.says-when-last-dequeued",
     "last-dequeue-is-this-one": "redelivery.says-when-last-dequeued",
+    "last-dequeue-in-local-time": "redelivery.says-when-last-dequeued",
     "payload-altered-at-redelivery": "redelivery.same-payload",
     "file-gone-after-the-first-delivery": "retention.kept-for-seven-days",
-    "file-gone-after-two-downloads": "retention.kept-for-seven-days",
     "kept-for-eight-days": "retention.gone-after-seven-days",
     "acknowledgment-without-effect": "acknowledgment.ends-redelivery",
+    "acknowledgment-forgotten-after-a-day": "acknowledgment.ends-redelivery",
     "last-byte-cut": "packages.export-is-a-package",
 }
 """Wrong emulators, each with the rule that tells so within the first few stories, from the wire alone."""
@@ -44,8 +44,8 @@ def test_a_right_service_is_not_convicted_by_the_wire(seed: int) -> None:
 @pytest.mark.parametrize(("mutant", "rule"), CONVICTED.items())
 def test_a_wrong_service_is_convicted_by_the_wire(mutant: str, rule: str) -> None:
     """Nobody tells of an export run, and yet the promise is seen to be broken."""
-    for seed in range(12):
-        header, entries = play(f"emulator:{mutant}", seed, shared=False)
+    for seed in range(25):
+        header, entries = play(f"emulator:{mutant}", seed, shared=False, whole=True)
         assert not [each for each in entries if isinstance(each, Observation) and each.observation == "produced"]
         verdicts = {each.id: each for each in judge(Readings(header, entries), catalogue())}
         if verdicts[rule].outcome is Outcome.VIOLATED:
@@ -53,16 +53,17 @@ def test_a_wrong_service_is_convicted_by_the_wire(mutant: str, rule: str) -> Non
     pytest.fail(f"{mutant} survived")
 
 
-@pytest.mark.parametrize("mutant", ["never-redelivered", "file-gone-after-the-first-delivery"])
+@pytest.mark.parametrize("mutant", ["never-redelivered", "download-counts-as-acknowledgment"])
 def test_on_a_shared_job_nobody_is_convicted_for_what_is_missing(mutant: str) -> None:
     """What is not there others may have taken, or cleaned up: even where it was the service."""
-    told = []
-    for seed in range(8):
-        header, entries = play(f"emulator:{mutant}", seed, shared=True)
+    told: list[RuleVerdict] = []
+    for seed in range(12):
+        header, entries = play(f"emulator:{mutant}", seed, shared=True, whole=True)
         told += judge(Readings(header, entries), [each for each in catalogue() if each.level is Level.MUST])
-    assert any(each.outcome is Outcome.UNDECIDED for each in told)
     by_absence = ("redelivery.after-half-an-hour", "retention.kept-for-seven-days")
-    assert not [each for each in told if each.outcome is Outcome.VIOLATED and each.id in by_absence]
+    found = {each.outcome for each in told if each.id in by_absence}
+    assert Outcome.UNDECIDED in found
+    assert Outcome.VIOLATED not in found
 
 
 def delivered(

@@ -88,6 +88,11 @@ def test_an_activity_is_found_however_its_id_is_spelt(describe: Describe) -> Non
         ('clock = "scaled:0"', "clock is"),
         ('clock = "scaled:inf"', "clock is"),
         ("ca = 3", "ca is a text"),
+        ('ca = "a\\u0000b"', "ca is a text in one line"),
+        ('production = "qa\\nexample"', "production is a text in one line"),
+        (f'resource = "{"x" * 3_000}"', "resource is a text in one line"),
+        (f"backlog = 1{'0' * 400}", "1000000000 at most"),
+        (f"budget = {{ megabytes = 1{'0' * 400} }}", "1000000000 at most"),
         ('authority = "https://login.example"', "both authority and token_url"),
         ('client_secret_keyring = { service = "s", username = "u" }', "several credentials"),
         ("clients = { unlisted = 3 }", "clients.unlisted is a table"),
@@ -105,9 +110,24 @@ def test_a_member_that_will_not_do(describe: Describe, line: str, words: str) ->
     ("member", "instead", "words"),
     [
         ("base_url", "", "lacks base_url"),
+        ("base_url", 'base_url = "qa.example"', "base_url: .* is no base URL"),
+        ("base_url", 'base_url = "https://qa.example:99999"', "base_url: .* is no base URL"),
+        ("base_url", 'base_url = "https://somebody:hush@qa.example"', "base_url names somebody with an @"),
+        ("base_url", 'base_url = "https://erp.operations.dynamics\u3002com"', "plain letters"),
+        ("base_url", 'base_url = " https://qa.example"', "plain letters"),
+        ("base_url", 'base_url = "https://erp.contoso.com\\\\.qa.example"', "plain letters"),
+        ("base_url", 'base_url = "https://qa%2eexample"', "is no name"),
+        ("base_url", 'base_url = "https://*.example"', "is no name"),
+        ("base_url", 'base_url = "http://qa.example"', "base_url is http"),
+        ("base_url", 'base_url = "http://10.0.0.5"', "base_url is http"),
+        ("base_url", 'base_url = "http://[fe80::1]"', "base_url is http"),
+        ("token_url", 'token_url = "http://login.example/token"', "token_url is http"),
+        ("token_url", 'token_url = "https://c:hush@login.example/token"', "token_url names somebody"),
+        ("token_url", 'tenant = "t"\ntoken_url_v1 = "http://login.example"', "token_url_v1 is http"),
+        ("token_url", 'tenant = "t"\nauthority = "https://login.example@evil.example"', "authority names somebody"),
         ("token_url", "", "lacks token_url"),
         ("token_url", 'tenant = "a/b"', "GUID or its domain"),
-        ("token_url", 'tenant = "t"\nauthority = "http://login.example"', "authority is the issuer's https://HOST"),
+        ("token_url", 'tenant = "t"\nauthority = "http://login.example"', "authority is http"),
         ("token_url", 'tenant = "t"\nauthority = "https://login.example/t"', "authority is the issuer's https://HOST"),
         ("client_id", "client_id = 3", "lacks client_id"),
         ("client_secret_env", 'client_secret = "hush"', "Secrets stay out of this file"),
@@ -140,6 +160,12 @@ def test_what_is_needed(describe: Describe, member: str, instead: str, words: st
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "emulator:8080"])
+def test_without_tls_only_where_nobody_reads_along(describe: Describe, host: str) -> None:
+    """This computer, or a container beside it."""
+    assert describe(base_url=f'base_url = "http://{host}"').base_url == f"http://{host}"
+
+
 @pytest.mark.parametrize("table", [3, [], "x", {}])
 def test_no_table_at_all(table: object) -> None:
     with pytest.raises(UsageError, match=r"\[tenant.qa\] in f"):
@@ -149,5 +175,6 @@ def test_no_table_at_all(table: object) -> None:
 def test_a_file_is_looked_for_beside_the_description_first(describe: Describe, tmp_path: Path) -> None:
     """From the working folder otherwise."""
     assert describe('ca = "authority.pem"').ca == Path("authority.pem")
+    assert describe(f'ca = "{"x" * 1_000}"').ca == Path("x" * 1_000)
     (tmp_path / "authority.pem").write_text("")
     assert describe('ca = "authority.pem"').ca == tmp_path / "authority.pem"

@@ -131,6 +131,10 @@ def test_whose_a_message_is_stays_known_over_an_interruption(driven: Driven, des
         f"/api\\connector\\ack\\{OTHERS}",
         f"/en-us/api/connector/ack;v=1/{OTHERS}",
         f"/api/connector/ack%20/{OTHERS}",
+        f"/api/connector/%u0061ck/{OTHERS}",
+        f"/api/connector/%25u0061ck/{OTHERS}",
+        f"/api/connector/ac%E2%84%AA/{OTHERS}",  # the sign of the unit Kelvin, a k in lower case
+        "/api/connector/ack/%7B0x1,0x1,0x1,%7B0x1,0x1,0x1,0x1,0x1,0x1,0x1,0x1%7D%7D",
         "/api/connector/ack",
         "/api/connector/ack/",
     ],
@@ -149,6 +153,7 @@ def test_no_spelling_gets_an_acknowledgment_past_it(driven: Driven, path: str) -
         ("/anything", "download", "download", None),
         ("/anything", None, "other", None),
         ("/api/connector", None, "other", None),
+        ("/data/CustomerGroups", "jobstatus", "other", None),
         (f"/api/connector/dequeue/{EXPORT}/../../ack/{OTHERS}", "dequeue", "ack", OTHERS),
     ],
 )
@@ -225,9 +230,10 @@ def test_read_only_lets_questions_out(describe: Describe) -> None:
         wire.execution_summary("e"),
         wire.jobstatus(IMPORT, "m"),
         Ask("GET", "/"),
-        Ask("POST", "/t/oauth2/v2.0/token", body=b"grant_type=x"),
     ):
         assert driven.session.send(ask).ok
+    issuer = driven.session.elsewhere("https://login.example")
+    assert issuer.send(Ask("POST", "/t/oauth2/v2.0/token", body=b"grant_type=x")).ok
     for ask in (
         wire.enqueue(IMPORT, b"x", entity="e"),
         wire.dequeue(EXPORT),
@@ -275,6 +281,30 @@ def test_credentials_go_to_the_named_issuer_over_tls_alone(driven: Driven) -> No
             driven.session.elsewhere(origin).send(form)
 
 
+@pytest.mark.parametrize("origin", ["https://qa.example", "https://login.example:8443", "https://files.example"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Ask("POST", "/T/oauth2/v2.0/token", body=b"grant_type=client_credentials"),
+        Ask("POST", "/elsewhere", body=b"client_secret=x", operation="token"),
+        Ask("POST", "/elsewhere", body=b"grant_type=x&client_assertion=x"),
+    ],
+)
+def test_nobody_but_the_issuer_sees_credentials(describe: Describe, origin: str, ask: Ask) -> None:
+    """Not the environment either, nor the issuer's host behind another port."""
+    driven = Driven(describe('hosts = ["files.example"]'))
+    with pytest.raises(NotPermitted, match="credentials go to https://login.example alone"):
+        driven.session.elsewhere(origin).send(ask)
+    assert driven.place.reached == []
+
+
+def test_a_location_that_leads_into_another_call_is_not_followed(driven: Driven) -> None:
+    """To fetch a file from there would hide somebody's message, or take it."""
+    for path in (f"/api/connector/dequeue/{OTHERS}", f"/en-us/API/connector/ack/{EXPORT}", "/T/oauth2/token"):
+        driven.refused(wire.download(f"https://qa.example{path}"))
+    assert driven.session.send(wire.download(f"https://qa.example/api/connector/download/{EXPORT}?x=1")).ok
+
+
 def test_the_environment_under_another_scheme_gets_no_token(driven: Driven) -> None:
     """A DownloadLocation may name http where the environment speaks https."""
     plain = driven.session.elsewhere("http://qa.example")
@@ -304,7 +334,8 @@ def test_the_budget_of_megabytes_counts_both_ways(describe: Describe) -> None:
     driven.answers(httpx.Response(200, content=b"x" * 6_000))
     driven.session.send(Ask("GET", "/"))
     assert 6_000 < driven.guard.spent.length < 6_600
-    driven.session.send(wire.enqueue(IMPORT, b"x" * 4_000, entity="e"))
+    driven.refused(wire.enqueue(IMPORT, b"x" * 4_000, entity="e"))
+    driven.session.send(wire.enqueue(IMPORT, b"x" * 3_650, entity="e"))
     assert "budget of 0.01 megabytes" in driven.refused(Ask("GET", "/"))
 
 
@@ -321,6 +352,12 @@ def test_processes_share_a_budget(describe: Describe) -> None:
     shared = share_of(describe("budget = { requests = 10, megabytes = 3, minutes = 6 }"), 3).budget
     assert (shared.requests, shared.megabytes, shared.minutes) == (3, 1.0, 2.0)
     assert share_of(describe(), 3).budget.requests is None
+
+
+def test_more_processes_than_requests_send_none(describe: Describe) -> None:
+    """One each would be more than the budget."""
+    tenant = share_of(describe("budget = { requests = 2 }"), 3)
+    assert "budget of 0 requests" in Driven(tenant).refused(Ask("GET", "/"))
 
 
 def test_listeners_hear_of_what_goes_out_and_may_keep_it_back(driven: Driven) -> None:
@@ -375,6 +412,30 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(driven: Driven, answer: h
     driven.session.send(Ask("GET", "/"))
     assert driven.waited == waits
     assert driven.guard.not_before("https://qa.example") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "pause"),
+    [
+        (["0"], 0),
+        (["-5"], 5),
+        (["1.5"], 5),
+        (["\xb2"], 5),
+        (["30, 60"], 5),
+        (["30", "60", "soon"], 60),
+        (["Thu, 01 Jan 1970 00:00:00 GMT"], 0),
+        (["Thu, 01 Jan 2026 00:01:00 +9999"], 5),
+        (["99999999999999999999"], 366 * 86_400),
+        (["9" * 5_000], 366 * 86_400),
+        (["Fri, 31 Dec 9999 23:59:59 GMT"], 366 * 86_400),
+        (["Fri, 31 Dec 99999 23:59:59 GMT"], 5),
+    ],
+)
+def test_what_a_server_may_ask_for(values: list[str], pause: float) -> None:
+    """The longest of several, a year at most; what cannot be read counts as not said."""
+    date = ("date", "Thu, 01 Jan 2026 00:00:00 GMT")
+    heard = Heard(429, (date, *(("retry-after", each) for each in values)), b"", None, 0, 0.0)
+    assert pause_of(heard) == timedelta(seconds=pause)
 
 
 def test_only_the_host_that_asks_is_left_alone(driven: Driven) -> None:

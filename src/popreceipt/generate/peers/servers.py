@@ -18,7 +18,7 @@ from typing import Final
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 from popreceipt.generate.peers.dialogues import Azurite, Dialogue, Emulator, Sqs
-from popreceipt.generate.peers.npm import installed
+from popreceipt.npm import installed
 
 PACKAGES: Final = ("azurite@^3.37.0", "fauxqs@^2.4.1")
 

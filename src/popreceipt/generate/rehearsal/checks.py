@@ -28,7 +28,14 @@ LONGER: Final = frozenset(
 CONVICTING: Final = frozenset({"download.bytes-as-uploaded"})
 """Rules that a server can only break by its wire: that it kept them takes knowing what was uploaded."""
 
+UNSEEN_BY_TOURS: Final = frozenset(taking.BEYOND_THE_WIRE) | frozenset(name for name in POINTS if name in LONGER)
+"""Open points that a tour of two leases does not see."""
+
 HIDES: Final[Mapping[str, frozenset[str]]] = {
+    # Blob storage answers in the connector's place.
+    "download.answer=redirect": frozenset({"download.content-type", "retention.expired-download"}),
+    # What cannot be read as JSON has no members.
+    "execution-errors.value-form=malformed": frozenset({"execution-errors.record-members"}),
     # A message without a file leaves nothing to be seen.
     "zero-records.no-file-answer=204": frozenset(
         {

@@ -5,6 +5,7 @@ commands do not.
 """
 
 import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,14 @@ from popreceipt.journal import Exchange
 from popreceipt.recordings import open_recording
 from popreceipt.reports import result
 from popreceipt.reports.result import ResultFile
+from popreceipt.rules import catalogue
 
 OUT: Final = "out"
+
+LEDGER: Final = "ledger.ndjson"
+
+LOOK: Final = 0.01
+"""Real seconds between two looks at a ledger."""
 
 LONGEST: Final = 300.0
 """Real seconds that a command may take before the rehearsal is given up."""
@@ -40,6 +47,8 @@ class Rehearsed:
         problems: what should not be, in words; none where all is well.
         seconds: how long the tour took in real time.
         status: its exit status.
+        secrets: what must be found nowhere.
+        killed: how many processes were killed on the way.
     """
 
     manner: Manner
@@ -48,10 +57,18 @@ class Rehearsed:
     problems: tuple[str, ...]
     seconds: float
     status: int
+    secrets: tuple[str, ...]
+    killed: int
 
 
 def rehearse(
-    folder: Path, manner: Manner, *, patience: str | None = None, arguments: Sequence[str] = (), status: int = 0
+    folder: Path,
+    manner: Manner,
+    *,
+    patience: str | None = None,
+    arguments: Sequence[str] = (),
+    kills: Sequence[int] = (),
+    status: int = 0,
 ) -> Rehearsed:
     """Rehearse on a stranger of this manner.
 
@@ -60,6 +77,7 @@ def rehearse(
         manner: how it behaves.
         patience: how long the tour may wait in real time; None for two leases of the stranger's.
         arguments: further ones of the tour's command.
+        kills: after so many lines of the ledger the process is killed, and another one goes on.
         status: what the tour should end with.
 
     Raises:
@@ -71,10 +89,10 @@ def rehearse(
     with stranger(folder, manner) as host:
         plan = planned(host, patience, arguments)
         before = len(_exchanges(host.journal))
+        command = ("verify", "--target", host.target, "--out", OUT, "--patience", patience, *arguments)
         began = stopwatch()
-        run = host.run(
-            *("verify", "--target", host.target, "--out", OUT, "--patience", patience, *arguments), seconds=LONGEST
-        )
+        killed = sum(_killed(host, lines, *command, *_resuming(folder)) for lines in kills)
+        run = host.run(*command, *_resuming(folder), seconds=LONGEST)
         seconds = stopwatch() - began
         (folder / "verify.txt").write_text(run.stdout + run.stderr, encoding="utf-8")
     if not (folder / OUT / "verdicts.json").is_file():
@@ -85,11 +103,32 @@ def rehearse(
     truth = load_profile(str(profile))
     if manner.mutant is None:
         problems += checks.false_convictions(found.rules)
-        problems += checks.left_open(plan, found.rules, truth, but=checks.LONGER if quick else ())
+        asked = {each.id for each in found.rules}
+        but = {*(checks.LONGER if quick else ()), *(each.id for each in catalogue() if each.id not in asked)}
+        problems += checks.left_open(plan, found.rules, truth, but=but)
         problems += checks.untrue(found.rules, found.target["abilities"], truth)
-    problems += beside_the_plan(host, plan)
+    problems += beside_the_plan(host, plan, interruptions=killed)
     problems += canaries.leaks(folder, host.secrets)
-    return Rehearsed(manner, found, plan, tuple(problems), seconds, run.returncode)
+    return Rehearsed(manner, found, plan, tuple(problems), seconds, run.returncode, host.secrets, killed)
+
+
+def _resuming(folder: Path) -> tuple[str, ...]:
+    return ("--resume",) if (folder / OUT / LEDGER).is_file() else ()
+
+
+def _killed(host: Stranger, lines: int, *command: str) -> bool:
+    """Run a command until the tour's ledger has so many lines, then kill it; false where it ended before."""
+    ledger = host.folder / OUT / LEDGER
+    process = host.start(*command, output=host.folder / "killed.txt")
+    while not ledger.is_file() or ledger.read_bytes().count(b"\n") < lines:
+        try:
+            process.wait(timeout=LOOK)
+        except subprocess.TimeoutExpired:
+            continue
+        return False
+    process.kill()
+    process.wait()
+    return True
 
 
 def planned(host: Stranger, patience: str, arguments: Sequence[str] = ()) -> dict[str, Any]:
@@ -98,15 +137,20 @@ def planned(host: Stranger, patience: str, arguments: Sequence[str] = ()) -> dic
     Raises:
         NothingProved: it tells none.
     """
-    bare = Stranger(host.folder, host.base_url, (), host.activities, {"POPRECEIPT_CONFIG": str(host.description)})
-    run = bare.run(
+    run = without_secrets(host.folder).run(
         *("verify", "--target", host.target, "--plan", "--json", "--patience", patience, *arguments), seconds=LONGEST
     )
     try:
         found: dict[str, Any] = json.loads(run.stdout)
     except ValueError as error:
         raise NothingProved(f"There is no plan (status {run.returncode}): {run.stderr[-2000:]}") from error
+    (host.folder / "plan.json").write_text(run.stdout, encoding="utf-8")
     return found
+
+
+def without_secrets(folder: Path) -> Stranger:
+    """A stranger that is described in a folder, for commands that need no secret, whether it still runs or not."""
+    return Stranger(folder, "", (), {}, {"POPRECEIPT_CONFIG": str(folder / "popreceipt.toml"), "NO_COLOR": "1"})
 
 
 def beside_the_plan(host: Stranger, plan: dict[str, Any], *, interruptions: int = 0) -> Iterator[str]:

@@ -52,7 +52,7 @@ class Manner:
         export_every: minutes of its clock between two exports of a job.
         seed: its identifiers and secrets follow from it.
         shared: roles of activities that are not described as exclusive.
-        members: further members of the tenant's table, as TOML lines; while a command starts, a fast clock fills queues.
+        members: further members of the tenant's table, as TOML lines. A fast clock fills queues while a command starts.
         certificate: the client proves itself by a certificate rather than by its secret: the file with both parts.
         msal: tokens are asked for through MSAL; else at a token URL that is told.
     """

@@ -23,9 +23,10 @@ JOURNAL_BYTES_OF_FAILED: Final = 256 * 1024
 
 CURL_BYTES: Final = 64 * 1024
 
+FIGURES_BYTES: Final = 64 * 1024
+
 ALL_BYTES: Final = 24 * 1024 * 1024
 """Bytes of all attachments of a report together."""
-
 
 LEFT_OUT: Final = "left out, for the report is full: {}"
 """The step that stands in an attachment's place."""

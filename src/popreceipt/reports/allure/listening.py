@@ -5,18 +5,19 @@ they stand. Cases that are generated, of parameters or by a generator of items, 
 send thousands of requests, only figures are attached: what they find is told as results of their own.
 """
 
-import json
 from collections.abc import Generator
 from typing import Any, Final, Protocol
 
 import allure
+import allure_commons
 import pytest
 
 from popreceipt.exceptions import UsageError
-from popreceipt.journal import Exchange, without_tokens
+from popreceipt.journal import Exchange
 from popreceipt.reports.allure import bounds
 from popreceipt.reports.allure.bounds import Budget
 from popreceipt.reports.allure.cases import SEVERITY
+from popreceipt.reports.allure.discretion import Discretion, figures_text
 from popreceipt.reports.allure.folder import COMMAND_LABEL
 from popreceipt.reports.allure.verdicts import SCENARIOS, SEARCHES, links_of
 from popreceipt.reports.plain import plain
@@ -27,6 +28,9 @@ from popreceipt.verdict import Level
 
 BUDGET: Final = pytest.StashKey[Budget]()
 """What may still be attached in this run."""
+
+DISCRETION: Final = pytest.StashKey[Discretion]()
+"""What may be told of what failed in this run."""
 
 
 class Playing(Protocol):
@@ -42,8 +46,11 @@ class Playing(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with a whole budget."""
+    """Begin with a whole budget, and stand before what writes results until the run is over."""
     config.stash[BUDGET] = Budget()
+    discretion = config.stash[DISCRETION] = Discretion()
+    allure_commons.plugin_manager.register(discretion)
+    config.add_cleanup(lambda: allure_commons.plugin_manager.unregister(discretion))
 
 
 @pytest.hookimpl(trylast=True)
@@ -109,6 +116,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """After a test was played and judged: attach what it said."""
     playing = _playing(item)
     mark = playing.target.journal_mark() if playing is not None else 0
+    discretion = item.config.stash[DISCRETION]
+    if playing is not None:
+        discretion.learn(playing.target.identity)
     failed = False
     try:
         return (yield)
@@ -121,9 +131,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         if playing is not None:
             budget = item.config.stash[BUDGET]
             if item.get_closest_marker("shows") is not None:
-                _tell(playing.target, mark, budget, failed=failed)
+                _tell(playing.target, mark, budget, discretion, failed=failed)
             else:
-                _tell_figures(playing, budget, failed=failed)
+                _tell_figures(playing, budget, discretion, failed=failed)
 
 
 def _playing(item: pytest.Item) -> Playing | None:
@@ -132,11 +142,11 @@ def _playing(item: pytest.Item) -> Playing | None:
     return found if isinstance(getattr(found, "target", None), Target) else None
 
 
-def _tell(target: Target, mark: int, budget: Budget, *, failed: bool) -> None:
+def _tell(target: Target, mark: int, budget: Budget, discretion: Discretion, *, failed: bool) -> None:
     entries = target.journal.entries[mark:]
     exchanges = [each for each in entries if isinstance(each, Exchange)]
     for name in bounds.step_names(exchanges):
-        with allure.step(without_tokens(name)):
+        with allure.step(name):
             pass
     if not exchanges:
         return
@@ -148,20 +158,22 @@ def _tell(target: Target, mark: int, budget: Budget, *, failed: bool) -> None:
         text = text if bounds.is_whole(text) else bounds.journal_text(header, entries, most)
     else:
         text = bounds.journal_text(header, entries, bounds.JOURNAL_BYTES)
-    _attach(text, "journal", "application/x-ndjson", "ndjson", budget, failed=failed)
+    _attach(text, "journal", "application/x-ndjson", "ndjson", budget, discretion, failed=failed)
     if failed:
         again = bounds.curl_text(exchanges, movable=target.times.kind == "manual")
-        _attach(again, "again with curl", "text/plain", "sh", budget, failed=True)
+        _attach(again, "again with curl", "text/plain", "sh", budget, discretion, failed=True)
 
 
-def _tell_figures(playing: Playing, budget: Budget, *, failed: bool) -> None:
+def _tell_figures(playing: Playing, budget: Budget, discretion: Discretion, *, failed: bool) -> None:
     if playing.figures:
-        text = json.dumps(playing.figures, indent=1, default=str)[: bounds.CURL_BYTES]
-        _attach(text, "figures", "application/json", "json", budget, failed=failed)
+        text = figures_text(playing.figures, bounds.FIGURES_BYTES)
+        _attach(text, "figures", "application/json", "json", budget, discretion, failed=failed)
 
 
-def _attach(text: str, name: str, media_type: str, extension: str, budget: Budget, *, failed: bool) -> None:
-    told = without_tokens(plain(text))
+def _attach(
+    text: str, name: str, media_type: str, extension: str, budget: Budget, discretion: Discretion, *, failed: bool
+) -> None:
+    told = discretion.without_known(plain(text))
     if budget.takes(told, failed=failed):
         allure.attach(told, name=name, attachment_type=media_type, extension=extension)
     else:

@@ -20,7 +20,7 @@ from popreceipt.reports.allure.cases import SEVERITY, Attachment, Case, Paramete
 from popreceipt.reports.allure.folder import Folder, clear
 from popreceipt.reports.places import address
 from popreceipt.reports.plain import one_line
-from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rule_row
+from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rows, rule_row, scenario_name
 from popreceipt.rules import find
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome
@@ -95,7 +95,7 @@ def witnesses_of(result: ResultFile, journal: Path | None = None) -> dict[int, E
     recording = journal if journal is not None else result.journal
     findings = [one for rule in result.rules for one in (*rule.findings, rule.witness) if one is not None]
     named = {number for each in findings for number in each.exchanges}
-    for each in _rows(result.raw.get("failures")):
+    for each in rows(result.raw.get("failures")):
         named.update(number for number in each.get("exchanges") or () if isinstance(number, int))
     if recording is None or not named:
         return {}
@@ -145,7 +145,7 @@ def cases(
         yield case if command == "verify" else replace(case, epic=f"{case.epic} ({command})")
     told = {each.id for each in result.rules if each.outcome is Outcome.VIOLATED}
     seen: set[str] = set()
-    for failure in _rows(result.raw.get("failures")):
+    for failure in rows(result.raw.get("failures")):
         # What a rule tells already is told there; of the rest the first of each kind.
         if failure.get("check") in told:
             continue
@@ -153,7 +153,7 @@ def cases(
         if case.identity not in seen:
             seen.add(case.identity)
             yield case
-    for block in _rows(result.raw.get("scenarios")):
+    for block in rows(result.raw.get("scenarios")):
         yield _of_scenario(block, scenario_exchanges, strict=strict)
 
 
@@ -279,8 +279,8 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
     name = str(block.get("name") or "")
     dialect = str(block["dialect"]) if block.get("dialect") else None
     known = exchanges.get((name, dialect), {})
-    rows = [(row, _judged(row, strict=strict)) for row in map(rule_row, _rows(block.get("rules")))]
-    said = [(row, status, message) for row, (status, message) in rows if row.outcome is not Outcome.UNEXERCISED]
+    judged = [(row, _judged(row, strict=strict)) for row in map(rule_row, rows(block.get("rules")))]
+    said = [(row, status, message) for row, (status, message) in judged if row.outcome is not Outcome.UNEXERCISED]
     broken = [(row, message) for row, status, message in said if status is Status.FAILED]
     fault, lacks = block.get("harness_fault"), block.get("lacks")
     if fault:
@@ -305,10 +305,10 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
         most = bounds.JOURNAL_BYTES if status is Status.PASSED else bounds.JOURNAL_BYTES_OF_FAILED
         journal = bounds.journal_text(Header(recorded_by="service"), shown, most)
         attachments.append(Attachment("exchanges", journal, "application/x-ndjson", "ndjson"))
-    under = "" if dialect is None else f" under {dialect}"
+    called = scenario_name(block)
     return Case(
-        identity=f"scenarios#{name}{under}",
-        name=f"{name}{under}",
+        identity=f"scenarios#{called}",
+        name=called,
         status=status,
         message=message,
         epic=f"{SCENARIOS} (middleware)",
@@ -332,11 +332,6 @@ def _of_scenario(block: Mapping[str, Any], exchanges: ScenarioExchanges, *, stri
 def _level(word: object) -> Level:
     """A level by its word; what is none convicts nobody."""
     return Level(word) if isinstance(word, str) and word in tuple(Level) else Level.ASK
-
-
-def _rows(found: object) -> list[Mapping[str, Any]]:
-    """The members of a list in a file of which the shape is not certain."""
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
 def _known(rule_id: str) -> Rule | None:

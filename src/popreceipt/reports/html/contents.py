@@ -41,7 +41,7 @@ from popreceipt.reports.html.views import (
 from popreceipt.reports.page import Tone
 from popreceipt.reports.places import address
 from popreceipt.reports.plain import cut, one_line
-from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rule_row
+from popreceipt.reports.result import FindingRow, ResultFile, RuleRow, rule_row, scenario_name
 from popreceipt.rules import CHAPTERS
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Level, Outcome
@@ -180,7 +180,7 @@ def _worst(row: RuleRow, result: ResultFile, journal: Path | None, scenario_jour
                 found = rule_row(one)
                 if found.findings or found.witness:
                     kept = replace(row, findings=found.findings, witness=found.witness)
-                    return _Shown(kept, scenario_journal(block), _scenario_name(block))
+                    return _Shown(kept, scenario_journal(block), one_line(scenario_name(block), 200))
     return _Shown(row, journal if not result.raw.get("scenarios") else None)
 
 
@@ -395,11 +395,6 @@ def _failure_views(failures: Sequence[_Failure], violated: set[str], gathered: G
     return tuple(told)
 
 
-def _scenario_name(block: Mapping[str, Any]) -> str:
-    name, dialect = str(block.get("name", "")), block.get("dialect")
-    return one_line(f"{name} under {dialect}" if dialect else name, 200)
-
-
 def _scenarios(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ScenarioView]:
     worst = list(SIGNS)
     for block in blocks[:SHOWN_SCENARIOS]:
@@ -407,7 +402,7 @@ def _scenarios(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ScenarioView]:
         signs = sorted((_sign(each.outcome, each.level) for each in rows), key=worst.index)
         note = block.get("harness_fault") or block.get("lacks") or ""
         yield ScenarioView(
-            name=_scenario_name(block),
+            name=one_line(scenario_name(block), 200),
             title=one_line(str(block.get("title", "")), 300),
             sign=signs[0] if signs else UNEXERCISED,
             violated=tuple(each.id for each in rows if each.outcome is Outcome.VIOLATED),

@@ -33,6 +33,12 @@ MOST_ODD: Final = 6
 ZERO_DATES: Final = datetime(1901, 1, 1, tzinfo=UTC)
 """What lies before stands for a blank: the zero dates of either platform."""
 
+COLLEAGUE: Final = "authorised/two"
+"""The same application with a token of its own, as consumers that work side by side have them."""
+
+COLLEAGUES: Final = 4
+"""Every so many times the colleague dequeues."""
+
 GUARD_AT_MOST: Final = timedelta(seconds=10)
 
 
@@ -79,6 +85,7 @@ class Held:
         acknowledged: an acknowledgment was accepted.
         given_up: it did not come back.
         in_doubt: an acknowledgment since the last delivery got no answer.
+        endings: how often it was to be acknowledged for good.
         quiet_until: nobody may dequeue from shortly before the end of its half hour until then.
         waits: what its script waits for.
     """
@@ -92,6 +99,7 @@ class Held:
     acknowledged: bool = False
     given_up: bool = False
     in_doubt: bool = False
+    endings: int = 0
     quiet_until: datetime | None = None
     waits: Wish | None = None
     script: Script | None = None
@@ -290,10 +298,17 @@ class Desk:
         return reply
 
     def once(
-        self, line: str, held: Held, body: bytes, *, actor: str = "authorised", activity: str | None = None
+        self,
+        line: str,
+        held: Held,
+        body: bytes,
+        *,
+        actor: str = "authorised",
+        activity: str | None = None,
+        spelling: Spelling = PLAIN,
     ) -> Reply:
         """Send an acknowledgment of which only the first try tells anything."""
-        reply = self.call.send(line, wire.ack(activity or self.activity, body), actor=actor)
+        reply = self.call.send(line, wire.ack(activity or self.activity, body, spelling), actor=actor)
         held.in_doubt = held.in_doubt or unanswered(reply)
         return reply
 
@@ -330,6 +345,8 @@ class Desk:
         yield from self._drain(everything=True)
         self._began = self.call.moment
         self._poll = self._began
+        for held in list(self.held):
+            self._hand_out(held)
 
     def _serve(self) -> Route:
         while True:
@@ -523,7 +540,7 @@ class Desk:
                 if reply.ok:
                     self._emptied = reply.exchange.sent
                 return True
-            yield from self._take(reply, found)
+            yield from self._take(reply, found, hand_out=not everything)
             if everything and len(self.held) > self.terms.backlog:
                 raise OtherConsumer(self._hidden(f"more than {self.terms.backlog} messages waited in {self.role}"))
             if until is not None and not all(self._is_expected(each) for each in until):
@@ -552,7 +569,8 @@ class Desk:
         None where no answer is to be had.
         """
         for attempt in range(TRIES + 1):
-            reply = self.call.send("dequeue", wire.dequeue(self.activity, spelling))
+            actor = COLLEAGUE if self._drains % COLLEAGUES == 0 and spelling is PLAIN else "authorised"
+            reply = self.call.send("dequeue", wire.dequeue(self.activity, spelling), actor=actor)
             exchange = reply.exchange
             if reply.ok:
                 self._trip = max(exchange.answered - exchange.sent, self._trip * 0.8)
@@ -567,10 +585,10 @@ class Desk:
                     self._odd = [each for each in self._odd if each != spelling]
                 spelling = PLAIN
                 continue
-            if not in_doubt(reply) and not unanswered(reply):
-                raise Stopped(f"a dequeue of {self.role} was refused with {reply.status}")
             if attempt < TRIES:
                 yield Until(exchange.answered + PAUSE * 2**attempt, "another try after a failure")
+        if not in_doubt(reply) and not unanswered(reply):
+            raise Stopped(f"dequeues of {self.role} are refused with {reply.status}")
         return None
 
     def _spelled(self, spelling: Spelling, *, delivered: bool) -> None:
@@ -582,33 +600,39 @@ class Desk:
 
     # Messages
 
-    def _take(self, reply: Reply, found: Delivery) -> Route:
-        """Find out which message was delivered, and let its script go on, or hand it to one."""
+    def _take(self, reply: Reply, found: Delivery, *, hand_out: bool) -> Route:
+        """Find out which message was delivered, and let its script go on, or hand it to one.
+
+        At first nothing is handed out: nothing is acknowledged before it is known that nobody else is at work.
+        """
         sent, answered = reply.exchange.sent, reply.exchange.answered
         last = last_dequeued(found)
         held = self._by_correlation(found) or self._by_last(found, last)
         new = Held(self._emptied, [(sent, answered)], found, answered)
+        if held is None and last is not None:
+            self._explained(last, sent)
         if held is None and last is not None and found.has_file:
             yield from self.fetch(new)
             held = next((each for each in self.held if each.digest is not None and each.digest == new.digest), None)
         if held is None:
             self._fresh += 1
-            if last is not None:
-                self._explained(last, sent)
-                new.born = None
+            new.born = new.born if last is None else None
             new.correlations.add(found.correlation or "")
             self.held.append(new)
-            self._hand_out(new)
+            if hand_out:
+                self._hand_out(new)
             return
         held.taken.append((sent, answered))
         held.delivery = found
         held.touched = max(new.touched, answered)
         held.correlations.add(found.correlation or "")
         held.given_up = held.in_doubt = False
-        if held.script is None:
+        if held.script is None and hand_out:
             # Nobody waited for it: acknowledged before, or given up.
             held.acknowledged = False
-            self._begin(held, self._rest(self, held))
+            held.endings += 1
+            if held.endings <= MOST_ENDINGS:
+                self._begin(held, self._rest(self, held))
         elif isinstance(held.waits, Again):
             self._go_on(held)
 
@@ -693,6 +717,9 @@ GROUP_WITHIN: Final = timedelta(minutes=8)
 
 MOST_ASSISTED: Final = 3
 """How often a person is asked for exports."""
+
+MOST_ENDINGS: Final = 2
+"""A message that comes back although it was acknowledged is acknowledged so often again, and then left."""
 
 ROUNDING: Final = timedelta(milliseconds=10)
 

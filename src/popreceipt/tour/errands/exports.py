@@ -29,7 +29,10 @@ MOST_MESSAGES: Final = 100
 """So many messages at most are taken for all scripts together, however often the job runs."""
 
 MOST_IN_BETWEEN: Final = 400
-"""So many others at most are taken while a message is waited for over hours or days."""
+"""So many others at most are taken while a message is left for hours or days."""
+
+A_FEW: Final = 40
+"""So many others may stand before a message that was left for days."""
 
 LOOKS: Final = 7
 """So often at most a first message is looked for where others use the job as well."""
@@ -188,16 +191,19 @@ def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> lis
         Entry(scripts.extends, group=True),
         Entry(scripts.second, scripts.born),
         Entry(scripts.refused, scripts.born),
+        Entry(scripts.incomplete, scripts.born),
         *((Entry(scripts.elsewhere, scripts.born),) if elsewhere else ()),
         Entry(scripts.late),
         Entry(scripts.after_lease, scripts.born),
         *((Entry(scripts.kept, scripts.comes_later, long=True) for _ in range(2)) if keeps else ()),
         *((Entry(scripts.often, long=True),) if often else ()),
+        Entry(scripts.colleague),
         Entry(scripts.without_download),
         Entry(scripts.three_members),
         Entry(scripts.two_members),
         Entry(scripts.lower_case),
         Entry(scripts.one_more),
+        Entry(scripts.braced),
     ]
 
 
@@ -216,11 +222,14 @@ def _terms(tenant: Tenant, role: str, wanted: int, *, between: int = 0) -> Terms
 
 
 def _between(settings: Mapping[str, Any], *, keeps: bool, often: bool) -> int:
-    """How many other messages may come while one is left for hours or days."""
+    """How many other messages are taken while one is left for hours or days.
+
+    Those of a whole week where they are not too many; else a few, since what was left for days stands before them.
+    """
     every = recurrence(settings) or UNTOLD_RECURRENCE
     hours = scripts.ENOUGH_DELIVERIES * (LEASE + LONGEST_PACE) if often else timedelta(0)
-    days = scripts.RETENTION + 2 * LEASE if keeps else timedelta(0)
-    return min(-(-max(hours, days) // every), MOST_IN_BETWEEN)
+    days = -(-(scripts.RETENTION + 2 * LEASE) // every) if keeps else 0
+    return min(-(-hours // every), MOST_IN_BETWEEN) + (days if days <= MOST_IN_BETWEEN else A_FEW * keeps)
 
 
 def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]:
@@ -237,7 +246,6 @@ def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]
         + sum(scripts.ENOUGH_DELIVERIES for each in entries if each.long)
     )
     downloads = messages + again + 4
-    odd = len(ODD) + 2
     found = [
         line("dequeue", vocabulary.DEQUEUE, role, dequeues, "messages, new and again, and whether none waits", HIDES),
         line("download", vocabulary.DOWNLOAD, role, downloads, "their files", READS),
@@ -250,7 +258,8 @@ def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]
     return [
         *found,
         line("download-refused", vocabulary.DOWNLOAD, role, 1, "a file without a token", f"nothing; else {READS}"),
-        line("ack-odd", vocabulary.ACK, role, odd, "with other members than the dequeue's answer has", ENDS),
+        line("ack-odd", vocabulary.ACK, role, len(ODD), "with other members than the dequeue's answer has", ENDS),
+        line("ack-incomplete", vocabulary.ACK, role, 3, "with less than names a delivery", STAYS),
         line("ack-again", vocabulary.ACK, role, 1, "once more after a success", "nothing: the message is gone"),
         line("ack-stale", vocabulary.ACK, role, 1, "with the receipt of an earlier delivery", STAYS),
         line("ack-refused", vocabulary.ACK, role, len(terms.strangers), "as somebody who may not", STAYS),
@@ -263,6 +272,7 @@ AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
     scripts.stale: 2,
     scripts.extends: 1,
     scripts.refused: 1,
+    scripts.incomplete: 1,
     scripts.elsewhere: 1,
     scripts.late: 1,
     scripts.younger: 1,

@@ -33,6 +33,7 @@ TOKEN_LIFE: Final = timedelta(hours=1)
 MINUTE: Final = timedelta(minutes=1)
 
 HIDES: Final = "nothing; were it not refused, it would hide one message for half an hour"
+NEW_RECORD: Final = "a file of one record with a made-up key is taken in"
 HANDS_IN: Final = "nothing; were it not refused, it would hand in a file of one record"
 
 EXPORTS: Final = ("export-package", "export-file", "export-no-zero")
@@ -48,6 +49,7 @@ def identities(tenant: Tenant) -> list[Errand]:
         _wrong_secret(),
         _other_endpoint(),
         _expired(),
+        _expired_about_a_message(),
         _foreign(),
         _questions("no-token", "a caller without a token", "authorization.token-required", (), _anonymous),
         _at_jobs(tenant, "no-token", "a caller without a token", ("authorization.token-required",), (), _anonymous),
@@ -75,6 +77,7 @@ def identities(tenant: Tenant) -> list[Errand]:
             ("unlisted",),
             _as("unlisted"),
         ),
+        _about_a_message(tenant),
         _disabled_entry(),
     ]
 
@@ -149,9 +152,7 @@ def _other_endpoint() -> Errand:
         lines=lines(
             name,
             line("token", vocabulary.TOKEN, None, 1, "a token of the first version's endpoint"),
-            line(
-                "enqueue", vocabulary.ENQUEUE, IMPORTS[0], 1, "whether it opens the door", "a file of one record is new"
-            ),
+            line("enqueue", vocabulary.ENQUEUE, IMPORTS[0], 1, "whether it opens the door", NEW_RECORD),
         ),
         takes=MINUTE,
         run=run,
@@ -302,6 +303,90 @@ def _at_jobs(
         run=run,
         roles=roles,
         clients=clients,
+    )
+
+
+def _about_a_message(tenant: Tenant) -> Errand:
+    """Questions about a message that there is: what a server tells of none may not show that it tells too much."""
+    name, role = "strangers-ask", IMPORTS[0]
+    further = [each for each in ("unmapped",) if each in tenant.clients]
+
+    def run(call: Call) -> Route:
+        content = file(call.random, 1)
+        ask = wire.enqueue(call.activity(role), content, entity=entity_of(call, role))
+        reply = yield from asked(call, "enqueue", ask, fault_tells=False)
+        message = wire.message_id(reply)
+        if message is None:
+            raise Stopped(f"the enqueue on {role} named no message")
+        yield from asked(call, "status", wire.message_status(message))
+        token = call.token()
+        forged = [("forged", each) for each in (forge(token), forge(token, "payload"))]
+        for actor, given in (("anonymous", None), *forged, *((each, None) for each in further)):
+            for what, question in (
+                ("status", wire.message_status(message)),
+                ("jobstatus", wire.jobstatus(call.activity(role), message)),
+            ):
+                yield from asked(call, what, question, actor=actor, token=given)
+
+    asking = 3 + len(further)
+    return Errand(
+        name=name,
+        text="Hands in a file, and asks about its message as callers who may not.",
+        shows=(
+            "authorization.token-required",
+            "authorization.forged-token-refused",
+            *(("authorization.application-must-be-mapped",) if further else ()),
+        ),
+        lines=lines(
+            name,
+            line("enqueue", vocabulary.ENQUEUE, role, 1, "a message to ask about", NEW_RECORD),
+            line("status", vocabulary.MESSAGE_STATUS, role, 1 + asking, "its status, asked by who may not"),
+            line("jobstatus", vocabulary.JOBSTATUS, role, asking, "its job status, asked by who may not"),
+        ),
+        takes=MINUTE,
+        run=run,
+        roles=(role,),
+    )
+
+
+def _expired_about_a_message() -> Errand:
+    """The same with a token that is over."""
+    name, role = "expired-token-asks", IMPORTS[0]
+
+    def run(call: Call) -> Route:
+        issued = yield from _obtained(call, "token")
+        if issued.token is None or issued.expires_in is None:
+            raise Stopped("the token endpoint gave no token that says how long it lives")
+        content = file(call.random, 1)
+        ask = wire.enqueue(call.activity(role), content, entity=entity_of(call, role))
+        reply = yield from asked(call, "enqueue", ask, token=issued.token, fault_tells=False)
+        message = wire.message_id(reply)
+        if message is None:
+            raise Stopped(f"the enqueue on {role} named no message")
+        yield from asked(call, "status", wire.message_status(message), token=issued.token)
+        over = issued.reply.exchange.answered + timedelta(seconds=issued.expires_in) + call.margin
+        for instant in (over, over + SKEW):
+            yield Until(instant, "the end of a token's life")
+            status = yield from asked(call, "status", wire.message_status(message), token=issued.token)
+            content = file(call.random, 1)
+            ask = wire.enqueue(call.activity(role), content, entity=entity_of(call, role))
+            reply = yield from asked(call, "enqueue", ask, token=issued.token)
+            if not status.ok and not reply.ok:
+                break
+
+    return Errand(
+        name=name,
+        text="Hands in a file with a token, and asks about its message when that token is over.",
+        shows=("authorization.expired-token-refused", "authorization.issued-token-accepted"),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, 1, "a token that is kept until it is over"),
+            line("enqueue", vocabulary.ENQUEUE, role, 3, "a message, and files that are refused", NEW_RECORD),
+            line("status", vocabulary.MESSAGE_STATUS, role, 3, "its status"),
+        ),
+        takes=TOKEN_LIFE + SKEW + MINUTE,
+        run=run,
+        roles=(role,),
     )
 
 

@@ -35,11 +35,11 @@ ROLE: Final = "import-in-order"
 FILES: Final = 8
 """So many go one after another: some are done while others have not been begun."""
 
-WATCHED: Final = 60
+WATCHED: Final = 80
 """So many looks at most are taken while they are processed."""
 
-CLOSELY: Final = timedelta(seconds=3)
-"""Between two questions while they are processed."""
+CLOSELY: Final = timedelta(seconds=0.8)
+"""Between two looks while they are processed."""
 
 APART: Final = PRECISION * 1.5
 """Between two files: a service may know when one came no better than to a second."""
@@ -98,7 +98,7 @@ def _run(call: Call) -> Route:
         if message is not None:
             line_up.append(Sent(message))
         yield Until(call.moment + APART, "a second between two files")
-    yield from _watched(call, line_up)
+    yield from _watched(call, line_up, pace(every or UNTOLD_RECURRENCE) / 20)
     yield from _left_behind(call, line_up, every or UNTOLD_RECURRENCE)
 
 
@@ -125,7 +125,7 @@ def _tick(call: Call) -> Generator[Until, None, datetime | None]:
     return None
 
 
-def _watched(call: Call, line_up: Sequence[Sent]) -> Route:
+def _watched(call: Call, line_up: Sequence[Sent], idle: timedelta) -> Route:
     """Ask for the file whose turn it is; when it is done, for the next one and for the last one as well."""
     step = CLOSELY
     for _ in range(WATCHED):
@@ -137,8 +137,10 @@ def _watched(call: Call, line_up: Sequence[Sent]) -> Route:
         if line_up[turn].final:
             for behind in {min(turn + 1, len(line_up) - 1), len(line_up) - 1} - {turn}:
                 yield from seen(call, line_up[behind])
-        changed = line_up[turn].last != before
-        step = CLOSELY if changed or line_up[turn].last == vocabulary.ENQUEUED else min(step * 2, LONGEST_PACE)
+        if line_up[turn].last == before:
+            step = max(CLOSELY, idle) if before == vocabulary.ENQUEUED else min(step * 2, LONGEST_PACE)
+        else:
+            step = CLOSELY
         yield Until(call.moment + step, f"the turns of what was handed to {ROLE}")
 
 

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from popreceipt.client import wire
-from popreceipt.client.wire import Delivery
+from popreceipt.client.wire import Delivery, Spelling
 from popreceipt.tour.errand import Route, Until
 from popreceipt.tour.errands.asking import LEASE, PRECISION, asked, unanswered
-from popreceipt.tour.errands.desk import Again, Desk, Held, Look, Script, Wish
+from popreceipt.tour.errands.desk import COLLEAGUE, Again, Desk, Held, Look, Script, Wish
 from popreceipt.vocabulary import CORRELATION_ID, DOWNLOAD_LOCATION, POP_RECEIPT
 
 RETENTION: Final = timedelta(days=7)
@@ -24,6 +24,9 @@ YOUNGER_BY: Final = LEASE / 3 + timedelta(seconds=30)
 
 LATE_IN_THE_LEASE: Final = timedelta(minutes=20)
 """When a file is downloaded once more, to see whether that begins the half hour anew."""
+
+MINUTES: Final = timedelta(minutes=6)
+"""So long a colleague takes: other messages are dequeued meanwhile."""
 
 ENOUGH_DELIVERIES: Final = 11
 """Some queues give a message up after ten."""
@@ -70,7 +73,7 @@ def plain(desk: Desk, held: Held) -> Script:
 def ending(desk: Desk) -> Route:
     """Acknowledgments that name no message. They come last: such a one, in doubt, could have meant any."""
     for body in (b"{", b"{}"):
-        yield from asked(desk.call, "ack-odd", wire.ack(desk.activity, body))
+        yield from asked(desk.call, "ack-incomplete", wire.ack(desk.activity, body))
 
 
 def nothing_more(_: Desk) -> Route:
@@ -160,6 +163,13 @@ def refused(desk: Desk, held: Held) -> Script:
         reply = desk.once("ack-refused", held, held.delivery.body, actor=actor)
         told = told and not unanswered(reply)
     return (yield from _comes_back(desk, held)) and told
+
+
+def incomplete(desk: Desk, held: Held) -> Script:
+    """Acknowledge with the CorrelationId alone."""
+    yield from desk.fetch(held)
+    reply = desk.once("ack-incomplete", held, members(held.delivery, CORRELATION_ID))
+    return (yield from _comes_back(desk, held)) and not unanswered(reply)
 
 
 def elsewhere(desk: Desk, held: Held) -> Script:
@@ -263,6 +273,29 @@ def without_download(desk: Desk, held: Held) -> Script:
     """Acknowledge what nobody downloaded."""
     reply = yield from desk.acknowledge(held, insist=False)
     if not reply.ok:
+        yield from finished(desk, held)
+    return not unanswered(reply)
+
+
+def braced(desk: Desk, held: Held) -> Script:
+    """Acknowledge on a path with the activity ID in braces."""
+    yield from desk.fetch(held)
+    reply = desk.once("ack", held, held.delivery.body, spelling=Spelling(activity="braced"))
+    if reply.ok:
+        held.acknowledged = True
+    else:
+        yield from finished(desk, held)
+    return not unanswered(reply)
+
+
+def colleague(desk: Desk, held: Held) -> Script:
+    """Leave a message for minutes, and let a colleague with another token acknowledge it."""
+    yield from desk.fetch(held)
+    yield Until(desk.now + MINUTES, f"minutes between a dequeue of {desk.role} and its acknowledgment")
+    reply = desk.once("ack", held, held.delivery.body, actor=COLLEAGUE)
+    if reply.ok:
+        held.acknowledged = True
+    else:
         yield from finished(desk, held)
     return not unanswered(reply)
 
