@@ -432,8 +432,8 @@ def _dated(base_url: str, times: DateTimes, transport: Transport, guard: TenantG
         if reply.failure is not None:
             if transport.untrusted is not None:
                 raise NothingProved(
-                    f"{base_url} shows a certificate that is not trusted ({transport.untrusted}). Nothing was sent. The "
-                    "authority of a server of one's own is named by ca, or by --ca."
+                    f"{base_url} shows a certificate that is not trusted ({transport.untrusted}). Nothing was sent. "
+                    "The authority of a server of one's own is named by ca, or by --ca."
                 )
             raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
     return times

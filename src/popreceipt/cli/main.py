@@ -94,8 +94,7 @@ def popreceipt(
 ) -> None:
     """Check a server or a client of the Dynamics 365 recurring integrations against what is documented.
 
-    Exit status: 0 well, 1 findings, 2 usage, 3 nothing proved, 4 own fault, 130 stopped, 141 nobody reads the
-    output.
+    Exit status: 0 well, 1 findings, 2 usage, 3 nothing proved, 4 own fault, 130 stopped, 141 nobody read the output.
     """
     del version, debug  # both are dealt with before a command runs: see _show_version and run
 

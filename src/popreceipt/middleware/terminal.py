@@ -4,12 +4,12 @@ First the matrix, then the grid of lost answers, then violations with their exch
 and one line that says it all. Nothing is decided here.
 """
 
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -342,4 +342,5 @@ def list_scenarios(console: Console, scenarios: Iterable[Scenario], quick: Colle
         head.append("  quick" if each.name in quick else "", style="not bold green")
         head.rstrip()
         console.print(head, soft_wrap=True)
-        console.print(Padding(Text(each.title, style="dim"), (0, 0, 0, 4)), width=min(console.width, WIDEST))
+        told = textwrap.fill(each.title, min(console.width, WIDEST), initial_indent="    ", subsequent_indent="    ")
+        console.print(Text(told, style="dim"), soft_wrap=True)

@@ -502,12 +502,17 @@ class Exports:
         """
         if delivery.correlation is None or not self.blind(message.activity):
             return None
-        named = self._named_in[(message.activity, message.epoch, delivery.correlation)]
-        for place in range(bisect_right(named, asked(delivery), key=asked), len(named)):
-            each = named[place]
-            if self.message_of(each) is not message and self.digest_of(each) in (None, message.digest):
-                return each
-        return None
+        name = (message.activity, message.epoch, delivery.correlation)
+        if message.digest is None:
+            listed = [self._named_in[name]]
+        else:
+            listed = [self._alike_in[(*name, digest)] for digest in (None, message.digest)]
+        found = (self._next_of_another(named, delivery, message) for named in listed)
+        return min((each for each in found if each is not None), key=asked, default=None)
+
+    def _next_of_another(self, listed: list[Dequeue], delivery: Dequeue, message: Message) -> Dequeue | None:
+        later = range(bisect_right(listed, asked(delivery), key=asked), len(listed))
+        return next((listed[place] for place in later if self.message_of(listed[place]) is not message), None)
 
     @cached_property
     def _named_in(self) -> dict[tuple[str, int, str], list[Dequeue]]:
@@ -517,6 +522,15 @@ class Exports:
             activity = each.activity or ""
             if each.delivered and each.correlation is not None and self.blind(activity):
                 found[(activity, self._epoch(each)[0], each.correlation)].append(each)
+        return found
+
+    @cached_property
+    def _alike_in(self) -> dict[tuple[str, int, str, str | None], list[Dequeue]]:
+        """The same by the digest of what they led to as well."""
+        found: dict[tuple[str, int, str, str | None], list[Dequeue]] = defaultdict(list)
+        for (activity, epoch, correlation), named in self._named_in.items():
+            for each in named:
+                found[(activity, epoch, correlation, self.digest_of(each))].append(each)
         return found
 
     def deliveries_between(self, activity: str, since: datetime, until: datetime) -> list[Dequeue]:

@@ -474,8 +474,8 @@ class _Reading:
         """The text, which files, headers and sentences are made of."""
         if not value.isprintable() or len(value) > _LONGEST_TEXT:
             raise UsageError(
-                f"{self.where}: {name} is a text in one line, {_LONGEST_TEXT} letters long at most, without letters that "
-                "cannot be seen."
+                f"{self.where}: {name} is a text in one line, {_LONGEST_TEXT} letters long at most, without letters "
+                "that cannot be seen."
             )
         return value
 

@@ -5,15 +5,15 @@ is parked until an instant that nobody waits for now.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
-from popreceipt.journal import Entry, Header, instant_text
+from popreceipt.journal import Entry, Exchange, Header, instant_text
 from popreceipt.rules.eras import judge_eras
 from popreceipt.tour.planning import Plan
-from popreceipt.tour.running import How, State
-from popreceipt.verdict import Outcome, RuleVerdict, Verdicts
+from popreceipt.tour.running import INTERRUPTED, How, State
+from popreceipt.verdict import KEPT_FINDINGS, Outcome, RuleVerdict, Verdicts
 
 TOUR: Final = "tour"
 """The name under which a verdict file tells of it, among the suites."""
@@ -45,7 +45,9 @@ def judged(
         notes: what a reader should know besides.
     """
     failed = [each for each in states if each.how is How.FAILED]
-    found = judge_eras(header, entries, plan.rules)
+    known = list(entries)
+    cut = {each.seq for each in known if isinstance(each, Exchange) and each.failure == INTERRUPTED}
+    found = [_but_for_cut_ones(each, cut) for each in judge_eras(header, known, plan.rules)]
     return Verdicts(
         rules=tuple(_explained(each, plan, states) for each in found),
         target={
@@ -61,6 +63,18 @@ def judged(
         notes=(*(f"The errand {each.errand} did not come to its end: {plain(each.why)}" for each in failed), *notes),
         suites={TOUR: _figures(plan, states, asked, waited_seconds)},
     )
+
+
+def _but_for_cut_ones(verdict: RuleVerdict, cut: Set[int]) -> RuleVerdict:
+    """A verdict without what is undecided only because the tour itself was killed in the midst of it."""
+    undecided = [each for each in verdict.findings if each.outcome is Outcome.UNDECIDED]
+    # Of more findings than are kept nobody can say what all of them hang on.
+    if verdict.outcome is not Outcome.UNDECIDED or len(undecided) >= KEPT_FINDINGS:
+        return verdict
+    if not all(cut & set(each.exchanges) for each in undecided):
+        return verdict
+    left = tuple(each for each in verdict.findings if each.outcome is not Outcome.UNDECIDED)
+    return replace(verdict, outcome=left[0].outcome, findings=left) if left else verdict
 
 
 def _figures(plan: Plan, states: Sequence[State], asked: Mapping[str, int], waited_seconds: float) -> dict[str, Any]:

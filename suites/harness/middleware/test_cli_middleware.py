@@ -211,6 +211,10 @@ class TestUsage:
         assert run.returncode == 0
         for each in ("export-package", "import-file", "lost.ack.after.reset"):
             assert each in run.stdout
+        lines = run.stdout.splitlines()
+        place = next(place for place, line in enumerate(lines) if line.startswith("export-package "))
+        assert lines[place].split() == ["export-package", "export", "≤", "18", "s", "quick"]
+        assert lines[place + 1] == "    Three packages wait to be pulled, and nothing goes wrong."
 
     def test_names_are_completed(self, tmp_path: Path) -> None:
         """A shell is told scenarios, those of the matrix too, and dialects."""

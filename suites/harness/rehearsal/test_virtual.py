@@ -1,7 +1,6 @@
 """A whole tour in virtual time: under whatever dialect it convicts nobody falsely, and it convicts who is wrong."""
 
 import os
-from datetime import timedelta
 
 import pytest
 
@@ -22,14 +21,11 @@ SLOW = ("throttling.connector=429",)
 SAMPLE = 10
 """Every so manieth mutant is toured here; nox -s rehearsal tours them all."""
 
-HALF_HOURLY = timedelta(minutes=30)
-"""Exports that are far between make eight days short."""
-
 
 @pytest.mark.parametrize("points", CHOSEN, ids=named)
 def test_every_rule_that_the_wire_can_decide_is_decided_and_nobody_convicted(points: Points) -> None:
     """Retention within eight days; all inside of the plan; and the fingerprint is true."""
-    found = virtual.under(points, every=HALF_HOURLY)
+    found = virtual.under(points, every=virtual.SPARSE)
     assert not found.problems, "\n".join(found.problems)
     assert found.days < 8
 
@@ -42,7 +38,7 @@ def test_two_leases_are_enough_for_what_takes_no_days(points: Points) -> None:
 
 def test_servers_that_break_a_promise_are_convicted_by_their_wire() -> None:
     """Of a sample of mutants: each by a rule about it, if a tour shows one; those that are not are known."""
-    claims = [virtual.claim(each, every=HALF_HOURLY) for each in list(MUTANTS)[::SAMPLE]]
+    claims = [virtual.claim(each) for each in list(MUTANTS)[::SAMPLE]]
     shown = [each for each in claims if each.rules]
     assert len(shown) >= 8
     assert {each.mutant for each in shown if not each.convicted_by} <= virtual.NOT_CONVICTED
@@ -50,5 +46,5 @@ def test_servers_that_break_a_promise_are_convicted_by_their_wire() -> None:
 
 def test_the_open_points_that_no_tour_sees_are_known() -> None:
     """Each with the reason why the wire alone does not show it; all others are seen on the plain emulator."""
-    seen = virtual.under({}, every=HALF_HOURLY).seen
+    seen = virtual.under({}, every=virtual.SPARSE).seen
     assert set(POINTS) - seen == set(taking.BEYOND_THE_WIRE)

@@ -293,7 +293,7 @@ def test_credentials_go_to_the_named_issuer_over_tls_alone(driven: Driven) -> No
 def test_nobody_but_the_issuer_sees_credentials(describe: Describe, origin: str, ask: Ask) -> None:
     """Not the environment either, nor the issuer's host behind another port."""
     driven = Driven(describe('hosts = ["files.example"]'))
-    with pytest.raises(NotPermitted, match="credentials go to https://login.example alone"):
+    with pytest.raises(NotPermitted, match=r"credentials go to https://login\.example alone"):
         driven.session.elsewhere(origin).send(ask)
     assert driven.place.reached == []
 

@@ -45,7 +45,7 @@ def in_doubt(reply: Reply) -> bool:
 
 def spared(needed: int) -> int:
     """A bound for a line that needs so many requests: a busy server may refuse every fifth, and a few may be lost."""
-    return needed + -(-needed // 4) + TRIES
+    return needed + -(-needed // 4) + TRIES - 1
 
 
 def asked(
@@ -102,7 +102,7 @@ def lines(errand: str, *found: Line) -> tuple[Line, ...]:
     return tuple(
         Line(f"{errand}/{each.id}", each.operation, each.role, each.most, each.effect, each.text, each.bytes_each)
         for each in found
-        if each.most > TRIES
+        if each.most > spared(0)
     )
 
 

@@ -21,6 +21,9 @@ from popreceipt.tour.errands.asking import FAULT, LEASE, PAUSE, PRECISION, TRIES
 LINGER: Final = timedelta(minutes=1)
 """So much later than its caller gave up a lost dequeue may still take effect."""
 
+LONGEST_AWAY: Final = timedelta(minutes=16)
+"""A server that answers nothing is asked again after so long at most."""
+
 LATELY: Final = 2 * LEASE
 """A message that somebody dequeued so short a time ago is somebody's who is still at work."""
 
@@ -49,10 +52,12 @@ class Again:
     Args:
         due: when to look for it; by default when its half hour is over, a download counted in.
         alone: stop looking when one of those that are looked for then is there, whatever else waits.
+        what: completes "waiting for …".
     """
 
     due: datetime | Callable[[], datetime] | None = None
     alone: bool = False
+    what: str = "messages of {role} to be offered again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,7 @@ class Desk:
         self._odd: list[Spelling] = list(OTHER_SPELLINGS)
         self._odd_left = MOST_ODD
         self._drains = 0
+        self._away = LINGER / 2
         self._fresh = 0
         self._assisted = 0
 
@@ -324,12 +330,6 @@ class Desk:
         """The first message of those that are looked at for two half hours."""
         return next((each for each in self.held if each.entry is not None and each.entry.group), None)
 
-    def awaits(self, play: "Callable[[Desk, Held], Script]") -> bool:
-        """Whether a script is under way, or may still be handed a message."""
-        if any(each.entry is not None and each.entry.play is play and each.script is not None for each in self.held):
-            return True
-        return self._looks_for_more() and any(each.play is play for each in self.entries)
-
     def group(self) -> list[Held]:
         """The messages that are looked at for two half hours, as far as they came within minutes."""
         eldest = self.eldest()
@@ -388,7 +388,7 @@ class Desk:
                 found.append((self._open(waits.instant), 1, waits.what, self._looking(held)))
             elif isinstance(waits, Again):
                 when = self._back(held, waits)
-                what = f"messages of {self.role} to be offered again"
+                what = waits.what.format(role=self.role)
                 found.append((self._open(when), 2, what, self._expecting(alone=waits.alone)))
         if self._look is not None:
             found.append((self._open(self._look), 3, f"the queue of {self.role}", self._expecting()))
@@ -533,8 +533,12 @@ class Desk:
             reply = yield from self._dequeue(odd or PLAIN)
             odd = None
             if reply is None:
-                self._look = self.call.moment + LINGER
+                # The server is away: it is left alone, for longer each time.
+                self._away = min(2 * self._away, LONGEST_AWAY)
+                self.silence(self.call.moment, self.call.moment + self._away)
+                self._look = self.call.moment + self._away
                 return False
+            self._away = LINGER / 2
             found = wire.delivery(reply)
             if found is None:
                 if reply.ok:

@@ -299,7 +299,7 @@ def _desk_without_files(tenant: Tenant, role: str) -> Errand:
         return [Entry(scripts.no_file, with_file=False)]
 
     def run(call: Call) -> Route:
-        yield from Desk(call, role, terms, entries(), rest=scripts.withheld, ending=scripts.nothing_more).run()
+        yield from Desk(call, role, terms, entries(), rest=scripts.plain, ending=scripts.nothing_more).run()
 
     return Errand(
         name=role,

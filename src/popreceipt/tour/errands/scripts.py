@@ -66,7 +66,10 @@ def finished(desk: Desk, held: Held) -> Script:
 
 
 def plain(desk: Desk, held: Held) -> Script:
-    """What a consumer does: download, acknowledge."""
+    """What a consumer does: download, acknowledge. What has no file is perhaps gone with its delivery."""
+    if not held.delivery.has_file:
+        yield from desk.acknowledge(held, insist=False)
+        return True
     return (yield from finished(desk, held))
 
 
@@ -308,18 +311,7 @@ def no_file(desk: Desk, held: Held) -> Script:
     yield Again()
     if not held.lost():
         yield from desk.acknowledge(held)
-    return True
-
-
-def withheld(desk: Desk, held: Held) -> Script:
-    """Acknowledge nothing until it is known what becomes of a message without a file."""
-    if held.delivery.has_file:
-        yield from desk.fetch(held)
-    while desk.awaits(no_file):
-        yield Again()
-        if held.lost():
-            return True
-    return (yield from finished(desk, held))
+    return not desk.in_doubt_since(held.taken[0][0])
 
 
 # Days
@@ -334,7 +326,7 @@ def kept(desk: Desk, held: Held) -> Script:
     yield from desk.fetch(held)
     desk.kept.append(held)
     while not held.lost():
-        yield Again(lambda: _kept_until(desk), alone=True)
+        yield Again(lambda: _kept_until(desk), alone=True, what="the end of the seven days of files of {role}")
         if not held.lost() and held.taken[-1][0] >= _kept_until(desk):
             break
     desk.kept.remove(held)
