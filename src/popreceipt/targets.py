@@ -24,7 +24,7 @@ from popreceipt.journal import Target as JournalTarget
 from popreceipt.tenants import production, reading, secrets
 from popreceipt.tenants.description import ROLES as ROLES  # what is known of a role is asked for here as well
 from popreceipt.tenants.description import Tenant
-from popreceipt.tenants.guard import TenantGuard
+from popreceipt.tenants.guard import TenantGuard, guard_of
 from popreceipt.tenants.reading import configuration as configuration  # as above
 from popreceipt.vocabulary import TOKEN
 
@@ -380,7 +380,7 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
     production.check(tenant)
     found = secrets.credentials(tenant)
     # Nothing is sent before the description is known to be in order.
-    guard = TenantGuard(tenant)
+    guard = guard_of(tenant)
     transport = Transport(None, ca or tenant.ca)
     # A tour waits for hours, and a laptop may sleep meanwhile.
     real = stopwatch_through_sleep

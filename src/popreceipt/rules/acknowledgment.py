@@ -160,9 +160,20 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
                 yield violated(f"the body of the dequeue's answer is refused with {ack.status}", sent.delivery, ack)
         elif _failed_for_good(journal, sent):
             yield violated(f"answered with {ack.status} again, and the message came back", sent.earlier[-1], ack)
-        elif not any(each.status is None for each in sent.earlier):
+        elif not any(each.status is None for each in sent.earlier) and not _accepted_after(sent):
             # After a lost answer it may be the second that counts, and how that is answered is open.
             yield undecided(f"no acceptance: {ack.status}", sent.delivery, ack)
+
+
+def _accepted_after(sent: Sent) -> bool:
+    """Whether the same was accepted when it was tried again: then the failure was an accident."""
+    return any(
+        each.ok
+        and each.receipt == sent.ack.receipt
+        and each.digest == sent.ack.digest
+        and asked(each) > asked(sent.ack)
+        for each in sent.message.acks
+    )
 
 
 def _spelling(ack: Ack) -> str:

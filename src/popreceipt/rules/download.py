@@ -122,7 +122,7 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
-        elif each.in_doubt:
+        elif each.in_doubt and not fetched_after(journal, message, each):
             yield undecided(f"no file came: {each.failure or each.status}", delivery, each)
 
 
@@ -134,6 +134,14 @@ def unknown_bytes(journal: Readings, activity: str, payload: Download) -> bool:
 def fetched_before(journal: Readings, message: Message, download: Download) -> bool:
     """Whether the message's file had certainly come before."""
     return any(each.digest is not None and journal.exports.precedes(each, download) for each in message.downloads)
+
+
+def fetched_after(journal: Readings, message: Message, call: Call) -> bool:
+    """Whether the message's file came after a call that may have failed by accident."""
+    return any(
+        each.digest is not None and each.digest == message.digest and journal.exports.precedes(call, each)
+        for each in message.downloads
+    )
 
 
 def _young(journal: Readings, message: Message, call: Call) -> bool:
@@ -200,7 +208,7 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
                 yield violated("another file at the same location", first, each)
         elif each.status is not None and 400 <= each.status < 500:
             yield violated(f"the second download is answered with {each.status}", first, each)
-        elif each.in_doubt:
+        elif each.in_doubt and not fetched_after(journal, message, each):
             yield undecided(f"no second file came: {each.failure or each.status}", first, each)
 
 
@@ -375,10 +383,12 @@ def extends_lease(journal: Readings) -> Iterator[Finding]:
             least = first.answered + journal.lease + exports.precision
             if first.kind != "message" or again.kind != "message" or touch <= first.answered:
                 continue
-            if again.sent >= least and again.answered < touch + journal.lease - exports.precision:
+            # A download after the half hour finds no lease that it could renew, and tells nothing.
+            end = _first_touch_end(message, first, journal.lease)
+            renewed = end > first.answered + journal.lease
+            if renewed and again.sent >= least and again.answered < end - exports.precision:
                 yield answered("no", first, again)
             elif again.sent >= touch + journal.lease - exports.precision:
-                end = _first_touch_end(message, first, journal.lease)
                 missing = empties.get(message.activity, [])
                 place = bisect_right(missing, least, key=lambda each: each.sent)
                 if place < len(missing) and missing[place].answered < end - exports.precision:
@@ -426,10 +436,7 @@ def in_time(journal: Readings, message: Message, call: Call) -> bool:
     if born is not None and call.answered < born + journal.retention - journal.exports.precision:
         return True
     # What came later was there before.
-    return message.certain and any(
-        each.digest is not None and each.digest == message.digest and journal.exports.precedes(call, each)
-        for each in message.downloads
-    )
+    return message.certain and fetched_after(journal, message, call)
 
 
 @rule(

@@ -192,5 +192,8 @@ def failed_message(journal: Readings) -> Iterator[Finding]:
                 continue
             since = max(end.by, second.enqueue.answered)
             recurrence = second.recurrence
-            if recurrence.ticks_between(since, last.since) or recurrence.ran_on_purpose(end, last):
+            # Wherever a recurrence has its origin: more than a period of it holds an occurrence.
+            period = recurrence.period if recurrence.origin is None else None
+            passed = period is not None and last.since - since > period
+            if passed or recurrence.ticks_between(since, last.since) or recurrence.ran_on_purpose(end, last):
                 yield answered("blocks", *witnesses, *_calls(last.call))

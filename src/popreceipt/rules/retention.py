@@ -7,7 +7,15 @@ from itertools import pairwise
 from typing import Final
 
 from popreceipt.rules.dequeue import all_have_files, all_young
-from popreceipt.rules.download import answer_word, brought, fetched_before, leased_at, plain_downloads, settled_before
+from popreceipt.rules.download import (
+    answer_word,
+    brought,
+    fetched_after,
+    fetched_before,
+    leased_at,
+    plain_downloads,
+    settled_before,
+)
 from popreceipt.rules.exports import authorised
 from popreceipt.rules.facts import Dequeue, Download, Production
 from popreceipt.rules.readings import Message, Readings
@@ -87,7 +95,7 @@ def _downloads(journal: Readings) -> Iterator[Finding]:
                 yield violated(text, delivery, each)
             else:
                 yield undecided(f"{text}, unless somebody cleaned up", delivery, each)
-        elif each.in_doubt:
+        elif each.in_doubt and not fetched_after(journal, message, each):
             yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
 
 

@@ -368,7 +368,10 @@ def _unannounced_leave(journal: Readings) -> Iterator[Finding]:
             continue
         over = first.answered + journal.lease + exports.precision
         empty = waiting.empty_since(message.activity, over)
-        if empty is None or not exports.known(message.activity) or exports.stray_acks:
+        if empty is None or not exports.known(message.activity):
+            continue
+        strays = (each for each in exports.stray_acks if each.activity == message.activity)
+        if any(not exports.precedes(empty, each) for each in strays):
             continue
         acks = [each for each in (*message.acks, *message.loose) if not exports.precedes(empty, each)]
         if acks or exports.lookalike(message, first) is not None or len(message.deliveries) > 1:

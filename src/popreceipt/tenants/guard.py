@@ -63,12 +63,27 @@ class Spent:
     seconds: float = 0.0
 
 
+_RUN: Final[dict[tuple[str, str, Budget], "TenantGuard"]] = {}
+
+
+def guard_of(tenant: Tenant) -> "TenantGuard":
+    """A guard that goes on where this process's last one for the same description stopped.
+
+    A run opens its target more than once where it plays again what failed, to make it smaller: all of that together
+    keeps to the budget, and leaves to others what is theirs.
+    """
+    description = (tenant.where, tenant.base_url, tenant.budget)
+    made = _RUN[description] = TenantGuard(tenant, earlier=_RUN.get(description))
+    return made
+
+
 class TenantGuard:
     """Lets out what a tenant's description permits. Safe to share between threads.
 
     Args:
         tenant: the description.
         times: the target's clock, by which it is waited where a server asks for it; may be set later (`times`).
+        earlier: one whose knowledge is shared: what was spent, and which messages are others'.
 
     Attributes:
         spent: what was asked so far. A run that goes on after an interruption adds what it had asked before.
@@ -77,10 +92,12 @@ class TenantGuard:
         listeners: are told of each request just before it goes out.
     """
 
-    def __init__(self, tenant: Tenant, times: TargetClock | None = None) -> None:
+    def __init__(
+        self, tenant: Tenant, times: TargetClock | None = None, *, earlier: "TenantGuard | None" = None
+    ) -> None:
         self.tenant = tenant
         self.times = times
-        self.spent = Spent()
+        self.spent = Spent() if earlier is None else earlier.spent
         self.sent: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.listeners: list[Listener] = []
@@ -88,8 +105,8 @@ class TenantGuard:
         self._origin = split_base(tenant.base_url)[0]
         self._issuers = {_place(url) for url in tenant.token_endpoints}
         self._not_before: dict[str, datetime] = {}
-        self._others: set[str] = set()
-        self._lock = threading.Lock()
+        self._others: set[str] = set() if earlier is None else earlier._others
+        self._lock = threading.Lock() if earlier is None else earlier._lock
 
     def permit(self, asked: Asked) -> None:
         """Return when this request may go out.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from popreceipt.journal import Journal
 from popreceipt.stage import Stage
 from popreceipt.targets import Target
 from popreceipt.tenants.description import Tenant
-from popreceipt.tenants.guard import TenantGuard, pause_of, share_of
+from popreceipt.tenants.guard import TenantGuard, guard_of, pause_of, share_of
 
 EXPORT = "11111111-0000-4000-8000-000000000001"
 OTHERS = "11111111-0000-4000-8000-000000000002"
@@ -352,6 +353,23 @@ def test_processes_share_a_budget(describe: Describe) -> None:
     shared = share_of(describe("budget = { requests = 10, megabytes = 3, minutes = 6 }"), 3).budget
     assert (shared.requests, shared.megabytes, shared.minutes) == (3, 1.0, 2.0)
     assert share_of(describe(), 3).budget.requests is None
+
+
+def test_a_target_that_is_opened_again_has_no_new_budget(describe: Describe) -> None:
+    """Whoever makes a failure smaller plays it many times; whose messages are whose stays known as well."""
+    first = Driven(describe("budget = { requests = 2 }"))
+    first.guard = first.session.guard = guard_of(first.guard.tenant)
+    first.guard.times = first.times
+    first.answers(httpx.Response(200, json=handed_out(1)))
+    first.session.send(wire.dequeue(OTHERS))
+    again = guard_of(describe("budget = { requests = 2 }"))
+    assert again.spent.requests == 1
+    ack = Asked("POST", "https://qa.example", f"/api/connector/ack/{EXPORT}", "ack", EXPORT, None, True, 9, b"corr-1")
+    with pytest.raises(NotPermitted, match="message of an activity that others may use"):
+        again.check(ack)
+    first.session.send(Ask("GET", "/"))
+    with pytest.raises(NotPermitted, match="budget of 2 requests"):
+        again.permit(replace(ack, operation="other", path="/", body=b""))
 
 
 def test_more_processes_than_requests_send_none(describe: Describe) -> None:

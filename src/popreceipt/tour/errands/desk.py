@@ -373,7 +373,9 @@ class Desk:
         return short or self._looks_for_more()
 
     def _looks_for_more(self) -> bool:
-        if not self.entries or self._began is None or self._fresh >= self.terms.messages:
+        if self._began is None:
+            return True
+        if not self.entries or self._fresh >= self.terms.messages:
             return False
         return self.call.moment < self._began + (self.terms.supply if self.held else self.terms.first)
 
@@ -510,7 +512,7 @@ class Desk:
         for held in self.held:
             if not held.live:
                 continue
-            end = held.lease_end + ROUNDING
+            end = held.lease_end + PRECISION + ROUNDING
             if held.quiet_until is not None:
                 end = max(end, held.quiet_until)
             if held.lease_end - self.guard <= when < end:
@@ -536,7 +538,8 @@ class Desk:
                 # The server is away: it is left alone, for longer each time.
                 self._away = min(2 * self._away, LONGEST_AWAY)
                 self.silence(self.call.moment, self.call.moment + self._away)
-                self._look = self.call.moment + self._away
+                if self._looks_for_more():
+                    self._look = self.call.moment + self._away
                 return False
             self._away = LINGER / 2
             found = wire.delivery(reply)
@@ -680,7 +683,8 @@ class Desk:
         )
 
     def _hand_out(self, held: Held) -> None:
-        for place, entry in enumerate(self.entries):
+        over = self._began is not None and self.call.moment >= self._began + self.terms.supply + 2 * LEASE
+        for place, entry in enumerate(() if over else self.entries):
             if entry.with_file == held.delivery.has_file and entry.fits(self, held):
                 del self.entries[place]
                 held.entry = entry

@@ -67,10 +67,11 @@ def finished(desk: Desk, held: Held) -> Script:
 
 def plain(desk: Desk, held: Held) -> Script:
     """What a consumer does: download, acknowledge. What has no file is perhaps gone with its delivery."""
-    if not held.delivery.has_file:
-        yield from desk.acknowledge(held, insist=False)
-        return True
-    return (yield from finished(desk, held))
+    if held.delivery.has_file:
+        return (yield from finished(desk, held))
+    reply = yield from asked(desk.call, "ack", wire.ack(desk.activity, held.delivery.body))
+    held.acknowledged = reply.ok
+    return True
 
 
 def ending(desk: Desk) -> Route:
