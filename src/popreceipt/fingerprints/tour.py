@@ -18,7 +18,7 @@ from popreceipt.client.session import Session
 from popreceipt.client.times import ManualTimes
 from popreceipt.client.tokens import Tokens
 from popreceipt.client.transport import Transport
-from popreceipt.clock import ManualClock
+from popreceipt.clock import EPOCH, ManualClock
 from popreceipt.emulator.emulator import Emulator, World
 from popreceipt.emulator.mutants import build
 from popreceipt.emulator.profile import Profile
@@ -43,6 +43,10 @@ NAME: Final = "emulator"
 
 EVERY: Final = timedelta(minutes=5)
 """How often its exports run."""
+
+
+BEGAN: Final = EPOCH + timedelta(hours=9, minutes=30)
+"""When it begins: in the midst of a day, as tours do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class AsTenant:
     def __post_init__(self) -> None:
         options: dict[str, Any] = {"control": False, "seed": self.seed, "base_url": IN_PROCESS}
         options["world"] = World(export_every=self.every)
-        clock = ManualClock()
+        clock = ManualClock(BEGAN)
         if self.mutant is None:
             self.emulator = Emulator(clock, self.profile, **options)
         else:

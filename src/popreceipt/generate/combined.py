@@ -8,8 +8,20 @@ from popreceipt.emulator.profile import DIALECTS, POINTS
 Points = dict[str, str]
 """Open points answered otherwise than usual, by name."""
 
-ALONE: Final = ("throttling.connector=429", "download.answer=redirect")
-"""Dialects that hide other answers: a client that gets 429, or is sent elsewhere, gets to see less."""
+ALONE: Final = (
+    # A client that gets 429, or is sent elsewhere, gets to see less.
+    "throttling.connector=429",
+    "download.answer=redirect",
+    # What is known by its name is no longer, or hides behind another answer.
+    "redelivery.correlation=fresh",
+    "redelivery.poison-limit=10",
+    "download.after-lease=404",
+    "acknowledgment.body-needed=whole",
+    "ordering.failed-message=blocks",
+    "zero-records.no-file-leaves=at-once",
+    "retention.expired-dequeue=dropped",
+)
+"""Dialects that hide other answers, or are hidden by them."""
 
 COMBINED: Final[tuple[Points, ...]] = tuple(
     {

@@ -54,7 +54,9 @@ TOLD: Final = (
 )
 """What a description tells of a recurring data job."""
 
-NAMES: Final = ("as they are", "as they are", "one for all", "by content")
+BY_CONTENT: Final = "by content"
+
+NAMES: Final = ("as they are", "as they are", "one for all", BY_CONTENT)
 """How a right server may name its messages."""
 
 
@@ -253,7 +255,9 @@ def play(
     session.close()
     exchanges = [each for each in journal.entries if isinstance(each, Exchange)]
     if not whole:
-        exchanges = _named_otherwise(header, _as_left(exchanges, chance), chance)
+        # Who names messages anew at each delivery does not name them by their content.
+        names = chance.choice([each for each in NAMES if target != FRESH or each != BY_CONTENT])
+        exchanges = _named_otherwise(header, _as_left(exchanges, chance), names, equal=chance.random() < 0.3)
     return header, [*described, *exchanges]
 
 
@@ -280,9 +284,8 @@ def _as_left(exchanges: list[Exchange], chance: random.Random) -> list[Exchange]
     return exchanges
 
 
-def _named_otherwise(header: Header, exchanges: list[Exchange], chance: random.Random) -> list[Exchange]:
+def _named_otherwise(header: Header, exchanges: list[Exchange], names: str, *, equal: bool) -> list[Exchange]:
     """The same of a server that names its messages in another way, and of which many files may be equal."""
-    names, equal = chance.choice(NAMES), chance.random() < 0.3
     exports = Readings(header, exchanges).exports
     digests: dict[str, str] = {}
     renamed: dict[str, str] = {}

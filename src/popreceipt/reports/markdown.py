@@ -188,8 +188,13 @@ def _compared(comparison: Comparison) -> str:
     items = [f"- {code(each, _SENTENCE)}" for each in comparison.circumstances]
     for direction, word in words.items():
         items += [f"- {word}: {_changed(each)}" for each in comparison.going(direction)]
-    items += [f"- worse: {code(each)} is found now" for each in comparison.found]
-    items += [f"- better: {code(each)} is not found any more" for each in comparison.gone]
+    # What a rule's own change tells already is left to it.
+    found, gone = (
+        [each for each in told if each.partition(": ")[2] not in comparison.by_id]
+        for told in (comparison.found, comparison.gone)
+    )
+    items += [f"- worse: {code(each)} is found now" for each in found]
+    items += [f"- better: {code(each)} is not found any more" for each in gone]
     if comparison.still_violated:
         still = len(comparison.still_violated)
         items.append(f"- {still} {'rule is' if still == 1 else 'rules are'} violated as before")

@@ -122,7 +122,7 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
-        elif each.in_doubt and not fetched_after(journal, message, each):
+        elif each.in_doubt and not (counted_on and fetched_after(journal, message, each)):
             yield undecided(f"no file came: {each.failure or each.status}", delivery, each)
 
 

@@ -48,7 +48,7 @@ class Findings:
         yield from (
             f"{each.mutant} is not convicted by {' or '.join(each.rules)}"
             for each in self.claims
-            if each.rules and not each.convicted_by
+            if each.rules and not each.convicted_by and each.mutant not in virtual.NOT_CONVICTED
         )
 
 

@@ -345,13 +345,14 @@ def _chapters(views: Sequence[RuleView]) -> Iterator[Chapter]:
     grouped: dict[str, list[RuleView]] = {}
     for each in views:
         grouped.setdefault(_chapter_of(each.id), []).append(each)
+    levels = [level for level in Level if any(each.level == level.value for each in views)]
     for place, (name, members) in enumerate(grouped.items()):
         yield Chapter(
             name=name,
             anchor=f"chapter-{place}",
             rules=tuple(members),
             levels=tuple(
-                (level.value, tuple(each for each in members if each.level == level.value)) for level in Level
+                (level.value, tuple(each for each in members if each.level == level.value)) for level in levels
             ),
             signs=tuple((sign, count) for sign in SIGNS if (count := len([e for e in members if e.sign is sign]))),
         )
@@ -433,9 +434,15 @@ def _changed(comparison: Comparison, views: Sequence[RuleView]) -> Changed:
         ),
         alike=comparison.alike,
         still_violated=len(comparison.still_violated),
-        found=tuple(one_line(each, 300) for each in comparison.found[:SHOWN_FAILURES]),
-        gone=tuple(one_line(each, 300) for each in comparison.gone[:SHOWN_FAILURES]),
+        found=_checks(comparison.found, comparison),
+        gone=_checks(comparison.gone, comparison),
     )
+
+
+def _checks(told: Sequence[str], comparison: Comparison) -> tuple[str, ...]:
+    """The checks of suites that changed; what a rule's own change tells already is left to it."""
+    beside = [each for each in told if each.partition(": ")[2] not in comparison.by_id]
+    return tuple(one_line(each, 300) for each in beside[:SHOWN_FAILURES])
 
 
 def _by_change(
@@ -505,7 +512,7 @@ def _answer(
             f"No rule that must hold is violated; {' and '.join(parts)}.",
             (*more,),
         )
-    return "Held", Tone.GOOD, "No rule is violated: all that could be judged were kept.", tuple(more)
+    return "Held", Tone.GOOD, "No rule is violated: whatever could be judged was kept.", tuple(more)
 
 
 def _counted(views: Sequence[RuleView], scenarios: int) -> Iterator[str]:
@@ -535,9 +542,10 @@ def _is_or_are(members: Sequence[object]) -> str:
 
 
 def _notes(result: ResultFile, gathered: Gathered) -> Iterator[str]:
-    for each in result.raw.get("notes") or ():
-        yield cut(str(each), MOST_OF_A_MESSAGE)
-    if gathered.damage is not None:
+    told = [str(each) for each in result.raw.get("notes") or ()]
+    for each in told:
+        yield cut(each, MOST_OF_A_MESSAGE)
+    if gathered.damage is not None and not any(gathered.damage in each for each in told):
         yield f"The journal was cut off: {gathered.damage}."
     if gathered.path is None and not result.raw.get("scenarios"):
         yield "There is no journal beside the result: findings stand without their exchanges."

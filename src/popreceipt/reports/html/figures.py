@@ -3,9 +3,12 @@
 A suite's figures are a mapping of its own making. Single ones become facts, mappings of mappings become tables.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from popreceipt.journal import instant
+from popreceipt.reports.html import telling
 from popreceipt.reports.html.views import Ran, Sheet
 from popreceipt.reports.plain import one_line
 
@@ -20,6 +23,9 @@ MOST: Final = 300
 
 MOST_ABREAST: Final = 8
 """Figures of a mapping that stand in one line."""
+
+_WRITTEN: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z", re.ASCII)
+"""An instant as journals and results have it."""
 
 
 def ran(suites: Mapping[str, Any]) -> tuple[Ran, ...]:
@@ -50,7 +56,18 @@ def said(value: object) -> str:
         return one_line(", ".join(f"{words(key)}: {said(one)}" for key, one in list(value.items())[:20]), MOST)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return one_line(", ".join(said(one) for one in value[:20]), MOST)
-    return one_line(str(value), MOST)
+    return _instant(str(value)) or one_line(str(value), MOST)
+
+
+def _instant(text: str) -> str:
+    """An instant as a reader wants it; empty where the text is none."""
+    if not _WRITTEN.fullmatch(text):
+        return ""
+    try:
+        at = instant(text)
+    except ValueError:
+        return ""
+    return f"{telling.day(at)}, {telling.time_of_day(at).partition('.')[0]} UTC"
 
 
 def _facts(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,10 @@ LEVELS: Final[Mapping[Level, str]] = {
 }
 
 
+LONG_SHEET: Final = 20
+"""Rows of a table that is shown without being asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class FindingView:
     """What a rule saw in one situation: how it is meant, in words, and the exchanges that show it.
@@ -156,6 +160,11 @@ class Sheet:
     caption: str
     columns: tuple[tuple[str, bool], ...]
     rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it would stand in the way of what comes after it."""
+        return len(self.rows) > LONG_SHEET
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,8 @@ def no_file(desk: Desk, held: Held) -> Script:
     yield Again()
     if not held.lost():
         yield from desk.acknowledge(held)
-    return not desk.in_doubt_since(held.taken[0][0])
+    # A dequeue that was lost before may have hidden another one until then.
+    return not desk.in_doubt_since(held.taken[0][0] - LEASE)
 
 
 # Days
