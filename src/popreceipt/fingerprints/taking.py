@@ -25,16 +25,20 @@ ANOTHER: Final = "another answer"
 SCENARIOS, TOUR, RECORDING = "scenarios", "tour", "recording"
 """How a fingerprint was taken: scenarios with a control plane, the wire alone, or from somebody's recording."""
 
-HIDDEN_BY: Final[Mapping[str, tuple[str, frozenset[str], str]]] = MappingProxyType(
+HIDDEN_BY: Final[Mapping[str, tuple[str, str, str, str]]] = MappingProxyType(
     {
         "retention.expired-dequeue": (
+            "dropped",
             "zero-records.no-file-answer",
-            frozenset({"204"}),
+            "204",
             "where a message without a file is answered as an empty queue is, both answers look alike",
         ),
     }
 )
-"""Points whose answer tells nothing where another is answered so: by name, the other one, its answers, and why."""
+"""Answers that tell nothing where another point is, or may be, answered so.
+
+By name: the answer, the other point, that one's answer, and why.
+"""
 
 BEYOND_THE_WIRE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -213,11 +217,16 @@ def _scrubbed(answer: str, known: Collection[str]) -> str:
 
 
 def _hidden(name: str, told: Mapping[str, Told]) -> str | None:
-    """Why a point's answer tells nothing, where another point's answer hides it."""
+    """Why a point's answer tells nothing, where another point's answer hides it, or may do so."""
     if name not in HIDDEN_BY:
         return None
-    other, answers, why = HIDDEN_BY[name]
-    return f"{other} is {' or '.join(sorted(answers))}: {why}" if answers & set(_answers(told.get(other))) else None
+    answer, other, hiding, why = HIDDEN_BY[name]
+    if answer not in _answers(told.get(name)):
+        return None
+    others = _answers(told.get(other))
+    if others and hiding not in others:
+        return None
+    return f"{other} {'is' if others else 'may be'} {hiding}: {why}"
 
 
 def _why_unseen(name: str, verdict: Told | None, abilities: Collection[str]) -> str:

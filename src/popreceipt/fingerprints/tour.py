@@ -76,6 +76,7 @@ class AsTenant:
         seed: its identifiers follow from it, and everything that a tour makes up.
         mutant: its defect; None for a right one.
         every: how often its exports run.
+        exports_for: for how long they do; None for as long as it lives.
     """
 
     profile: Profile
@@ -83,6 +84,7 @@ class AsTenant:
     seed: int = 0
     mutant: str | None = None
     every: timedelta = EVERY
+    exports_for: timedelta | None = None
     journal: Journal = field(default_factory=Journal, init=False)
     """What crossed the wire in the tour that is under way, or was the last."""
 
@@ -165,7 +167,13 @@ class AsTenant:
 
     def moved(self, seconds: float) -> datetime:
         """Let so many seconds pass there; what time it is then."""
-        self.emulator.advance(timedelta(seconds=seconds))
+        step = timedelta(seconds=seconds)
+        if self.exports_for is not None and self.emulator.clock.now() + step > BEGAN + self.exports_for:
+            self.exports_for = None
+            for each in self.emulator.store.activities():
+                if each.direction == "export":
+                    self.emulator.change_activity(each, processing_recurrence_minutes=None)
+        self.emulator.advance(step)
         return self.emulator.clock.now()
 
     def toured(self, rules: Collection[Rule] | None = None, out: Path | None = None, *, resume: bool = False) -> Toured:

@@ -368,9 +368,7 @@ class Worker:
         operation, activity = asked_for(path, ask.operation)
         with_token = any(name == "authorization" for name, _ in headers)
         length = len(content) + len(target) + sum(len(name) + len(value) for name, value in headers)
-        asked = Asked(
-            ask.method, origin, path, operation, activity, caller, with_token, length, content, ask.operation
-        )
+        asked = Asked(ask.method, origin, path, operation, activity, caller, with_token, length, content, ask.operation)
         try:
             self.guard.permit(asked)
         except NotPermitted as error:

@@ -388,7 +388,9 @@ def extends_lease(journal: Readings) -> Iterator[Finding]:
             renewed = end > first.answered + journal.lease
             if renewed and again.sent >= least and again.answered < end - exports.precision:
                 yield answered("no", first, again)
-            elif again.sent >= touch + journal.lease - exports.precision:
+            elif again.sent >= touch + journal.lease - exports.precision and not exports.doubts_between(
+                message.activity, first.sent, again.sent
+            ):
                 missing = empties.get(message.activity, [])
                 place = bisect_right(missing, least, key=lambda each: each.sent)
                 if place < len(missing) and missing[place].answered < end - exports.precision:

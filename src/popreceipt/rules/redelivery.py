@@ -419,6 +419,10 @@ def _order_when_back(journal: Readings, older: Message, younger: Message) -> Ite
         both_back = touched[0][place - 1] + exports.lease + exports.precision
         if following is None or min(again.sent, following.sent) < both_back:
             continue
+        # A dequeue whose answer was lost may have taken either of them once more, and so put it behind the other.
+        since = min(younger.deliveries[last].sent, older.deliveries[place - 1].sent)
+        if exports.doubts_between(older.activity, since, max(again.answered, following.answered)):
+            continue
         if exports.precedes(again, following):
             yield answered("original-place", younger.deliveries[last], older.deliveries[place - 1], again, following)
         elif exports.precedes(following, again):

@@ -10,7 +10,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -63,6 +63,15 @@ class Spent:
     seconds: float = 0.0
 
 
+@dataclass(slots=True)
+class Known:
+    """What guards of one run share: what was spent, and the names of messages that are others'."""
+
+    spent: Spent = field(default_factory=Spent)
+    others: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 _RUN: Final[dict[tuple[str, str, Budget], "TenantGuard"]] = {}
 
 
@@ -73,7 +82,8 @@ def guard_of(tenant: Tenant) -> "TenantGuard":
     keeps to the budget, and leaves to others what is theirs.
     """
     description = (tenant.where, tenant.base_url, tenant.budget)
-    made = _RUN[description] = TenantGuard(tenant, earlier=_RUN.get(description))
+    earlier = _RUN.get(description)
+    made = _RUN[description] = TenantGuard(tenant, known=None if earlier is None else earlier.known)
     return made
 
 
@@ -83,7 +93,7 @@ class TenantGuard:
     Args:
         tenant: the description.
         times: the target's clock, by which it is waited where a server asks for it; may be set later (`times`).
-        earlier: one whose knowledge is shared: what was spent, and which messages are others'.
+        known: what an earlier one of the same run knew, to be shared with it.
 
     Attributes:
         spent: what was asked so far. A run that goes on after an interruption adds what it had asked before.
@@ -92,12 +102,11 @@ class TenantGuard:
         listeners: are told of each request just before it goes out.
     """
 
-    def __init__(
-        self, tenant: Tenant, times: TargetClock | None = None, *, earlier: "TenantGuard | None" = None
-    ) -> None:
+    def __init__(self, tenant: Tenant, times: TargetClock | None = None, *, known: Known | None = None) -> None:
         self.tenant = tenant
         self.times = times
-        self.spent = Spent() if earlier is None else earlier.spent
+        self.known = known if known is not None else Known()
+        self.spent = self.known.spent
         self.sent: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.listeners: list[Listener] = []
@@ -105,8 +114,8 @@ class TenantGuard:
         self._origin = split_base(tenant.base_url)[0]
         self._issuers = {_place(url) for url in tenant.token_endpoints}
         self._not_before: dict[str, datetime] = {}
-        self._others: set[str] = set() if earlier is None else earlier._others
-        self._lock = threading.Lock() if earlier is None else earlier._lock
+        self._others = self.known.others
+        self._lock = self.known.lock
 
     def permit(self, asked: Asked) -> None:
         """Return when this request may go out.

@@ -82,6 +82,7 @@ def test_an_answer_that_another_one_hides_is_not_believed() -> None:
     hiding = verdict("zero-records.no-file-answer", "204")
     dropped = verdict("retention.expired-dequeue", "dropped")
     assert "retention.expired-dequeue" in taking.taken([hiding, dropped], EVERYTHING).unseen
+    assert "may be 204" in taking.taken([verdict("enqueue.gzip", "415"), dropped], EVERYTHING).unseen[dropped.id]
     plain = verdict("zero-records.no-file-answer", "said")
     assert taking.taken([plain, dropped], EVERYTHING).points["retention.expired-dequeue"] == "dropped"
 

@@ -25,7 +25,7 @@ SAMPLE = 10
 @pytest.mark.parametrize("points", CHOSEN, ids=named)
 def test_every_rule_that_the_wire_can_decide_is_decided_and_nobody_convicted(points: Points) -> None:
     """Retention within eight days; all inside of the plan; and the fingerprint is true."""
-    found = virtual.under(points, every=virtual.SPARSE)
+    found = virtual.under(points)
     assert not found.problems, "\n".join(found.problems)
     assert found.days < 8
 
@@ -46,5 +46,5 @@ def test_servers_that_break_a_promise_are_convicted_by_their_wire() -> None:
 
 def test_the_open_points_that_no_tour_sees_are_known() -> None:
     """Each with the reason why the wire alone does not show it; all others are seen on the plain emulator."""
-    seen = virtual.under({}, every=virtual.SPARSE).seen
+    seen = virtual.under({}).seen
     assert set(POINTS) - seen == set(taking.BEYOND_THE_WIRE)

@@ -108,12 +108,15 @@ def verdicts(evil: str = "", **more: Any) -> Verdicts:
         "suites": {
             f"tour{evil}": {
                 "requests": 12,
+                "parked_until": "2026-01-09T06:00:03.250000Z",
+                "steps": {f"step {number}": number for number in range(21)},
                 "lines": {"dequeue": {"sent": 4, "most": 9}},
                 "asked": {f"line {number}": number for number in range(12)},
                 "states": [{"errand": "drain", "how": "parked", "why": evil}, {"errand": "ack", "how": "done"}],
             }
         },
         "failures": (
+            SuiteFailure("conformance", "a scenario", HALF_HOUR, Level.MUST, "It holds.", f"broken{evil}", (1, 3)),
             SuiteFailure("fuzz", "dequeue", "no-server-fault", Level.MUST, f"No 5xx.{evil}", f"500{evil}", (3,)),
         ),
     }

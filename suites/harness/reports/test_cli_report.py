@@ -1,8 +1,6 @@
 """The commands that write pages: what they write, what they refuse, and which exit status that is."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from lxml import html
 
 from popreceipt import resources
 from popreceipt.cli import main
+from popreceipt.reports import junit
 
 from . import runs
 
@@ -45,6 +44,17 @@ def test_what_was_written_is_told_to_machines(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(out)["written"]["html"] == {"path": str(page), "bytes": page.stat().st_size}
 
 
+def test_junit_is_written_of_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As its run would have written it, and no page beside it."""
+    folder = runs.leave(tmp_path / "run")
+    file = tmp_path / "deep" / "results.xml"
+    status, out, _ = popreceipt(capsys, "report", folder, "--junit", file, "--json")
+    assert status == 0
+    assert json.loads(out)["written"] == {"junit": {"path": str(file), "bytes": file.stat().st_size}}
+    junit.write(runs.verdicts(), tmp_path / "own.xml")
+    assert file.read_bytes() == (tmp_path / "own.xml").read_bytes()
+
+
 def test_an_earlier_result_is_compared_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where one is given."""
     now, before = runs.leave(tmp_path / "now"), runs.leave(tmp_path / "before", seed=6)
@@ -70,6 +80,7 @@ def test_the_journal_may_lie_elsewhere(tmp_path: Path, capsys: pytest.CaptureFix
         (("report", "{run}/nothing"), "There is no result"),
         (("report", "{run}/journal.ndjson"), "Cannot read the result"),
         (("report", "{run}", "--html", "{run}"), "Cannot write"),
+        (("report", "{run}", "--junit", "{run}"), "Cannot write"),
         (("report", "{run}", "--html", "{run}/verdicts.json/page.html"), "Cannot write"),
         (("report", "{run}", "--previous", "{run}/nothing"), "There is no result"),
         (("report", "{run}", "--journal", "{run}/nothing"), "Cannot read the journal"),
@@ -102,34 +113,25 @@ def test_judging_a_recording_writes_its_page(tmp_path: Path, capsys: pytest.Capt
     assert "Result written" in page.read_text(encoding="utf-8")
 
 
-def test_a_verification_writes_its_page(tmp_path: Path) -> None:
+def test_a_verification_writes_its_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the exchanges that it made, whether they are kept or not."""
+    monkeypatch.chdir(tmp_path)
     wanted = ("--target", "emulator:lease-of-29-minutes", "--rule", "redelivery.not-before-half-an-hour")
-    page = tmp_path / "page.html"
-    made = subprocess.run(
-        [sys.executable, "-m", "popreceipt", "verify", *wanted, "--html", page],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert made.returncode == 1, made.stderr
-    root = html.document_fromstring(page.read_text(encoding="utf-8"))
+    assert popreceipt(capsys, "verify", *wanted, "--html", "page.html")[0] == 1
+    root = html.document_fromstring((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert root.xpath("//section[@id='mend']//ol[@class='story']")
     assert "not kept; with --out DIR it is" in root.text_content()
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_the_page_of_the_emulators_whole_conformance_is_small(tmp_path: Path) -> None:
+def test_the_page_of_the_emulators_whole_conformance_is_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every rule with a situation that shows it, in less than five million bytes."""
-    made = subprocess.run(
-        [sys.executable, "-m", "popreceipt", "verify", "--suite", "conformance", "--out", "run", "--html", "page.html"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert made.returncode == 0, made.stderr
+    monkeypatch.chdir(tmp_path)
+    assert popreceipt(capsys, "verify", "--suite", "conformance", "--out", "run", "--html", "page.html")[0] == 0
     content = (tmp_path / "page.html").read_bytes()
     assert len(content) < 5_000_000
     root = html.document_fromstring(content.decode())

@@ -176,6 +176,7 @@ def test_the_earlier_result_stands_beside() -> None:
     assert f"▼ 1 worse Newly violated {runs.HALF_HOUR} held → violated" in told
     assert f"◆ 1 otherwise Answered otherwise {runs.STALE} 500 → 404" in told
     assert "Checks that fail now fuzz: no-server-fault" in told
+    assert "Checks that fail now conformance" not in told
     assert "new since the earlier result" in words(html.document_fromstring(whole()).xpath("//article")[0])
 
 
@@ -186,6 +187,10 @@ def test_the_run_is_told_with_its_circumstances_and_the_journals_digest() -> Non
         assert each in told
     assert "dequeue 3 3 0 0 0" in told
     assert "asked line 0 0 line 1 1" in told
+    assert "parked until 9 January 2026, 06:00:03 UTC" in told
+    assert "steps: 21 rows" in told
+    [folded] = html.document_fromstring(whole()).xpath("//section[@id='run']//details[contains(@class, 'fold')]")
+    assert len(folded.xpath(".//tbody/tr")) == 21
     assert "states how why drain parked ack done" in told
 
 
@@ -344,7 +349,13 @@ def test_a_journal_that_was_cut_off_is_told(tmp_path: Path) -> None:
     folder = runs.leave(tmp_path)
     content = (folder / "journal.ndjson").read_bytes().splitlines()
     (folder / "journal.ndjson").write_bytes(b"\n".join(content[:4]))
-    assert "The journal was cut off: it ends after 4 lines without a footer." in page_of(folder)
+    made = page_of(folder)
+    assert "The journal was cut off: it ends after 4 lines without a footer." in made
+    assert len(html.document_fromstring(made).xpath("//div[contains(@class, 'note-box')]")) == 2
+    # Whoever judged it may have noted that already.
+    noted = runs.leave(tmp_path / "noted", notes=("Cut off: it ends after 4 lines without a footer. Judged so far.",))
+    (noted / "journal.ndjson").write_bytes(b"\n".join(content[:4]))
+    assert len(html.document_fromstring(page_of(noted)).xpath("//div[contains(@class, 'note-box')]")) == 1
 
 
 def test_a_shortened_lease_is_drawn_as_long_as_it_was() -> None:
@@ -375,6 +386,10 @@ def test_a_middleware_is_shown_by_its_scenarios(tmp_path: Path) -> None:
     assert rows[2].startswith("a=b ✘ violated late: early")
     assert "shown as in late" in words(root.xpath("//article")[0])
     assert len(root.xpath("//article//details[contains(@class, 'exchange')]")) == 2
+    assert [words(each) for each in root.xpath("//section[@id='matrix']//th[@role='columnheader']")] == [
+        "Chapter",
+        rule.level.value,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, get_args
 
 from popreceipt import resources
-from popreceipt.emulator.profile import POINTS, Profile
+from popreceipt.emulator.profile import POINTS
 from popreceipt.generate.combined import PROFILES, SINGLES, Points, named
 from popreceipt.generate.rehearsal import virtual
-from popreceipt.generate.rehearsal.killing import Kill, Mortal, lost
+from popreceipt.generate.rehearsal.killing import Kill, When, lost, mortal
 from popreceipt.generate.rehearsal.rehearsing import Rehearsed, rehearse
 from popreceipt.generate.rehearsal.stranger import Manner
 from popreceipt.rules import catalogue
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for points in ({}, *SINGLES):
         found.dialects.append(virtual.under(points))
         say(f"{found.dialects[-1].name}: {len(found.dialects[-1].problems)} problems")
+    found.dialects.append(virtual.under({}, exports=virtual.GOING_ON))
     found.claims += virtual.claims(say)
     if options.kills:
         found.losses += kill(found, options.kills)
@@ -84,12 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def kill(found: Findings, step: int) -> Iterator[str]:
     """Kill a tour at one request after the other, on both sides of it; the verdicts that were lost, in words."""
     with TemporaryDirectory() as folder:
-        whole, _ = Mortal(Profile(), folder=Path(folder) / "whole").through(())
+        whole, _ = mortal(Path(folder) / "whole").through(())
         requests = len(virtual.exchanges_of(whole))
         for number in range(1, requests + 1, step):
-            for when in ("before", "after"):
-                mortal = Mortal(Profile(), folder=Path(folder) / f"{number}-{when}")
-                toured, met = mortal.through([Kill(number, "before" if when == "before" else "after")])
+            for when in get_args(When):
+                toured, met = mortal(Path(folder) / f"{number}-{when}").through([Kill(number, when)])
                 found.kills += met
                 yield from (f"killed {when} request {number}: {each}" for each in lost(whole, toured))
             say(f"killed at request {number} of {requests}")

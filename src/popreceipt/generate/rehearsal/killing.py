@@ -7,11 +7,13 @@ and put back once the process's own tidying up, which a killed one has no time f
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
+from popreceipt.emulator.profile import Profile
 from popreceipt.fingerprints.tour import AsTenant
 from popreceipt.generate.rehearsal.checks import DECIDED
 from popreceipt.tour.tour import Toured
@@ -91,6 +93,11 @@ class Mortal(AsTenant):
     def _begun(self) -> bool:
         """Whether the process that was killed had come so far that there is something to go on with."""
         return (self.folder / "ledger.ndjson").is_file()
+
+
+def mortal(folder: Path) -> Mortal:
+    """A plain emulator whose exports come as soon as a tour wants them, and whose tours leave what they did here."""
+    return Mortal(Profile(), every=timedelta(minutes=1), exports_for=timedelta(hours=2), folder=folder)
 
 
 def lost(whole: Toured, resumed: Toured) -> list[str]:

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from popreceipt.emulator.mutants import MUTANTS, find
 from popreceipt.emulator.profile import Profile, load_profile
@@ -29,8 +29,14 @@ from popreceipt.tour.planning import plan
 from popreceipt.tour.tour import Toured
 from popreceipt.verdict import Level, Outcome, RuleVerdict
 
-SPARSE: Final = timedelta(minutes=15)
-"""Between exports where a tour takes days: often enough for all that it wants to take."""
+EACH_MINUTE: Final[Mapping[str, timedelta | None]] = {
+    "every": timedelta(minutes=1),
+    "exports_for": timedelta(hours=2),
+}
+"""Exports come as soon as a tour wants them; a week of them that nobody looks at would only take time."""
+
+GOING_ON: Final[Mapping[str, timedelta | None]] = {"every": timedelta(minutes=15), "exports_for": None}
+"""Exports that never cease, as in a real environment."""
 
 _BEGINNING = "without a control plane nobody knows when a recurrence began to count"
 _NEIGHBOURS = "nobody asks often enough, in virtual time, to see which of two files was begun first"
@@ -53,7 +59,7 @@ NOT_CONVICTED: Final[Mapping[str, str]] = {
     "missing-file-not-said": _UPLOADED,
     "first-delivery-names-a-last-dequeue": "undecided: somebody else might have taken the message before",
     "acknowledgment-forgotten-after-a-day": "a tour looks after half an hour, not after a day",
-    "refused-acknowledgment-shows-the-message": "none of the refusals that a tour meets is one that it shows a message after",
+    "refused-acknowledgment-shows-the-message": "no refusal that a tour meets is one that it acts upon",
 }
 """Mutants that no tour convicts although it shows their rules in other places, each with the reason."""
 
@@ -98,11 +104,11 @@ class Claim:
     others: tuple[str, ...]
 
 
-def under(points: Points, *, seed: int = 0, every: timedelta = EVERY) -> Virtual:
-    """Tour an emulator that answers these points otherwise, whose exports run so often."""
+def under(points: Points, *, seed: int = 0, exports: Mapping[str, timedelta | None] = EACH_MINUTE) -> Virtual:
+    """Tour an emulator that answers these points otherwise, and whose exports come so."""
     with TemporaryDirectory() as folder:
         profile = load_profile(str(written(points, Path(folder))))
-    emulator = AsTenant(profile, seed=seed, every=every)
+    emulator = as_tenant(profile, exports, seed=seed)
     began = emulator.emulator.clock.now()
     toured = emulator.toured()
     return Virtual(
@@ -114,6 +120,11 @@ def under(points: Points, *, seed: int = 0, every: timedelta = EVERY) -> Virtual
         requests=len(exchanges_of(toured)),
         days=(emulator.emulator.clock.now() - began).total_seconds() / 86_400,
     )
+
+
+def as_tenant(profile: Profile, exports: Mapping[str, timedelta | None], **options: Any) -> AsTenant:
+    """An emulator as a tenant, whose exports come so."""
+    return AsTenant(profile, every=exports["every"] or EVERY, exports_for=exports["exports_for"], **options)
 
 
 def problems_of(toured: Toured, profile: Profile) -> tuple[str, ...]:
@@ -179,7 +190,7 @@ def claim(mutant: str) -> Claim:
             quick.toured()
         violated = _violated(judge_eras(quick.journal.header, quick.journal.entries, catalogue()))
         if not set(violated) & set(about):
-            violated += _violated(AsTenant(Profile(), mutant=mutant, every=SPARSE).toured().verdicts.rules)
+            violated += _violated(as_tenant(Profile(), GOING_ON, mutant=mutant).toured().verdicts.rules)
     return Claim(
         mutant,
         tuple(each for each in about if each in shown),
