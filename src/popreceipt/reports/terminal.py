@@ -28,6 +28,8 @@ def print_verdicts(
 ) -> None:
     """Print everything a person wants after a run."""
     console.print(table(verdicts))
+    for line in not_exercised(verdicts):
+        console.print(line)
     for verdict in verdicts.with_outcome(Outcome.VIOLATED, Outcome.UNDECIDED):
         if verdict.id in rules:
             movable = verdicts.target.get("clock") == "manual"
@@ -66,6 +68,18 @@ def table(verdicts: Verdicts) -> Table:
             Text(_outcome(verdict), style=style),
         )
     return made
+
+
+def not_exercised(verdicts: Verdicts) -> Iterator[Text]:
+    """A paragraph for each reason why rules were not exercised, the most frequent first, with the rules behind it."""
+    behind: dict[str, list[str]] = {}
+    for verdict in verdicts.with_outcome(Outcome.UNEXERCISED):
+        behind.setdefault(verdict.reason or "no situation for it arose", []).append(verdict.id)
+    symbol, style = SYMBOLS[Outcome.UNEXERCISED]
+    for reason, names in sorted(behind.items(), key=lambda each: -len(each[1])):
+        line = Text(f"\n{symbol} not exercised: {reason}\n")
+        line.append("  " + ", ".join(names), style=style)
+        yield line
 
 
 def details(verdict: RuleVerdict, rule: Rule, exchanges: Mapping[int, Exchange], *, movable: bool) -> Text:
@@ -154,6 +168,4 @@ def _numbers(figures: Mapping[str, Any]) -> dict[str, int]:
 def _outcome(verdict: RuleVerdict) -> str:
     if verdict.outcome is Outcome.ANSWERED:
         return verdict.answer or ""
-    if verdict.outcome is Outcome.UNEXERCISED:
-        return f"unexercised: {verdict.reason}"
     return verdict.outcome.value

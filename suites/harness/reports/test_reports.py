@@ -101,7 +101,7 @@ def test_every_outcome_has_its_line() -> None:
             complete=False,
         )
     )
-    for words in ("held", "204", "unexercised: lacks produce", "undecided", "not complete"):
+    for words in ("held", "204", "not exercised: lacks produce", "undecided", "not complete"):
         assert words in text
 
 
