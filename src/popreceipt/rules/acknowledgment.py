@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from popreceipt import vocabulary
+from popreceipt.rules.download import unheard
 from popreceipt.rules.exports import Message, asked, authorised, turned_away
 from popreceipt.rules.facts import Ack, Dequeue
 from popreceipt.rules.imports import gate_or_gateway
@@ -44,6 +45,8 @@ class Sent(msgspec.Struct, gc=False):
 
     `place` is that delivery's among its message's. `earlier` are the last ones between the two that may have been
     effective, `success` the last of them that was answered so. Older ones had no effect: the message came back.
+    `repeated` says that one between the two, however many ago, may have been effective and was not answered by the
+    service: how it answers this one may tell of that.
     """
 
     ack: Ack
@@ -52,6 +55,7 @@ class Sent(msgspec.Struct, gc=False):
     place: int
     earlier: tuple[Ack, ...]
     success: Ack | None
+    repeated: bool
 
 
 def named(journal: Readings) -> Iterator[Sent]:
@@ -63,15 +67,19 @@ def named(journal: Readings) -> Iterator[Sent]:
         places = {each.seq: place for place, each in enumerate(message.deliveries)}
         tried: list[Ack] = []
         success = None
+        lost = None
         for ack in sorted((*message.acks, *message.loose), key=asked):
             delivery = exports.delivery_of(ack)
             place = places.get(delivery.seq) if delivery is not None else None
             if delivery is not None and place is not None and authorised(ack) and not turned_away(ack):
                 earlier = tuple(each for each in tried[-ATTEMPTS:] if not exports.precedes(each, delivery))
                 after = success is not None and not exports.precedes(success, delivery)
-                yield Sent(ack, message, delivery, place, earlier, success if after else None)
+                repeated = lost is not None and not exports.precedes(lost, delivery)
+                yield Sent(ack, message, delivery, place, earlier, success if after else None, repeated)
             if ack.ok or ack.in_doubt:
                 tried.append(ack)
+            if ack.in_doubt and unheard(ack):
+                lost = ack
             if ack.ok:
                 success = ack
 
@@ -126,8 +134,8 @@ def as_json(ack: Ack) -> bool:
 
 
 def word(ack: Ack) -> str | None:
-    """How it was answered, as ASK rules say it: every success is 200."""
-    return None if ack.status is None else "200" if ack.ok else str(ack.status)
+    """How the service answered it, as ASK rules say it: every success is 200."""
+    return None if unheard(ack) else "200" if ack.ok else str(ack.status)
 
 
 @rule(
@@ -160,9 +168,19 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
                 yield violated(f"the body of the dequeue's answer is refused with {ack.status}", sent.delivery, ack)
         elif _failed_for_good(journal, sent):
             yield violated(f"answered with {ack.status} again, and the message came back", sent.earlier[-1], ack)
-        elif not any(each.status is None for each in sent.earlier) and not _accepted_after(sent):
+        elif unheard(ack) and _tried_again(sent):
+            continue
+        elif not sent.repeated and not _accepted_after(sent):
             # After a lost answer it may be the second that counts, and how that is answered is open.
             yield undecided(f"no acceptance: {ack.status}", sent.delivery, ack)
+
+
+def _tried_again(sent: Sent) -> bool:
+    """Whether the service answered a later one with the same receipt: then one that was lost tells nothing."""
+    return any(
+        each.receipt == sent.ack.receipt and not unheard(each) and asked(each) > asked(sent.ack)
+        for each in sent.message.acks
+    )
 
 
 def _accepted_after(sent: Sent) -> bool:
@@ -308,7 +326,7 @@ def three_members_suffice(journal: Readings) -> Iterator[Finding]:
             yield held("accepted", sent.delivery, sent.ack)
         elif not sent.ack.in_doubt:
             yield violated(f"refused with {sent.ack.status}", sent.delivery, sent.ack)
-        else:
+        elif not (unheard(sent.ack) and _tried_again(sent)):
             yield undecided(f"no acceptance: {sent.ack.failure or sent.ack.status}", sent.delivery, sent.ack)
 
 
@@ -334,7 +352,7 @@ def body_needed(journal: Readings) -> Iterator[Finding]:
     three = None
     for sent in _fresh(journal):
         members = frozenset(sent.ack.members)
-        if sent.ack.status is None or not members < frozenset(sent.delivery.members):
+        if unheard(sent.ack) or not members < frozenset(sent.delivery.members):
             continue
         if members == RECEIPT:
             short.append(sent)
@@ -495,7 +513,7 @@ def member_spelling(journal: Readings) -> Iterator[Finding]:
         given = frozenset(sent.ack.members)
         told = frozenset(sent.delivery.members)
         lower = {each.lower() for each in given}
-        if given == told or not {each.lower() for each in told} <= lower or sent.ack.status is None:
+        if given == told or not {each.lower() for each in told} <= lower or unheard(sent.ack):
             continue
         yield answered("tolerant" if sent.ack.ok else str(sent.ack.status), sent.delivery, sent.ack)
 

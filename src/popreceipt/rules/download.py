@@ -10,6 +10,7 @@ from popreceipt import vocabulary
 from popreceipt.rules.exports import Message, authorised, turned_away
 from popreceipt.rules.facts import Call, Dequeue, Download
 from popreceipt.rules.files import looks_zipped
+from popreceipt.rules.imports import gate_or_gateway
 from popreceipt.rules.readings import Readings
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
@@ -76,11 +77,24 @@ def brought(journal: Readings, download: Download) -> Download | None:
     )
 
 
-def answer_word(journal: Readings, download: Download) -> str:
-    """How a download was answered, as ASK rules say it: a redirect to the file counts as the file."""
-    if brought(journal, download) is not None:
-        return "200"
-    return str(download.status) if download.status is not None else "no answer"
+def unheard(call: Call) -> bool:
+    """Whether the service's own answer is not known: none came, or one of a gate or a gateway before it."""
+    return call.status is None or turned_away(call) or gate_or_gateway(call.status)
+
+
+def tried_again(journal: Readings, message: Message, download: Download) -> bool:
+    """Whether the service answered a later download from the same location: then one that was lost tells nothing."""
+    return any(
+        each.location == download.location and not unheard(each) and journal.exports.precedes(download, each)
+        for each in message.downloads
+    )
+
+
+def answer_word(journal: Readings, download: Download) -> str | None:
+    """How the service answered a download, as ASK rules say it: a redirect to the file counts as the file."""
+    if unheard(download):
+        return None
+    return "200" if brought(journal, download) is not None else str(download.status)
 
 
 @rule(
@@ -119,6 +133,8 @@ def bytes_as_uploaded(journal: Readings) -> Iterator[Finding]:
         if not (counted_on or _all_known(journal, message.activity, each)):
             continue
         if settled_before(journal, message, place, each):
+            continue
+        if unheard(each) and tried_again(journal, message, each):
             continue
         if each.status is not None and (400 <= each.status < 500 or each.status == 204):
             yield violated(f"the file of a fresh delivery is answered with {each.status}", delivery, each)
@@ -200,6 +216,8 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
         if not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
             continue
         if file is None and not in_time(journal, message, each):
+            continue
+        if unheard(each) and tried_again(journal, message, each):
             continue
         if file is not None:
             if file.digest == first.digest:
@@ -386,11 +404,12 @@ def extends_lease(journal: Readings) -> Iterator[Finding]:
             # A download after the half hour finds no lease that it could renew, and tells nothing.
             end = _first_touch_end(message, first, journal.lease)
             renewed = end > first.answered + journal.lease
+            # A dequeue whose answer was lost may have begun the half hour anew, unseen.
+            if exports.doubts_between(message.activity, first.sent, again.answered):
+                continue
             if renewed and again.sent >= least and again.answered < end - exports.precision:
                 yield answered("no", first, again)
-            elif again.sent >= touch + journal.lease - exports.precision and not exports.doubts_between(
-                message.activity, first.sent, again.sent
-            ):
+            elif again.sent >= touch + journal.lease - exports.precision:
                 missing = empties.get(message.activity, [])
                 place = bisect_right(missing, least, key=lambda each: each.sent)
                 if place < len(missing) and missing[place].answered < end - exports.precision:
@@ -426,10 +445,11 @@ def after_lease(journal: Readings) -> Iterator[Finding]:
         before = touched.get(delivery.seq, delivery.answered)
         touched[delivery.seq] = max(before, each.answered)
         over = before + journal.lease + exports.precision
-        if each.sent < over or not in_time(journal, message, each) or each.status is None:
+        told = answer_word(journal, each)
+        if each.sent < over or told is None or not in_time(journal, message, each):
             continue
         if not settled_before(journal, message, place, each):
-            yield answered(answer_word(journal, each), delivery, each)
+            yield answered(told, delivery, each)
 
 
 def in_time(journal: Readings, message: Message, call: Call) -> bool:
@@ -455,10 +475,11 @@ def after_acknowledgment(journal: Readings) -> Iterator[Finding]:
     exports = journal.exports
     for message, place, each in plain_downloads(journal):
         delivery = message.deliveries[place]
-        if each.status is None or not leased_at(journal, delivery, each) or not in_time(journal, message, each):
+        told = answer_word(journal, each)
+        if told is None or not leased_at(journal, delivery, each) or not in_time(journal, message, each):
             continue
         ack = next((ack for ack in message.acks if ack.ok and ack.receipt == delivery.receipt), None)
         if ack is None or not exports.precedes(delivery, ack) or not exports.precedes(ack, each):
             continue
         if journal.undisturbed(message.activity, delivery, each.answered, each.seq):
-            yield answered(answer_word(journal, each), ack, each)
+            yield answered(told, ack, each)

@@ -437,6 +437,11 @@ def _order_of(journal: Readings, older: Message, younger: Message) -> Iterator[F
         return
     before = older.deliveries[place - 1]
     after = older.deliveries[place] if place < len(older.deliveries) else None
+    # A dequeue whose answer was lost may have taken the older one once more, unseen.
+    since = older.deliveries[max(place - 2, 0)].sent
+    until = max(fresh.answered, after.answered) if after is not None else fresh.answered
+    if journal.exports.doubts_between(older.activity, since, until):
+        return
     if after is not None and journal.exports.touches(older)[place - 1] + journal.lease < fresh.sent:
         if born.at < before.sent + journal.lease and journal.exports.precedes(fresh, after):
             yield answered("tail", before, fresh, after)

@@ -15,6 +15,8 @@ from popreceipt.rules.download import (
     leased_at,
     plain_downloads,
     settled_before,
+    tried_again,
+    unheard,
 )
 from popreceipt.rules.exports import authorised
 from popreceipt.rules.facts import Dequeue, Download, Production
@@ -88,6 +90,8 @@ def _downloads(journal: Readings) -> Iterator[Finding]:
         known = each.sent >= by + part or offered or fetched_before(journal, message, each)
         if not known or not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
             continue
+        if unheard(each) and tried_again(journal, message, each):
+            continue
         age = each.answered - since
         if each.status is not None and 400 <= each.status < 500:
             text = f"answered with {each.status} when the file was at most {age} old"
@@ -132,9 +136,10 @@ def gone_after_seven_days(journal: Readings) -> Iterator[Finding]:
             late = each.sent - run.at
             if late > journal.retention + exports.precision and exports.proven(run.activity, each.digest):
                 yield violated(f"still there {late} after its upload", each)
-    for _, _, download in _expired(journal):
-        if download.status is None:
-            yield undecided(f"no answer ({download.failure})", download)
+    for message, _, download in _expired(journal):
+        if unheard(download):
+            if not tried_again(journal, message, download):
+                yield undecided(f"no answer of the service ({download.failure or download.status})", download)
         elif brought(journal, download) is None:
             yield held("gone", download)
 
@@ -194,10 +199,11 @@ def expired_download(journal: Readings) -> Iterator[Finding]:
     outlives = _locations_outlive_the_lease(journal)
     for message, place, each in _expired(journal):
         delivery = message.deliveries[place]
-        if each.status is None or settled_before(journal, message, place, each):
+        told = answer_word(journal, each)
+        if told is None or settled_before(journal, message, place, each):
             continue
         if outlives or leased_at(journal, delivery, each):
-            yield answered(answer_word(journal, each), delivery, each)
+            yield answered(told, delivery, each)
 
 
 def _locations_outlive_the_lease(journal: Readings) -> bool:

@@ -5,13 +5,18 @@ import io
 import json
 import tomllib
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from popreceipt.cli.main import run
 from popreceipt.emulator.profile import POINTS, dialect, load_profile
+from popreceipt.fingerprints.tour import AsTenant
 from popreceipt.histories.serving import served
+from popreceipt.rules import catalogue
+from popreceipt.rules.rule import Rule
+from popreceipt.tour.tour import write_results
 
 
 @dataclass
@@ -145,3 +150,28 @@ def test_a_result_that_was_cut_off_is_no_source(result: Path, tmp_path: Path) ->
     (tmp_path / "verdicts.json").write_text(json.dumps(verdicts))
     ended = popreceipt("fingerprint", "--from", ".", "--against", str(tmp_path / "p.toml"), folder=tmp_path)
     assert ended.returncode == 2
+
+
+def test_a_tour_of_a_tenant_is_held_against_the_same_tour_of_the_emulator(tmp_path: Path) -> None:
+    """From what the tour left: under the profile that the server runs by nothing parts, under another one it does."""
+    emulator = AsTenant(dialect("enqueue.message-id-form=bare"), exports_for=timedelta(hours=2))
+    toured = emulator.toured(chapters("enqueue", "transport"), tmp_path / "tour")
+    write_results(toured.verdicts, tmp_path / "tour")
+    ended = popreceipt("fingerprint", "--from", "tour", "--out", "alike.toml", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    content = tomllib.loads((tmp_path / "alike.toml").read_text())
+    assert content["points"]["enqueue.message-id-form"] == "bare"
+    assert content["fingerprint"]["means"] == "tour"
+    assert content["fingerprint"]["unseen"]["batch.overrun"].startswith("nobody knows by the wire")
+    ended = popreceipt("fingerprint", "--from", "tour", "--against", "alike.toml", "--json", folder=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (tmp_path / "other.toml").write_text("[points]\n")
+    ended = popreceipt("fingerprint", "--from", "tour", "--against", "other.toml", "--json", folder=tmp_path)
+    assert ended.returncode == 1
+    partings = json.loads(ended.stdout)["against"]["partings"]
+    assert {each["place"] for each in partings} == {"enqueue.message-id-form", "enqueue"}
+
+
+def chapters(*names: str) -> list[Rule]:
+    """The rules of these chapters."""
+    return [each for each in catalogue() if each.chapter in names]

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from popreceipt.journal import Journal
-from popreceipt.reports import evidence, junit, result, terminal, verdict_file
+from popreceipt.reports import evidence, junit, places, result, terminal, verdict_file
 from popreceipt.rules import find
+from popreceipt.rules.rule import Source, article, client, microsoft, standard
 from popreceipt.verdict import Binds, Finding, Level, Outcome, Provenance, RuleVerdict, Verdicts
 
 from . import runs
@@ -162,6 +163,31 @@ def test_junit_of_a_result_read_back_is_that_of_its_run(tmp_path: Path) -> None:
     junit.write(runs.verdicts(), tmp_path / "first.xml")
     junit.write_result(result.read(tmp_path), tmp_path / "second.xml")
     assert (tmp_path / "first.xml").read_bytes() == (tmp_path / "second.xml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        (standard("RFC 7519", "7.2"), "https://www.rfc-editor.org/rfc/rfc7519#section-7.2"),
+        (standard("RFC 9110", ""), "https://www.rfc-editor.org/rfc/rfc9110"),
+        (standard("RFC 9110", "Retry-After"), "https://www.rfc-editor.org/rfc/rfc9110"),
+        (
+            microsoft("Data import and export jobs overview", "Validate that the job ran as expected"),
+            "https://learn.microsoft.com/dynamics365/fin-ops-core/fin-ops/data-entities/data-import-export-job"
+            "#validate-that-the-job-ran-as-expected",
+        ),
+        (
+            article("API for acknowledgment"),
+            "https://learn.microsoft.com/dynamics365/fin-ops-core/dev-itpro/data-entities/recurring-integrations"
+            "#api-for-acknowledgment",
+        ),
+        (client("owner/project", "issue 124: late"), "https://github.com/owner/project/issues/124"),
+        (microsoft("An article that nobody knows", "Section"), None),
+    ],
+)
+def test_a_source_has_the_address_of_its_section(source: Source, place: str | None) -> None:
+    """Of articles, standards and projects; of what is not known none is made up."""
+    assert places.address(source) == place
 
 
 def test_a_verdict_file_is_complete_only_when_the_run_was(tmp_path: Path) -> None:
