@@ -72,7 +72,7 @@ class Comparison:
         rules: how many rules were decided on both.
         operations: how many operations were answered by both.
         only_target: rules that only the target decided, or operations that only the target was asked for.
-        only_emulator: the same of the emulator.
+        only_emulator: the same of the emulator; where there are such rules, shapes of answers as well.
     """
 
     partings: tuple[Parting, ...]
@@ -110,6 +110,7 @@ def compare(target: Side, emulator: Side) -> Comparison:
         elif one.outcome is not other.outcome:
             partings.append(Parting("outcome", name, one.outcome.value, other.outcome.value))
     operations = 0
+    cut_short = bool(only_emulator)
     for operation in sorted({*target.shapes, *emulator.shapes}):
         ours, theirs = target.shapes.get(operation), emulator.shapes.get(operation)
         if ours is None or theirs is None:
@@ -117,7 +118,12 @@ def compare(target: Side, emulator: Side) -> Comparison:
             continue
         operations += 1
         partings += [Parting("shape", operation, each, None) for each in sorted(set(ours) - set(theirs))]
-        partings += [Parting("shape", operation, None, each) for each in sorted(set(theirs) - set(ours))]
+        missing = sorted(set(theirs) - set(ours))
+        if cut_short:
+            # Whoever was asked less has answered less.
+            only_emulator += [f"{operation}: {each}" for each in missing]
+        else:
+            partings += [Parting("shape", operation, None, each) for each in missing]
     return Comparison(tuple(partings), both, operations, tuple(only_target), tuple(only_emulator))
 
 

@@ -23,8 +23,11 @@ from popreceipt.fingerprints.tour import AsTenant, Described
 from popreceipt.journal import Entry, Exchange, Observation
 from popreceipt.recordings import open_recording
 from popreceipt.reports import result
+from popreceipt.rules import find
+from popreceipt.rules.rule import Rule
 from popreceipt.targets import EMULATOR_PREFIX, JOURNAL_PREFIX, TENANT_PREFIX, Target, open_target
 from popreceipt.tenants.description import FURTHER_CLIENTS, ROLES
+from popreceipt.verdict import Outcome
 
 PROFILE = f"{EMULATOR_PREFIX}profile="
 
@@ -113,7 +116,8 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
         NothingProved: nothing could be played.
     """
     if run.described is not None:
-        return _toured(AsTenant(load_profile(str(profile)), run.described, run.seed))
+        shown = [find(name) for name, each in run.side.rules.items() if each.outcome is not Outcome.UNEXERCISED]
+        return _toured(AsTenant(load_profile(str(profile)), run.described, run.seed), shown)
     with open_target(f"{PROFILE}{profile}", seed=run.seed) as emulator:
         able = emulator.abilities & run.abilities
         header = emulator.journal.header
@@ -123,9 +127,9 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
         return play(replace(emulator, abilities=able), seed=run.seed, everything=True, progress=progress).side
 
 
-def _toured(emulator: AsTenant) -> comparing.Side:
-    """The emulator's side of a comparison with a tenant."""
-    toured = emulator.toured()
+def _toured(emulator: AsTenant, shown: Collection[Rule]) -> comparing.Side:
+    """The emulator's side of a comparison with a tenant of which these rules were shown."""
+    toured = emulator.toured(shown)
     return comparing.Side.of(
         toured.verdicts.rules, shapes_of(each for each in toured.entries if isinstance(each, Exchange))
     )

@@ -138,7 +138,8 @@ def test_stopped_killed_and_gone_on_with(server: Stranger, command: Callable[...
     assert last.status == 0, last
     verdicts = json.loads((folder / "verdicts.json").read_text())
     assert [(each["id"], each["outcome"]) for each in verdicts["rules"]] == [(RULE, "held")]
-    assert verdicts["suites"]["tour"]["done"] == 1
+    toured = verdicts["suites"]["tour"]
+    assert toured["done"] == toured["errands"] >= 1
     journal = JournalFile(folder / "journal.ndjson")
     numbers = [each.seq for each in journal if isinstance(each, Exchange)]
     assert numbers == list(range(1, len(numbers) + 1))
