@@ -89,7 +89,8 @@ def _programs(cache: Path) -> tuple[Path, tuple[str, ...]]:
 def _own_node(npm: str, cache: Path) -> Path:
     known = shutil.which("node")
     if known is not None:
-        said = subprocess.run([known, "--version"], capture_output=True, text=True, check=True).stdout
+        asked = [known, "--version"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout  # noqa: S603  the one in PATH
         found = re.match(r"v(\d+)", said)
         if found is not None and int(found[1]) >= NODE:
             return Path(known)
@@ -112,7 +113,7 @@ def _install(npm: Sequence[str], kept: Path, packages: Sequence[str], environmen
         fresh.mkdir()
         options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--omit=dev")
         try:
-            made = subprocess.run(
+            made = subprocess.run(  # noqa: S603  packages are named by us
                 [*npm, "install", "--prefix", str(fresh), *options, *packages],
                 env=dict(environment),
                 capture_output=True,

@@ -87,6 +87,8 @@ class AsTenant:
     exports_for: timedelta | None = None
     journal: Journal = field(default_factory=Journal, init=False)
     """What crossed the wire in the tour that is under way, or was the last."""
+    tenant: Tenant = field(init=False)
+    """Its description."""
 
     def __post_init__(self) -> None:
         options: dict[str, Any] = {"control": False, "seed": self.seed, "base_url": IN_PROCESS}
@@ -97,9 +99,10 @@ class AsTenant:
         else:
             self.emulator = build(self.mutant, clock, self.profile, **options)
 
-    @property
-    def tenant(self) -> Tenant:
-        """Its description."""
+        # Told once, as a file is: what its jobs become later is not described anew.
+        self.tenant = self._tenant()
+
+    def _tenant(self) -> Tenant:
         world = self.emulator.world()
         identity = world["identity"]
         table = {

@@ -18,6 +18,7 @@ from popreceipt.verdict import Binds, Finding, Level, Outcome, Provenance, RuleV
 from . import runs
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MICROSOFT = "https://learn.microsoft.com/dynamics365/fin-ops-core"
 RULE = find("redelivery.not-before-half-an-hour")
 
 
@@ -173,13 +174,11 @@ def test_junit_of_a_result_read_back_is_that_of_its_run(tmp_path: Path) -> None:
         (standard("RFC 9110", "Retry-After"), "https://www.rfc-editor.org/rfc/rfc9110"),
         (
             microsoft("Data import and export jobs overview", "Validate that the job ran as expected"),
-            "https://learn.microsoft.com/dynamics365/fin-ops-core/fin-ops/data-entities/data-import-export-job"
-            "#validate-that-the-job-ran-as-expected",
+            f"{MICROSOFT}/fin-ops/data-entities/data-import-export-job#validate-that-the-job-ran-as-expected",
         ),
         (
             article("API for acknowledgment"),
-            "https://learn.microsoft.com/dynamics365/fin-ops-core/dev-itpro/data-entities/recurring-integrations"
-            "#api-for-acknowledgment",
+            f"{MICROSOFT}/dev-itpro/data-entities/recurring-integrations#api-for-acknowledgment",
         ),
         (client("owner/project", "issue 124: late"), "https://github.com/owner/project/issues/124"),
         (microsoft("An article that nobody knows", "Section"), None),

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ from popreceipt.journal import without_tokens
 from popreceipt.reports.plain import plain
 
 if TYPE_CHECKING:
+    import jinja2
+
     from popreceipt.reports.comparison import Comparison
     from popreceipt.reports.html.contents import ScenarioJournal
     from popreceipt.reports.result import ResultFile
@@ -64,11 +67,28 @@ def as_page(
         UsageError: a package is missing, or a recording cannot be read.
     """
     require()
-    import jinja2
     from markupsafe import Markup
 
     from popreceipt.reports.html.contents import contents
     from popreceipt.reports.html.views import SIGNS
+
+    style = (files("popreceipt.reports") / "page.css").read_text(encoding="utf-8") + _own("report.css")
+    script = _own("report.js")
+    return _template().render(
+        page=contents(result, rules, journal, comparison, scenario_journal, kept=kept),
+        signs=SIGNS,
+        version=__version__,
+        style=Markup(style),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704  our own file
+        policy=POLICY.format(style=_digest(style), script=_digest(script)),
+    )
+
+
+@cache
+def _template() -> "jinja2.Template":
+    """The page's template, read once: to understand it takes longer than to fill it in."""
+    import jinja2
+    from markupsafe import Markup
 
     def made_plain(value: Any) -> Any:
         # What is Markup was made by us; all else may come from a stranger.
@@ -84,16 +104,7 @@ def as_page(
         lstrip_blocks=True,
         finalize=made_plain,
     )
-    style = (files("popreceipt.reports") / "page.css").read_text(encoding="utf-8") + _own("report.css")
-    script = _own("report.js")
-    return environment.get_template("report.html").render(
-        page=contents(result, rules, journal, comparison, scenario_journal, kept=kept),
-        signs=SIGNS,
-        version=__version__,
-        style=Markup(style),  # noqa: S704  our own file
-        script=Markup(script),  # noqa: S704  our own file
-        policy=POLICY.format(style=_digest(style), script=_digest(script)),
-    )
+    return environment.get_template("report.html")
 
 
 def write(page: str, path: Path) -> int:
