@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from platformdirs import user_cache_path
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Locator, Page, Route
+from playwright.sync_api import TimeoutError as TooLate
 
 from popreceipt import npm
 from popreceipt.cli.main import run
@@ -122,7 +123,7 @@ def opened(browser: Browser, file: Path) -> Iterator[tuple[Page, list[str], list
         shown.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         shown.on("pageerror", lambda error: complaints.append(str(error)))
         shown.goto(file.as_uri())
-        shown.get_by_text("Rules", exact=True).first.wait_for()
+        seen(shown.get_by_text("Rules", exact=True).first)
         yield shown, asked, complaints
     finally:
         context.close()
@@ -131,6 +132,23 @@ def opened(browser: Browser, file: Path) -> Iterator[tuple[Page, list[str], list
 def words(shown: Page) -> str:
     """What is to be read."""
     return " ".join(shown.locator("body").inner_text().split())
+
+
+def press(one: Locator) -> None:
+    """Press something, in one step: the page draws itself anew while its parts arrive.
+
+    Between a mouse's down and up there may be another element in the place, and then nothing was pressed.
+    """
+    seen(one).evaluate("one => one.click()")
+
+
+def seen(one: Locator) -> Locator:
+    """It, once it is to be seen; what is there instead is told."""
+    try:
+        one.wait_for()
+    except TooLate as late:
+        raise AssertionError(f"{one} is not to be seen; there is: {words(one.page)[:2000]}") from late
+    return one
 
 
 Opened = tuple[Page, list[str]]
@@ -148,7 +166,7 @@ def at_its_beginning(already: Opened) -> Opened:
     """The page as it is when somebody comes to it."""
     shown, complaints = already
     shown.evaluate("location.hash = ''")
-    shown.get_by_text("Further", exact=True).first.wait_for()
+    seen(shown.get_by_text("Further", exact=True).first)
     complaints.clear()
     return already
 
@@ -157,8 +175,8 @@ def test_it_opens_and_speaks_to_nobody(browser: Browser, made: Path) -> None:
     """Nothing is asked of anybody, nothing is complained of, and the policy forbids what we may have overlooked."""
     with opened(browser, made) as (shown, asked, complaints):
         assert "popreceipt" in words(shown)
-        shown.get_by_text(re.compile("A case größer")).first.click()
-        shown.get_by_text("Why größer").first.wait_for()
+        press(shown.get_by_text(re.compile("A case größer")).first)
+        seen(shown.get_by_text("Why größer").first)
         assert shown.title() != "mine"
         assert (asked, complaints) == ([], [])
         shown.evaluate("fetch('https://www.googletagmanager.com/gtag/js').catch(() => null)")
@@ -173,7 +191,7 @@ def test_it_opens_and_speaks_to_nobody(browser: Browser, made: Path) -> None:
 def test_everything_is_on_it(at_its_beginning: Opened) -> None:
     """Every status is counted as in the results, the environment is told, and groups are those of the catalogue."""
     shown, _ = at_its_beginning
-    shown.get_by_text("Show more").first.click()
+    press(shown.get_by_text("Show more").first)
     told = words(shown)
     for part in ("Failed 3", "Broken 1", "Skipped", "Unknown", "verify.target tenant:qa", "more.letters é: 漢 = 😀"):
         assert part in told
@@ -184,8 +202,8 @@ def test_everything_is_on_it(at_its_beginning: Opened) -> None:
 def test_a_broken_promise_tells_category_evidence_and_history(at_its_beginning: Opened) -> None:
     """One click from the list: why, where that stands, the exchanges, and how it ended the time before."""
     shown, complaints = at_its_beginning
-    shown.get_by_text(runs.HALF_HOUR, exact=True).first.click()
-    shown.get_by_text("Category: Promise broken (MUST)").wait_for()
+    press(shown.get_by_text(runs.HALF_HOUR, exact=True).first)
+    seen(shown.get_by_text("Category: Promise broken (MUST)"))
     told = words(shown)
     assert "MUST violated: back after at most 0:29:59" in told
     assert "Critical" in told
@@ -195,9 +213,9 @@ def test_a_broken_promise_tells_category_evidence_and_history(at_its_beginning: 
     # How many earlier runs there are stands on the tab before anything of them is drawn: what is missing is seen there.
     tab = shown.get_by_test_id("test-result-tab-history")
     assert tab.inner_text().split() == ["History", "1"]
-    tab.click()
+    press(tab)
     before = shown.get_by_test_id("test-result-history-item")
-    before.first.wait_for()
+    seen(before.first)
     assert before.count() == 1
     assert re.search(r"\d+/\d+/\d+ at \d", before.inner_text())
     assert complaints == []
@@ -206,9 +224,9 @@ def test_a_broken_promise_tells_category_evidence_and_history(at_its_beginning: 
 def test_load_is_shown_as_metrics(at_its_beginning: Opened) -> None:
     """With our names and units, and with the run before."""
     shown, complaints = at_its_beginning
-    shown.get_by_text("Report", exact=True).first.click()
-    shown.get_by_text("Metrics", exact=True).first.click()
-    shown.get_by_text("enqueue: p50 of the response time").first.wait_for()
+    press(shown.get_by_text("Report", exact=True).first)
+    press(shown.get_by_text("Metrics", exact=True).first)
+    seen(shown.get_by_text("enqueue: p50 of the response time").first)
     told = words(shown)
     assert "2.5 ms" in told
     assert "requests a real second" in told
