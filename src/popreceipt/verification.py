@@ -156,6 +156,8 @@ def verify(
     playing = Playing(target, seed, effort)
     player = _Player(playing, wanted, progress)
     status = _run_pytest(player, chosen, pytest_arguments)
+    if status == pytest.ExitCode.INTERRUPTED and not player.broken:
+        raise KeyboardInterrupt  # pytest caught it to tidy up; whoever started this is told what it was
     if player.broken:
         raise NothingProved("A suite could not be run: " + "\n".join(player.broken))
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

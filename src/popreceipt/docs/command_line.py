@@ -17,8 +17,9 @@ INDEX: Final = """# Command line
 ```
 
 Every command ends with 0 when all is well, 1 with findings, 2 for wrong usage or configuration, 3 when nothing was
-proved, 4 for a fault of popreceipt itself, and 130 when it was interrupted. `popreceipt --install-completion` completes
-commands, options, rules, chapters and scenarios in your shell; `NO_COLOR` takes the colours away.
+proved, 4 for a fault of popreceipt itself, 130 when it was interrupted, and 141 when nobody read its output any more.
+`popreceipt --install-completion` completes commands, options, rules, chapters and scenarios in your shell; `NO_COLOR`
+takes the colours away.
 
 {table}
 """

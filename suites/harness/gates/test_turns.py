@@ -178,7 +178,10 @@ def test_a_fault_of_ours_ends_it(fake: Fake, load: Load, at: int) -> None:
     "arguments",
     [("--rounds", "101"), ("--tolerance", "0"), ("--confidence", "1"), ("--html", "x.html"), ("--rounds", "0")],
 )
-def test_what_makes_no_sense_is_said_before_anything_is_run(fake: Fake, load: Load, arguments: tuple[str, ...]) -> None:
+def test_what_makes_no_sense_is_said_before_anything_is_run(
+    fake: Fake, load: Load, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Status 2."""
+    monkeypatch.chdir(fake.folder)
     assert load(*arguments) == 2
     assert fake.ran == []

@@ -149,3 +149,14 @@ def test_which_suites_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verification.suites_to_run(None, narrowed=False) == (("conformance", "lifecycle"), ("fuzz",))
     with pytest.raises(UsageError, match=r"popreceipt\[suites\]"):
         verification.suites_to_run(["fuzz"], narrowed=False)
+
+
+def test_an_interruption_is_no_verdict() -> None:
+    """Ctrl-C among the scenarios reaches whoever started them, so that the command ends as one that was stopped."""
+
+    def stop(done: int, total: int, name: str) -> None:  # noqa: ARG001 - it is called with all three
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with open_target("emulator:") as target, pytest.raises(KeyboardInterrupt):
+        verification.verify(target, chapters=["redelivery"], progress=stop)
