@@ -431,6 +431,9 @@ def late(journal: Readings) -> Iterator[Finding]:
             continue
         if exports.doubts_between(activity, sent.delivery.answered, sent.ack.answered) or not as_json(sent.ack):
             continue
+        # A delivery that nobody can tell may have been of this message: then its receipt was replaced.
+        if journal.waiting.unknown_between(activity, sent.delivery.answered, sent.ack.answered):
+            continue
         if not _old(journal, sent) and journal.undisturbed(activity, sent.delivery, sent.ack.answered, sent.ack.seq):
             yield answered(told, sent.delivery, sent.ack)
 

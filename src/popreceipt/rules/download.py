@@ -404,12 +404,12 @@ def extends_lease(journal: Readings) -> Iterator[Finding]:
             # A download after the half hour finds no lease that it could renew, and tells nothing.
             end = _first_touch_end(message, first, journal.lease)
             renewed = end > first.answered + journal.lease
-            # A dequeue whose answer was lost may have begun the half hour anew, unseen.
-            if exports.doubts_between(message.activity, first.sent, again.answered):
-                continue
             if renewed and again.sent >= least and again.answered < end - exports.precision:
                 yield answered("no", first, again)
             elif again.sent >= touch + journal.lease - exports.precision:
+                # A dequeue whose answer was lost may have begun the half hour anew, unseen, and hidden the message.
+                if exports.doubts_between(message.activity, first.sent, again.answered):
+                    continue
                 missing = empties.get(message.activity, [])
                 place = bisect_right(missing, least, key=lambda each: each.sent)
                 if place < len(missing) and missing[place].answered < end - exports.precision:

@@ -23,6 +23,8 @@ from popreceipt.verdict import Outcome
 RATE = 150.0
 """Two leases in half a minute; a round trip is a second of the stranger's."""
 
+MOST_PARKED = 4
+
 MUTANT = "lease-of-29-minutes"
 
 SHARED = ("export-package", "export-file", "export-no-zero")
@@ -65,11 +67,19 @@ def met(folders: Path) -> dict[str, Future[Rehearsed]]:
 
 @pytest.mark.parametrize("name", ["plain", "otherwise", "elsewhere", "shared"])
 def test_a_right_stranger_is_convicted_of_nothing(met: dict[str, Future[Rehearsed]], name: str) -> None:
-    """All that the wire can decide is decided, inside of the plan, nothing beside the journal, and without a leak."""
+    """Nor is anything sent outside of the plan, kept out of the journal, or leaked; and the fingerprint is true."""
     found = met[name].result()
     assert not found.problems, "\n".join(found.problems)
     decided = [each for each in found.result.rules if each.outcome in checks.DECIDED]
     assert len(decided) > (60 if name == "shared" else 95)
+
+
+@pytest.mark.parametrize("name", ["plain", "otherwise", "elsewhere", "killed"])
+def test_all_that_the_wire_can_decide_is_decided(met: dict[str, Future[Rehearsed]], name: str) -> None:
+    """Within two leases, but for a few that a machine under load makes wait for another half hour: they are parked."""
+    found = met[name].result()
+    assert [each for each in found.open if "parked" not in each] == []
+    assert len(found.open) <= MOST_PARKED, "\n".join(found.open)
 
 
 def test_a_wrong_stranger_is_convicted(met: dict[str, Future[Rehearsed]]) -> None:

@@ -671,10 +671,13 @@ def test_no_lost_request_loses_a_verdict(name: str, how: str) -> None:
         ground.drive(each for each in errands(ground.tenant) if each.name == name)
         verdicts = ground.verdicts()
         assert not ground.stopped
-        assert expected - decided(verdicts) - doubted(ground, verdicts) == set(), f"request {number} was lost"
+        assert expected - decided(verdicts) - doubted(ground, verdicts) <= ASKED_ONCE, f"request {number} was lost"
         assert not [each.id for each in verdicts.values() if each.outcome == "violated"], f"request {number} was lost"
         assert left_over(ground) == [], f"request {number} was lost"
 
+
+ASKED_ONCE: Final = {"redelivery.order", "acknowledgment.late"}
+"""Questions that a tour asks but once: where that request is lost they stay unanswered, rather than guessed."""
 
 STRIDE: Final = 19
 """Every so many requests one is lost; the whole was tried when the scripts were written."""

@@ -44,6 +44,9 @@ class Findings:
         """Everything that should not be."""
         yield from (f"{each.name}: {problem}" for each in self.dialects for problem in each.problems)
         yield from (f"{name} over TLS: {problem}" for name, each in self.strangers for problem in each.problems)
+        yield from (
+            f"{name} over TLS: {each}" for name, met in self.strangers for each in met.open if "parked" not in each
+        )
         yield from self.losses
         yield from (
             f"{each.mutant} is not convicted by {' or '.join(each.rules)}"
@@ -141,9 +144,10 @@ def table(found: Findings) -> str:
     if found.strangers:
         met = len([done for _, done in found.strangers if not done.problems])
         seconds = sorted(done.seconds for _, done in found.strangers)
+        parked = sum(len(done.open) for _, done in found.strangers)
         lines += [
             f"- Met over TLS: {len(found.strangers)} strangers, {met} without a problem, in {seconds[0]:.0f} to",
-            f"  {seconds[-1]:.0f} real seconds each.",
+            f"  {seconds[-1]:.0f} real seconds each; {parked} rules were parked after two leases, all together.",
         ]
     lines += [
         "",

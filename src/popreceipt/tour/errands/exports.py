@@ -184,7 +184,7 @@ def _type(settings: Mapping[str, Any], role: str) -> str:
 def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> list[Entry]:
     """The scripts of a desk, in the order in which messages are handed to them: those that take longest first."""
     return [
-        *((Entry(scripts.no_file, with_file=False),) if no_file else ()),
+        *((Entry(scripts.no_file, scripts.born, with_file=False),) if no_file else ()),
         Entry(scripts.elder, scripts.born, group=True),
         Entry(scripts.kept if keeps else scripts.younger, scripts.comes_later, long=keeps),
         Entry(scripts.stale, group=True),
@@ -296,7 +296,7 @@ def _desk_without_files(tenant: Tenant, role: str) -> Errand:
     terms = _terms(tenant, role, FEW)
 
     def entries() -> list[Entry]:
-        return [Entry(scripts.no_file, with_file=False)]
+        return [Entry(scripts.no_file, scripts.born, with_file=False)]
 
     def run(call: Call) -> Route:
         yield from Desk(call, role, terms, entries(), rest=scripts.plain, ending=scripts.nothing_more).run()
