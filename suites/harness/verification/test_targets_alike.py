@@ -1,4 +1,4 @@
-"""The same suites against the emulator in this process, over HTTP, and known by its wire alone."""
+"""The same suites against the emulator in this process and over HTTP."""
 
 import json
 import os
