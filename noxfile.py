@@ -148,14 +148,14 @@ def agreement(session: nox.Session) -> None:
 
 @nox.session
 def rehearsal(session: nox.Session) -> None:
-    """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS.
+    """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS, one of them for eight days.
 
     About an hour; `-- --strangers combined` takes a quarter of one. Every dialect's fingerprint is taken as well.
     """
     install(session, "-e", ".[all]", *TESTS)
     every = {"POPRECEIPT_DIALECTS": "all"}
     session.run("pytest", "-n", "2", "suites/harness/fingerprints/test_every_dialect.py", env=every)
-    session.run("python", "-m", "popreceipt.generate.rehearsal", *session.posargs)
+    session.run("python", "-m", "popreceipt.generate.rehearsal", "--retention", *session.posargs)
 
 
 @nox.session

@@ -71,6 +71,7 @@ def rehearse(
     arguments: Sequence[str] = (),
     kills: Sequence[int] = (),
     status: int = 0,
+    longest: float = LONGEST,
 ) -> Rehearsed:
     """Rehearse on a stranger of this manner.
 
@@ -81,6 +82,7 @@ def rehearse(
         arguments: further ones of the tour's command.
         kills: after so many lines of the ledger the process is killed, and another one goes on.
         status: what the tour should end with.
+        longest: real seconds that the tour may take.
 
     Raises:
         NothingProved: a command did not come to its end, or left nothing that could be looked at.
@@ -92,7 +94,7 @@ def rehearse(
         command = ("verify", "--target", host.target, "--out", OUT, "--patience", patience, *arguments)
         began = stopwatch()
         killed = sum(_killed(host, lines, *command, *_resuming(folder)) for lines in kills)
-        run = host.run(*command, *_resuming(folder), seconds=LONGEST)
+        run = host.run(*command, *_resuming(folder), seconds=longest)
         seconds = stopwatch() - began
         (folder / "verify.txt").write_text(run.stdout + run.stderr, encoding="utf-8")
         # Only now, since a stranger whose clock runs fast fills its queues while a process starts.
