@@ -148,9 +148,9 @@ def agreement(session: nox.Session) -> None:
 
 @nox.session
 def rehearsal(session: nox.Session) -> None:
-    """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS, one of them for eight days.
+    """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS.
 
-    About an hour; `-- --strangers combined` takes a quarter of one. Every dialect's fingerprint is taken as well.
+    One stranger is met for eight days. About an hour; `-- --strangers combined` takes a quarter of one. Every dialect's fingerprint is taken as well.
     """
     install(session, "-e", ".[all]", *TESTS)
     every = {"POPRECEIPT_DIALECTS": "all"}
