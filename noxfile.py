@@ -150,7 +150,8 @@ def agreement(session: nox.Session) -> None:
 def rehearsal(session: nox.Session) -> None:
     """Write specs/REHEARSAL.md anew: tours of every dialect and every mutant, kills, and strangers over TLS.
 
-    One stranger is met for eight days. About an hour; `-- --strangers combined` takes a quarter of one. Every dialect's fingerprint is taken as well.
+    One stranger is met for eight days, and every dialect's fingerprint is taken as well. About an hour;
+    `-- --strangers combined` takes a quarter of one.
     """
     install(session, "-e", ".[all]", *TESTS)
     every = {"POPRECEIPT_DIALECTS": "all"}
