@@ -4,7 +4,6 @@ A stage only drives. It remembers enough to choose a sensible next step, predict
 crossed the wire is in the journal, and rules judge it. What a target lacks the abilities for is told by `NotAbleTo`.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from urllib.parse import urljoin
 
 from popreceipt import vocabulary
 from popreceipt.client import formats, wire
-from popreceipt.client.guarding import NotPermitted
+from popreceipt.client.guarding import NotPermitted, made_up_guid
 from popreceipt.client.packages import COLUMNS, ENTITY, Packed, data_package, delimited
 from popreceipt.client.session import Reply, split_base
 from popreceipt.client.wire import PLAIN, Delivery, Spelling
@@ -149,13 +148,14 @@ class Stage:
         location = reply.header("location")
         if reply.status not in REDIRECTS or not location:
             return reply
-        url = urljoin(reply.exchange.request.url, location)
         session = self.target.session
         try:
+            url = urljoin(reply.exchange.request.url, location)
             origin = split_base(url.partition("?")[0].partition("#")[0])[0]
-        except UsageError:
+        except (UsageError, ValueError):  # It is no address.
             return reply
-        if origin == session.origin:
+        # Behind a load balancer a server names itself by http, and is asked as before.
+        if origin in (session.origin, session.origin.replace("https://", "http://", 1)):
             return self.send(wire.download(url), actor, token=token)
         return session.elsewhere(origin).send(wire.download(url), actor=actor)
 
@@ -253,8 +253,7 @@ class Stage:
 
     def unknown_guid(self) -> str:
         """A GUID that nothing on the target is called by."""
-        digest = hashlib.sha256(str(self.random.random()).encode()).hexdigest()
-        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+        return made_up_guid(str(self.random.random()))
 
 
 class Job:

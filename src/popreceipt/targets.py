@@ -15,7 +15,7 @@ from popreceipt.client.session import Session, split_base
 from popreceipt.client.tape import Done, Tapes, Told
 from popreceipt.client.times import DateTimes, SteadyTimes, TargetClock
 from popreceipt.client.tokens import Tokens
-from popreceipt.client.transport import Transport
+from popreceipt.client.transport import REFUSED, TIMEOUT, Transport
 from popreceipt.client.wire import Ask
 from popreceipt.clock import ManualClock, stopwatch_through_sleep
 from popreceipt.exceptions import NotAbleTo, NothingProved, UsageError
@@ -427,20 +427,28 @@ def _tenant(name: str, seed: int, ca: Path | None, patience: timedelta, journal_
 def _dated(base_url: str, times: DateTimes, transport: Transport, guard: TenantGuard) -> DateTimes:
     """The clock, set by the Date headers of a few harmless requests before anything is judged by it."""
     session = Session(base_url, times, Journal(), transport=transport, guard=guard)
-    for _ in range(DATES_TAKEN):
+    lost = 0
+    for place in range(DATES_TAKEN):
         reply = session.send(Ask("GET", "/"))
-        if reply.failure is not None:
-            if transport.untrusted is not None:
-                raise NothingProved(
-                    f"{base_url} shows a certificate that is not trusted ({transport.untrusted}). Nothing was sent. "
-                    "The authority of a server of one's own is named by ca, or by --ca."
-                )
+        if reply.failure is None:
+            continue
+        if transport.untrusted is not None:
+            raise NothingProved(
+                f"{base_url} shows a certificate that is not trusted ({transport.untrusted}). Nothing was sent. "
+                "The authority of a server of one's own is named by ca, or by --ca."
+            )
+        lost += 1
+        nobody_there = lost > place and reply.failure in (REFUSED, TIMEOUT)
+        if nobody_there or lost > DATES_LOST:
             raise NothingProved(f"{base_url} cannot be reached ({reply.failure}).")
     return times
 
 
 DATES_TAKEN = 8
 """How many answers set the clock of a target that has no control plane."""
+
+DATES_LOST = 2
+"""So many of them may be lost: connections are, now and then."""
 
 
 def _identity(tenant: Tenant, found: Mapping[str, secrets.Found]) -> Mapping[str, Any]:

@@ -5,9 +5,13 @@ The suites drive, the rules judge the whole journal once, and the verdicts say w
 
 import importlib.util
 import os
+import signal
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import IO, Final
 
 import pytest
@@ -48,7 +52,8 @@ class _Player:
     """The pytest plugin of one verification: hands over the target, picks scenarios, tells how far it is.
 
     `broken` is what could not be run; `crashed` the tests of further suites that failed and named no failure;
-    `searching_from` is where in the journal the scenarios end and searches begin.
+    `searching_from` is where in the journal the scenarios end and searches begin; `stopped` whether somebody pressed
+    Ctrl-C.
     """
 
     def __init__(self, playing: Playing, chosen: Collection[str], progress: Progress | None) -> None:
@@ -61,7 +66,30 @@ class _Player:
         self.broken: list[str] = []
         self.crashed: list[str] = []
         self.searching_from: int | None = None
+        self.stopped = False
         playing.tell = self._tell
+
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Remember a Ctrl-C, whoever catches it: an engine may end only its own phase, and go on with the next."""
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(before):
+            yield  # Nobody is told of it here, or nobody wants to be.
+            return
+
+        def on_interrupt(number: int, frame: FrameType | None) -> None:
+            self.stopped = True
+            before(number, frame)
+
+        signal.signal(signal.SIGINT, on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _go_on(self) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[PLAYING] = self._playing
@@ -82,7 +110,11 @@ class _Player:
             self._progress(self._done, self._total, self._name)
         self._done += 1
 
+    def pytest_runtest_logfinish(self) -> None:
+        self._go_on()
+
     def _tell(self, words: str) -> None:
+        self._go_on()
         if self._progress is not None:
             self._progress(self._done - 1, self._total, words)
 
@@ -146,6 +178,7 @@ def verify(
         reproduce: makes a failure one that can be run again, and says where; the first one of each kind is handed over.
 
     Raises:
+        KeyboardInterrupt: somebody stopped it; nothing was judged.
         NothingProved: nothing could be played at all.
         UsageError: a chapter, a rule or a suite does not exist.
     """
@@ -155,8 +188,16 @@ def verify(
     chosen = chosen_suites(suites)
     playing = Playing(target, seed, effort)
     player = _Player(playing, wanted, progress)
-    status = _run_pytest(player, chosen, pytest_arguments)
-    if status == pytest.ExitCode.INTERRUPTED and not player.broken:
+    try:
+        with player.heeding():
+            status = _run_pytest(player, chosen, pytest_arguments)
+    except Exception:
+        # Ctrl-C may strike where nobody can catch it, such as in a callback of the garbage collector; then pytest
+        # complains of that at its end.
+        if player.stopped:
+            raise KeyboardInterrupt from None
+        raise
+    if player.stopped or (status == pytest.ExitCode.INTERRUPTED and not player.broken):
         raise KeyboardInterrupt  # pytest caught it to tidy up; whoever started this is told what it was
     if player.broken:
         raise NothingProved("A suite could not be run: " + "\n".join(player.broken))
@@ -356,20 +397,29 @@ REPLAYS: Final = 300
 """How often a story is played to make it small."""
 
 
+VERDICTS: Final = "verdicts.json"
+JUNIT: Final = "junit.xml"
+
+
 def write_results(verdicts: Verdicts, out: Path) -> None:
     """Write `verdicts.json` and `junit.xml` into a folder."""
-    junit.write(verdicts, out / "junit.xml")
-    verdict_file.write(verdicts, out / "verdicts.json")
+    junit.write(verdicts, out / JUNIT)
+    verdict_file.write(verdicts, out / VERDICTS)
 
 
 def open_journal_file(out: Path) -> IO[bytes]:
     """The file `journal.ndjson` in a folder that is made if it is missing.
+
+    Verdicts of an earlier run that lie there go: they would stand beside a journal that is not theirs, and be taken for
+    those of a run that did not come to its end.
 
     Raises:
         UsageError: the folder or the file cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for earlier in (VERDICTS, JUNIT):
+            (out / earlier).unlink(missing_ok=True)
         return (out / "journal.ndjson").open("wb")
     except OSError as error:
         raise UsageError(f"Cannot write reports to {out}: {error.strerror or error}. Give another --out.") from error

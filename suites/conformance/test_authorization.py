@@ -47,7 +47,7 @@ def call_imports(stage: Stage, intake: Import, actor: str, token: str | None, *,
         intake.observe_messages()
 
 
-@shows("authorization.token-required", "authorization.refusal-changes-nothing", needs=("produce",))
+@shows("authorization.token-required", "authorization.refusal-changes-nothing", needs=("produce", "messages"))
 def test_without_a_token_nothing_is_answered(stage: Stage) -> None:
     """A caller without a token is refused everywhere, and nothing changes."""
     everything(stage, "anonymous", by_job=False)
@@ -73,7 +73,7 @@ def test_a_forged_token_is_refused(stage: Stage) -> None:
         stage.send(wire.dequeue(queue.id), "forged", token=token)
 
 
-@shows("authorization.refusal-changes-nothing", "authorization.forged-token-refused", needs=("produce",))
+@shows("authorization.refusal-changes-nothing", "authorization.forged-token-refused", needs=("produce", "messages"))
 def test_a_forged_token_changes_nothing(stage: Stage) -> None:
     """What was refused for a forged token had no effect."""
     everything(stage, "forged", stage.target.tokens.forged(), by_job=False)
@@ -122,7 +122,7 @@ def test_an_application_must_be_registered(stage: Stage) -> None:
 @shows(
     "authorization.application-must-be-mapped",
     "authorization.refusal-changes-nothing",
-    needs=("produce",),
+    needs=("produce", "messages"),
 )
 def test_an_unregistered_application_changes_nothing(stage: Stage) -> None:
     """What was refused for want of a registration had no effect."""
@@ -141,7 +141,7 @@ def test_an_application_must_stand_on_the_policy(stage: Stage) -> None:
 @shows(
     "authorization.application-must-be-on-the-job",
     "authorization.refusal-changes-nothing",
-    needs=("produce",),
+    needs=("produce", "messages"),
 )
 def test_an_application_that_is_not_listed_changes_nothing(stage: Stage) -> None:
     """What was refused for want of a place on the policy had no effect."""

@@ -62,7 +62,7 @@ def test_a_file_that_fails(stage: Stage) -> None:
     intake.observe_messages()
 
 
-@shows("ordering.packages", needs=("process", "create-activity"))
+@shows("ordering.packages", needs=("messages", "process", "create-activity"))
 def test_packages_on_a_job_that_keeps_the_order(stage: Stage) -> None:
     """Asks whether the setting, which is for files, counts for packages too."""
     intake = stage.imports("package", in_order=True)

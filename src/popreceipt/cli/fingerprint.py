@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from popreceipt.cli.files import see_writable
 from popreceipt.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -116,11 +117,7 @@ def _prepare(out: Path, against: Path | None) -> None:
     """See that the file can be written, before anybody is asked for nothing."""
     if against is not None and out.resolve() == against.resolve():
         raise UsageError(f"--out and --against both name {out}: give each a file of its own.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.open("ab").close()
-    except OSError as error:
-        raise UsageError(f"Cannot write {out}: {error.strerror or error}. Give another --out.") from error
+    see_writable(out, "Give another --out.")
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from popreceipt.cli import completing
+from popreceipt.cli.files import see_writable
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 
@@ -107,7 +109,11 @@ def load(
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="What the documentation leaves open, for such an emulator: a profile's name or a TOML file."),
+        typer.Option(
+            metavar="P",
+            help="What the documentation leaves open, for such an emulator: a profile's name or a TOML file.",
+            autocompletion=completing.profiles,
+        ),
     ] = None,
     processing_minutes: Annotated[
         float, typer.Option(metavar="N", help="Processing recurrence of the jobs, in whole minutes.")
@@ -235,7 +241,7 @@ def load(
     _see_that_all_is_there(NEEDED if judge is None else {"hdrh": NEEDED["hdrh"]}, html_file)
     for file in (json_file, html_file):
         if file is not None and file != STANDARD_OUTPUT:
-            _prepare(file)
+            see_writable(file)
     if allure is not None:
         from popreceipt.reports.allure import folder as allure_folder
 
@@ -357,16 +363,6 @@ def _see_that_all_is_there(needed: dict[str, str], html_file: Path | None) -> No
         from popreceipt.reports import charts
 
         charts.require("load")
-
-
-def _prepare(file: Path) -> None:
-    """See that a file can be written at the end, before the run is made for nothing."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab"):
-            pass
-    except OSError as error:
-        raise UsageError(f"Cannot write {file}: {error.strerror or error}. Give another file.") from error
 
 
 def _judged(folder: Path, telling: "Telling") -> "LoadResult":

@@ -69,6 +69,14 @@ class _Commands(typer.core.TyperGroup):
         """The command of this name, or None."""
         return _Deferred(name=cmd_name, help=COMMANDS[cmd_name]) if cmd_name in self.list_commands(ctx) else None
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was called; who stops it is told what that was, for typer would end without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            _say(str(stopped) or "Stopped.", ctx.params.get("debug", False))
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
     cls=_Commands,
@@ -121,7 +129,7 @@ def _run(given: list[str]) -> NoReturn:
         sys.exit(INTERRUPTED)
     except Exception as fault:  # noqa: BLE001  whatever it is, the person at the terminal gets a sentence
         kind = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
-        hint = "" if debug else f" To see where, run: {' '.join(['popreceipt --debug', *given])}"
+        hint = "" if debug else f" To see where, run: {' '.join(['popreceipt --debug', *_without_key(given)])}"
         _say(f"This is a fault of popreceipt itself ({kind}).{hint}", debug)
         sys.exit(FAULT)
     sys.exit(0)
@@ -140,6 +148,19 @@ def _all_was_read() -> bool:
 
 
 def _say(sentence: str, with_trace: bool) -> None:
+    """Tell what went wrong. A stranger's words may be in it, which act upon no terminal and hold no token."""
+    from popreceipt.journal import without_tokens  # late: whoever asks for the version needs none of it
+    from popreceipt.reports.plain import plain
+
     if with_trace:
-        traceback.print_exc()
-    print(f"popreceipt: {sentence}", file=sys.stderr)
+        print(plain(without_tokens(traceback.format_exc())), end="", file=sys.stderr)
+    print(f"popreceipt: {plain(without_tokens(sentence))}", file=sys.stderr)
+
+
+def _without_key(given: Sequence[str]) -> list[str]:
+    """Arguments as they may be told: a control plane's key is none of a log's business."""
+    words = [f"{KEY}=…" if each.startswith(f"{KEY}=") else each for each in given]
+    return ["…" if place and words[place - 1] == KEY else each for place, each in enumerate(words)]
+
+
+KEY: Final = "--control-key"

@@ -40,10 +40,15 @@ def record(
     journal: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write the journal (NDJSON); a new file.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8366,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8366,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
     base_url: Annotated[
-        str | None, typer.Option(help="What the middleware calls this proxy by, where its Host header does not tell.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="What the middleware calls this proxy by, where its Host header does not tell."
+        ),
     ] = None,
     token_upstream: Annotated[
         str | None,
@@ -58,7 +63,8 @@ def record(
         bool, typer.Option("--tls", help="Speak TLS to the middleware, with an authority made on the spot.")
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(help="Where to write that authority's certificate, if not to a temporary file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write that authority's certificate, if not to a temporary file."),
     ] = None,
     relocate: Annotated[
         bool,
@@ -81,7 +87,9 @@ def record(
         float | None,
         typer.Option(metavar="SECONDS", min=0, help="The environment's lease, where it is not half an hour."),
     ] = None,
-    ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the ready line to this file too.")
+    ] = None,
     mitmproxy_addon: Annotated[
         bool, typer.Option("--mitmproxy-addon", help="Print where the addon for mitmproxy is, and end.")
     ] = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from popreceipt.cli.files import see_writable
 from popreceipt.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ STANDARD_OUTPUT: Final = Path("-")
 def report(
     result: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="What a run wrote with --out: a folder with verdicts.json, or that file."),
+        typer.Argument(
+            metavar="DIR",
+            help="What a run wrote with --out: a folder with verdicts.json, or that file. For --markdown and --badge "
+            "also a load run's folder (load.json), or what size wrote with --json.",
+        ),
     ],
     html_file: Annotated[
         Path | None,
@@ -72,7 +77,8 @@ def report(
         typer.Option(
             metavar="DIR",
             help="Write the result there as Allure reads it, each verdict a result; also of a load run (a folder with "
-            "load.json). What other commands wrote there stays.",
+            "load.json). What other commands wrote there stays; what the same one wrote is replaced, also scenarios "
+            "with their steps, which only the run itself can write (verify --allure).",
         ),
     ] = None,
     allure_page: Annotated[
@@ -111,7 +117,7 @@ def report(
     Exit status: 0 it was written, whatever the result says; 2 wrong usage, or there is no result. How a run went is
     the exit status of the run itself, or of `popreceipt gate`.
     """
-    from popreceipt.reports import comparison
+    from popreceipt.reports import badge, comparison, markdown, measured
     from popreceipt.reports import result as results
 
     if allure_history is not None and allure_page is None:
@@ -124,7 +130,21 @@ def report(
         written["allure"] = write_allure(allure, result, journal)
     if allure_page is not None:
         written["allure-page"] = write_allure_page(allure_page, result, journal, allure, allure_history)
-    if others or not written:
+    measurement = measured.read(result)
+    if measurement is not None:
+        _only_what_fits(
+            measurement.format,
+            result,
+            html_file=html_file,
+            junit_file=junit_file,
+            previous=previous,
+            alone=not others and not written,
+        )
+        if markdown_file is not None:
+            written |= write_markdown(markdown_file, measurement.summary)
+        if badge_file is not None:
+            written["badge"] = write_badge(badge_file, measurement.badge)
+    elif others or not written:
         read = results.read(result)
         earlier = None if previous is None else results.read(previous)
         if html_file is None and not others:
@@ -134,9 +154,9 @@ def report(
             recording = journal if journal is not None else read.journal
             written["html"] = write_page(html_file, read, recording, compared)
         if markdown_file is not None:
-            written |= write_markdown(markdown_file, read, earlier)
+            written |= write_markdown(markdown_file, markdown.summary(read, earlier))
         if badge_file is not None:
-            written["badge"] = write_badge(badge_file, read)
+            written["badge"] = write_badge(badge_file, badge.message(read))
         if junit_file is not None:
             written["junit"] = write_junit(junit_file, read)
     if json_output:
@@ -145,6 +165,42 @@ def report(
     console = Console(stderr=True)
     for name, each in written.items():
         console.print(f"Written {name}: {each['path']} ({each['bytes']:,} bytes)", style="dim", markup=False)
+
+
+def _only_what_fits(
+    kind: str, result: Path, *, html_file: Path | None, junit_file: Path | None, previous: Path | None, alone: bool
+) -> None:
+    """See that of a load run or a sizing only that is asked for which there is.
+
+    Args:
+        kind: its format.
+        result: where it lies.
+        html_file: the page, where one is asked for.
+        junit_file: the file of test cases, where one is asked for.
+        previous: an earlier result, where one is named.
+        alone: nothing else is asked for, which means the page.
+
+    Raises:
+        UsageError: something else was asked for; with the command that makes it.
+    """
+    from popreceipt.reports import measured
+
+    load = kind == measured.LOAD
+    if previous is not None:
+        raise UsageError(
+            "Two load runs, one after the other, do not tell which is slower: measure both in turns with popreceipt "
+            "load --against."
+            if load
+            else "Two sizings answer two plans: they are not compared."
+        )
+    if junit_file is not None:
+        raise UsageError("JUnit is for verdicts alone: popreceipt gate tells whether this result may pass.")
+    if html_file is not None or alone:
+        again = f"popreceipt load --judge {result} --html FILE" if load else "popreceipt size PLAN --html FILE"
+        raise UsageError(
+            f"{'Of a load run --markdown, --badge and --allure' if load else 'Of a sizing --markdown and --badge'} are "
+            f"written here; its page is made by: {again}"
+        )
 
 
 def prepare(html_file: Path) -> None:
@@ -156,9 +212,7 @@ def prepare(html_file: Path) -> None:
     from popreceipt.reports.html import page
 
     page.require()
-    with writing(html_file):
-        html_file.parent.mkdir(parents=True, exist_ok=True)
-        html_file.open("ab").close()
+    see_writable(html_file)
 
 
 def write_page_of(
@@ -225,15 +279,12 @@ def write_page(
         return {"path": str(path), "bytes": page.write(made, path)}
 
 
-def write_markdown(path: Path, result: "Any", earlier: "Any" = None) -> dict[str, Mapping[str, Any]]:
-    """Write the summary of a result, or print it; path and bytes of what was written.
+def write_markdown(path: Path, text: str) -> dict[str, Mapping[str, Any]]:
+    """Write a summary, or print it; path and bytes of what was written.
 
     Raises:
         UsageError: it cannot be written.
     """
-    from popreceipt.reports import markdown
-
-    text = markdown.summary(result, earlier)
     if path == STANDARD_OUTPUT:
         print(text, end="")
         return {}
@@ -242,8 +293,8 @@ def write_markdown(path: Path, result: "Any", earlier: "Any" = None) -> dict[str
         return {"markdown": {"path": str(path), "bytes": path.write_bytes(text.encode("utf-8"))}}
 
 
-def write_badge(path: Path, result: "Any") -> Mapping[str, Any]:
-    """Write the badge of a result; path and bytes of what was written.
+def write_badge(path: Path, told: tuple[str, str]) -> Mapping[str, Any]:
+    """Write the badge with these words and of this colour; path and bytes of what was written.
 
     Raises:
         UsageError: it cannot be written.
@@ -251,7 +302,7 @@ def write_badge(path: Path, result: "Any") -> Mapping[str, Any]:
     from popreceipt.reports import badge
 
     with writing(path):
-        badge.write(result, path)
+        badge.write(told, path)
         return {"path": str(path), "bytes": path.stat().st_size}
 
 
@@ -363,5 +414,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileExistsError as error:
+        raise UsageError(f"Cannot write {path}: {path.parent} is no folder.") from error
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error

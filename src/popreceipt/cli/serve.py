@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from popreceipt.cli import completing
 from popreceipt.client.session import split_base
 from popreceipt.clock import Clock, SystemClock, clock_from
 from popreceipt.emulator import continuity, own_faults, pages
@@ -57,16 +58,18 @@ app = typer.Typer()
 
 @app.command("serve")
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8365,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="Port; 0 picks a free one.")] = 8365,
     tls: Annotated[
         bool, typer.Option("--tls", help="Speak TLS, with a certificate authority made on the spot.")
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(help="Where to write that authority's certificate, if not to a temporary file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write that authority's certificate, if not to a temporary file."),
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="What clients call this server by, behind a proxy or in a container.")
+        str | None,
+        typer.Option(metavar="URL", help="What clients call this server by, behind a proxy or in a container."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep everything in this folder, over restarts and crashes.")
@@ -88,15 +91,31 @@ def serve(
             metavar="N", min=1, max=64, help="So many processes behind the one address, each with its own journal."
         ),
     ] = 1,
-    clock: Annotated[str, typer.Option(help="system, manual or scaled:RATE.")] = "system",
+    clock: Annotated[
+        str, typer.Option(metavar="C", help="system, manual or scaled:RATE.", autocompletion=completing.clocks)
+    ] = "system",
     profile: Annotated[
-        str, typer.Option(help="What the documentation leaves open: a profile's name or a TOML file.")
+        str,
+        typer.Option(
+            metavar="P",
+            help="What the documentation leaves open: a profile's name or a TOML file.",
+            autocompletion=completing.profiles,
+        ),
     ] = "default",
-    dialect: Annotated[str | None, typer.Option(help="One open point answered otherwise: POINT=VALUE.")] = None,
-    mutant: Annotated[str | None, typer.Option(help="One defect by its id.")] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINT=VALUE", help="One open point answered otherwise.", autocompletion=completing.dialects
+        ),
+    ] = None,
+    mutant: Annotated[
+        str | None, typer.Option(metavar="MUTANT", help="One defect by its id.", autocompletion=completing.mutants)
+    ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Ids, secrets and records follow from it; 0, or what the environment was made with."),
+        typer.Option(
+            metavar="N", help="Ids, secrets and records follow from it; 0, or what the environment was made with."
+        ),
     ] = None,
     entities: Annotated[
         list[Path] | None,
@@ -109,10 +128,15 @@ def serve(
     export_records: Annotated[
         int | None, typer.Option(metavar="N", help="Records in each such export; 3 unless told.")
     ] = None,
-    journal: Annotated[Path | None, typer.Option(help="Write down every exchange as the service saw it.")] = None,
-    ready_file: Annotated[Path | None, typer.Option(help="Write the ready line to this file too.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write down every exchange as the service saw it.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the ready line to this file too.")
+    ] = None,
     world_file: Annotated[
-        Path | None, typer.Option(help="Write activities, clients and their secrets to this file (JSON).")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write activities, clients and their secrets to this file (JSON)."),
     ] = None,
     client_certificate: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from popreceipt.cli import completing
 from popreceipt.cli.report import prepare, write_page_of
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
@@ -33,7 +34,9 @@ def _rules(incomplete: str) -> list[str]:
 def _targets(incomplete: str) -> list[str]:
     from popreceipt.tenants import reading
 
-    known = ("emulator:", "journal:", *(f"tenant:{each}" for each in reading.names()))
+    known = ["emulator:", "journal:", *(f"tenant:{each}" for each in reading.names())]
+    if incomplete.startswith("emulator:"):
+        known += [f"emulator:{each}" for each in completing.mutants("")]
     return [each for each in known if each.startswith(incomplete)]
 
 
@@ -128,7 +131,10 @@ def verify(
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON instead of a table.")] = False,
 ) -> None:
-    """Run the suites against a target, judge what crossed the wire, and report a verdict for each rule."""
+    """Run the suites against a target, judge what crossed the wire, and report a verdict for each rule.
+
+    Exit status: 0 no promise broken, 1 findings, 2 wrong usage, 3 nothing proved or not complete, 130 stopped.
+    """
     import json
 
     from popreceipt import verification
@@ -190,6 +196,7 @@ def verify(
         _keep_out_of_the_way()
     file = verification.open_journal_file(out) if out is not None else None
     errors = Console(stderr=True)
+    far = "before anything was played"
     try:
         with (
             open_target(
@@ -210,7 +217,8 @@ def verify(
             said = stopwatch()
 
             def progress(done: int, total: int, name: str) -> None:
-                nonlocal shown, said
+                nonlocal far, shown, said
+                far = f"with {done} of {total} scenarios played, at {name}"
                 bar.update(task, total=total, completed=done, description=name.replace("_", " ")[:60].ljust(60))
                 if errors.is_terminal or not total:
                     return
@@ -242,6 +250,9 @@ def verify(
                 reproduce=None if out is None else verification.into_bundles(place, out / "bundles", tell),
             )
             exchanges = evidence.by_number(opened.journal.exchanges())
+    except KeyboardInterrupt:
+        kept = "" if out is None else f" What crossed the wire is in {out / 'journal.ndjson'}."
+        raise KeyboardInterrupt(f"Stopped {far}. Nothing was judged.{kept}") from None
     finally:
         if file is not None:
             file.close()

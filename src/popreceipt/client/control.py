@@ -573,7 +573,9 @@ class Control:
             headers.append(("content-type", "application/json"))
         if method != "GET":
             headers.append(("content-length", str(len(content))))
-        answer = self._transport.exchange(method, self._origin, self._root + path, headers, content, self._timeout)
+        answer = self._transport.exchange(
+            method, self._origin, self._root + path, headers, content, self._timeout, most=None
+        )
         if answer.failure is not None or answer.status is None:
             raise ControlError(
                 f"{method} {self._origin}{self._root}{path} got no whole answer ({answer.failure}). "

@@ -4,6 +4,7 @@ It knows what a request is as far as its permission goes: where it goes, what it
 its path, of which recurring data job. What is permitted is decided by a guard, which is made elsewhere.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ class Guard(Protocol):
             NotPermitted: it may not.
         """
 
+    def room(self) -> int | None:
+        """Bytes that an answer may have before a budget is spent; None for any number."""
+
     def note(self, asked: Asked, heard: Heard) -> None:
         """Take in what became of a request that was permitted."""
 
@@ -118,6 +122,26 @@ def asked_for(path: str, meant: str | None) -> tuple[str, str | None]:
     if operation == OTHER and meant in _MEANT:
         operation = meant
     return operation, activity
+
+
+def made_up_guid(of: str) -> str:
+    """A GUID that nothing is called by, and that shows it: of the version that is left to whoever makes one up.
+
+    Systems number what they make by version 4, or by the clock (RFC 9562, section 5.8).
+
+    Args:
+        of: what it is made of; the same gives the same.
+    """
+    digest = hashlib.sha256(of.encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+
+
+def is_made_up(guid: str) -> bool:
+    """Whether a bare GUID is one of those."""
+    return _MADE_UP.fullmatch(guid) is not None
+
+
+_MADE_UP: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 _WIDE: Final = re.compile(r"%[uU]([0-9a-fA-F]{4})")

@@ -8,6 +8,7 @@ from typing import Final
 
 from popreceipt.client.base_url import split_base
 from popreceipt.client.guarding import Asked, Guard, Heard, asked_for
+from popreceipt.client.inflow import LONGEST_FILE, LONGEST_WORDS
 from popreceipt.client.recording import record
 from popreceipt.client.tape import Sent, Tapes
 from popreceipt.client.times import TargetClock
@@ -15,6 +16,7 @@ from popreceipt.client.transport import Network, Transport, Verify
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.clock import stopwatch
 from popreceipt.journal import Journal
+from popreceipt.vocabulary import DOWNLOAD
 
 __all__ = ["Reply", "Session", "split_base"]
 
@@ -135,12 +137,18 @@ class Session:
         began_really = stopwatch()
         began = self.times.begin()
         answer = self._transport.exchange(
-            ask.method, self.origin, target, sent_headers, body, self.timeout if timeout is None else timeout
+            ask.method,
+            self.origin,
+            target,
+            sent_headers,
+            body,
+            self.timeout if timeout is None else timeout,
+            most=longest(asked_for(ask.path, ask.operation)[0], self.guard),
         )
         sent, answered = self.times.end(began, _date(answer.headers) if self._keeps_time else None)
         if self.guard is not None and asked is not None:
             took = stopwatch() - began_really
-            length = _length(answer.headers) + len(answer.body)
+            length = _length(answer.headers) + answer.came
             self.guard.note(asked, Heard(answer.status, answer.headers, answer.body, answer.failure, length, took))
         exchange = record(
             self.journal,
@@ -177,6 +185,13 @@ class Session:
             body=ask.body,
             meant=ask.operation,
         )
+
+
+def longest(operation: str, guard: Guard | None) -> int:
+    """Bytes that the answer to this may have: those of a file or of words, and no more than is left of a budget."""
+    most = LONGEST_FILE if operation == DOWNLOAD else LONGEST_WORDS
+    room = None if guard is None else guard.room()
+    return most if room is None else min(most, room)
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:

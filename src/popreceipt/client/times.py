@@ -427,12 +427,21 @@ def reading_of(answer: Mapping[str, object], before: float, after: float) -> Rea
 
 
 def instant(text: str) -> datetime | None:
-    """An instant in ISO 8601, in UTC where it names no zone; None where it is none."""
+    """An instant in ISO 8601, in UTC where it names no zone; None where it is none.
+
+    Two older forms are read as well: that of a Date header, and the milliseconds of .NET (`/Date(…)/`).
+    """
+    text = text.strip()
     try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if (milliseconds := _MILLISECONDS.fullmatch(text)) is not None:
+            return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(milliseconds.group(1)))
+        found = parsedate_to_datetime(text) if text[:3].isalpha() else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+_MILLISECONDS: Final = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 
 
 def _date(text: str | None) -> datetime | None:
@@ -440,9 +449,15 @@ def _date(text: str | None) -> datetime | None:
         return None
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+        utc = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    # Nobody could count on from the last day that there is.
+    return utc if _YEARS[0] <= utc.year <= _YEARS[1] else None
+
+
+_YEARS: Final = (1990, 2999)
+"""Of a server's clock. What is beyond them is told by mistake, or by somebody who wants to see what comes of it."""
 
 
 def _minutes(seconds: float) -> int:

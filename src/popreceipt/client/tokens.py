@@ -7,6 +7,7 @@ make a forged one.
 
 import base64
 import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,9 @@ RENEWED_BEFORE: Final = timedelta(seconds=60)
 
 ASSUMED_LIFETIME: Final = 300.0
 """Seconds a token is used when the answer does not say how long it lives; the member is only recommended."""
+
+LONGEST_LIFETIME: Final = 366 * 86_400.0
+"""Seconds that a token is believed to live at most, whatever an answer says."""
 
 TRIED_AGAIN: Final = 3
 """How often an endpoint that asks for it is asked again later, where a guard sees to it that it is left alone."""
@@ -128,7 +132,7 @@ class Tokens:
                     kept = self.obtain(role)  # the guard lets it out when the server wants to hear of it again
                 if kept.token is None:
                     url = kept.reply.exchange.request.url
-                    raise NothingProved(f"No token for {role!r}: {url} answered {_said(kept.reply)}.")
+                    raise NothingProved(f"No token for {role!r}: {url} answered {words_of(kept.reply)}.")
                 self._kept[role] = kept
             return str(kept.token)
 
@@ -223,7 +227,7 @@ def _asks_for_later(reply: Reply) -> bool:
     return throttled or (reply.status == HTTPStatus.SERVICE_UNAVAILABLE and reply.header("retry-after") is not None)
 
 
-def _said(reply: Reply) -> str:
+def words_of(reply: Reply) -> str:
     """An answer without a token, for a sentence: the error that it names, and nothing else of its words."""
     if reply.failure is not None:
         return reply.failure
@@ -240,9 +244,10 @@ def _seconds(value: object) -> float | None:
     # The first version of the endpoint writes numbers as text.
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            return float(value)
-        except ValueError:
+            found = float(value)
+        except (ValueError, OverflowError):
             return None
+        return min(max(found, 0.0), LONGEST_LIFETIME) if math.isfinite(found) else None
     return None
 
 

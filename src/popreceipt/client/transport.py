@@ -6,15 +6,18 @@ does must be visible. It knows nothing of activities, journals or time.
 
 import re
 import ssl
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import httpcore
 import httpx
 
+from popreceipt.client.inflow import LONGEST_FILE, BadCoding, Inflow, TooLong
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import UsageError
 
@@ -30,9 +33,13 @@ RESET: Final = "reset"
 TRUNCATED: Final = "truncated"
 REFUSED: Final = "refused"
 PROTOCOL: Final = "protocol"
+TOO_LONG: Final = "too-long"
 
 KEPT_IDLE: Final = 1.5
 """Seconds an idle connection is kept: less than servers do (five and more), so that none is reused while it closes."""
+
+LONGEST_TARGET: Final = 60_000
+"""Characters of a path and query at most: a location that a server hands out may be longer, and goes nowhere then."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -41,13 +48,16 @@ Pairs = tuple[tuple[str, str], ...]
 class Answer:
     """What came back: the answer, or a `failure` with as much of the answer as had arrived (perhaps no status).
 
-    Header names are in lower case, in the order of arrival. A compressed body is unpacked.
+    Header names are in lower case, in the order of arrival. A compressed body is unpacked (gzip and deflate). Of one
+    that was too long the beginning is there.
     """
 
     status: int | None
     headers: Pairs = ()
     body: bytes = field(default=b"", repr=False)
     failure: str | None = None
+    came: int = field(default=0, compare=False)
+    """Bytes of the body that came over the wire, packed as they were, kept or not."""
 
 
 class Transport:
@@ -83,6 +93,8 @@ class Transport:
         headers: Iterable[tuple[str, str]],
         body: bytes | Iterable[bytes] = b"",
         timeout: float = 30.0,
+        *,
+        most: int | None = LONGEST_FILE,
     ) -> Answer:
         """Send one request and read its answer to the end.
 
@@ -93,12 +105,15 @@ class Transport:
             headers: everything that is sent; nothing is added.
             body: the bytes, or pieces that are sent chunk by chunk (the headers must say so).
             timeout: real seconds for connecting, for each wait, and for the whole answer.
+            most: bytes that the answer's body may have, packed or not; None for any number.
 
         Raises:
             UsageError: the request cannot be written as HTTP.
         """
         if not _request_target(target):
             raise UsageError(f"{target!r} cannot stand in a request line: it should be percent-encoded.")
+        if len(target) > LONGEST_TARGET:
+            return Answer(None, failure=PROTOCOL)
         stream = httpx.ByteStream(body) if isinstance(body, bytes) else _Pieces(body)
         limits = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
         request = httpx.Request(
@@ -119,20 +134,81 @@ class Transport:
         received = tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw
         )
-        return _read(response, received, stopwatch() + timeout)
+        return _read(response, received, stopwatch() + timeout, most)
 
     def _open(self) -> httpx.BaseTransport:
         if self._inner is None:
             with self._opening:
                 if self._inner is None:
-                    self._inner = httpx.HTTPTransport(
-                        verify=self._verify if isinstance(self._verify, ssl.SSLContext) else True,
-                        trust_env=False,
-                        limits=httpx.Limits(
-                            max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_IDLE
-                        ),
+                    self._inner = _Pool(
+                        self._verify
+                        if isinstance(self._verify, ssl.SSLContext)
+                        else httpx.create_ssl_context(trust_env=False)
                     )
         return self._inner
+
+
+class _Pool(httpx.HTTPTransport):
+    """Connections as httpx makes them, on which nobody can keep a caller waiting by sending a little at a time."""
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        super().__init__(verify=verify, trust_env=False)
+        # httpx hands no backend on, and has no other place to put one.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=verify,
+            max_connections=sys.maxsize,
+            max_keepalive_connections=64,
+            keepalive_expiry=KEPT_IDLE,
+            network_backend=_Timely(),
+        )
+
+
+class _Timely(httpcore.SyncBackend):
+    """The system's network, with an end for every answer."""
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        """Open a connection."""
+        return _Stream(super().connect_tcp(*arguments, **options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose answers come to an end, also a head of which a letter comes now and then.
+
+    Nor does one interim answer after the other put it off. Head and body have the time of one each, and that together.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+        self._until: float | None = None
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has arrived."""
+        if timeout is not None:
+            now = stopwatch()
+            self._until = now + 2 * timeout if self._until is None else self._until
+            if now >= self._until:
+                raise httpcore.ReadTimeout
+            timeout = min(timeout, self._until - now)
+        return self._inner.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send: what is read from here on answers that."""
+        self._until = None
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        """Close it."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """The same connection, from here on with TLS."""
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """What is known of it."""
+        return self._inner.get_extra_info(info)
 
 
 def context(verify: Verify) -> ssl.SSLContext | None:
@@ -145,28 +221,31 @@ def context(verify: Verify) -> ssl.SSLContext | None:
         raise UsageError(f"Cannot use {verify} as a certificate authority: {error}.") from error
 
 
-def _read(response: httpx.Response, headers: Pairs, deadline: float) -> Answer:
-    compressed = any(name == "content-encoding" and value.lower() != "identity" for name, value in headers)
-    source = response.iter_bytes() if compressed else response.stream
-    parts: list[bytes] = []
+def _read(response: httpx.Response, headers: Pairs, deadline: float, most: int | None) -> Answer:
+    inflow = Inflow(headers, most)
     failure: str | None = None
     try:
-        for part in _pieces_of(source):
-            parts.append(part)
+        # As it comes: httpx would unpack a piece of any size as a whole.
+        for part in _pieces_of(response.stream):
+            inflow.take(part)
             if stopwatch() > deadline:
                 failure = TIMEOUT
                 break
+        else:
+            inflow.end()
+    except TooLong:
+        failure = TOO_LONG
     except httpx.TimeoutException:
         failure = TIMEOUT
     except httpx.NetworkError:
         failure = TRUNCATED
     except httpx.RemoteProtocolError as error:
         failure = TRUNCATED if "peer closed connection" in str(error) else PROTOCOL
-    except (httpx.DecodingError, httpx.ProtocolError):
+    except (BadCoding, httpx.ProtocolError):
         failure = PROTOCOL
     finally:
         response.close()
-    return Answer(response.status_code, headers, b"".join(parts), failure)
+    return Answer(response.status_code, headers, inflow.content(), failure, inflow.came)
 
 
 def _pieces_of(source: object) -> Iterator[bytes]:

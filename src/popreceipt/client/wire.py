@@ -66,8 +66,8 @@ class Answered(Protocol):
 class Reply:
     """What became of an ask, with the exchange that stands for it in the journal.
 
-    `status` is None when no whole answer came; `failure` then says why: timeout, reset, truncated, refused, protocol.
-    Header names are in lower case.
+    `status` is None when no whole answer came; `failure` then says why: timeout, reset, truncated, refused, protocol,
+    too-long. Header names are in lower case.
     """
 
     exchange: "Exchange"
@@ -277,8 +277,8 @@ def delivery(reply: Answered) -> Delivery | None:
         last_dequeue=_text(member(answer, vocabulary.LAST_DEQUEUE)),
         members=answer,
     )
-    known = found.correlation or found.receipt or found.location or found.file_exists is not None
-    return found if known else None
+    # Without these there is nothing to fetch and nothing to acknowledge: so some servers say that nothing waits.
+    return found if found.correlation or found.receipt or found.location else None
 
 
 def odata_value(reply: Answered) -> Any:

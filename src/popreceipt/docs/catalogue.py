@@ -7,6 +7,7 @@ from typing import Final
 from popreceipt.emulator.mutants import MUTANTS
 from popreceipt.emulator.profile import POINTS
 from popreceipt.generate.catalogue import convictions, rules_by_statement, statements
+from popreceipt.reports.places import address
 from popreceipt.rules import CHAPTERS, catalogue
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Binds, Level
@@ -71,7 +72,8 @@ def _details(rule: Rule) -> Iterator[str]:
         yield f"*Known answers.* {_code(rule.answers)}"
     if rule.needs:
         yield f"*Needs of the target.* {_code(sorted(rule.needs))}"
-    yield f"*Where it stands.* {rule.source} ({rule.provenance})"
+    place = address(rule.source)
+    yield f"*Where it stands.* {f'[{rule.source}]({place})' if place else rule.source} ({rule.provenance})"
     if rule.binds is Binds.SERVICE:
         wrong = [mutant.id for mutant in MUTANTS.values() if rule.id in mutant.convicted_by]
     else:

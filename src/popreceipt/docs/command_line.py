@@ -1,5 +1,6 @@
 """Pages of the reference that tell the command line, from the commands themselves."""
 
+import re
 from importlib import import_module
 from typing import Final
 
@@ -40,4 +41,11 @@ def _page(name: str) -> str:
     alone.registered_commands = module.app.registered_commands
     command = get_command(alone)
     context = typer.Context(command, info_name=name)
-    return typer.cli.get_docs_for_click(obj=command, ctx=context, name=f"popreceipt {name}")
+    return _options_as_code(typer.cli.get_docs_for_click(obj=command, ctx=context, name=f"popreceipt {name}"))
+
+
+def _options_as_code(text: str) -> str:
+    """A page on which every option that a help text names stands as it is typed: two hyphens are no dash."""
+    parts = re.split(r"(```.*?```|`[^`]*`)", text, flags=re.DOTALL)
+    parts[::2] = [re.sub(r"(?<![\w-])--[a-z][a-z0-9-]*", r"`\g<0>`", each) for each in parts[::2]]
+    return "".join(parts)

@@ -4,8 +4,8 @@ It compares what rules made of both journals, and the shapes of answers, operati
 says nothing of who is right: rules do that. What only one of the two was able to show is listed, and is no difference.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from popreceipt.fingerprints.shapes import Shapes
@@ -21,10 +21,15 @@ DECIDED = frozenset({Outcome.HELD, Outcome.VIOLATED, Outcome.ANSWERED})
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two: what rules made of its journal, and the shapes of its answers by operation."""
+    """One of the two: what rules made of its journal, and the shapes of its answers by operation.
+
+    `seldom` has those of the shapes, by operation, that come up only as things happen to go: that the other side lacks
+    them tells nothing.
+    """
 
     rules: Mapping[str, Told]
     shapes: Shapes
+    seldom: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rules: Iterable[Told], shapes: Shapes) -> "Side":
@@ -118,7 +123,7 @@ def compare(target: Side, emulator: Side) -> Comparison:
             continue
         operations += 1
         partings += [Parting("shape", operation, each, None) for each in sorted(set(ours) - set(theirs))]
-        missing = sorted(set(theirs) - set(ours))
+        missing = sorted(set(theirs) - set(ours) - set(emulator.seldom.get(operation, ())))
         if cut_short:
             # Whoever was asked less has answered less.
             only_emulator += [f"{operation}: {each}" for each in missing]

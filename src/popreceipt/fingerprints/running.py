@@ -4,11 +4,13 @@ It lets the suites drive and reads what they found. What a server's choices are,
 elsewhere.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +32,9 @@ from popreceipt.tenants.description import FURTHER_CLIENTS, ROLES
 from popreceipt.verdict import Outcome
 
 PROFILE = f"{EMULATOR_PREFIX}profile="
+
+EXPORTS_FOR: Final = (None, timedelta(hours=2))
+"""How long the emulator's exports run in tours that a tenant's is held against: those of a tenant do as they please."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
     """
     if run.described is not None:
         shown = [find(name) for name, each in run.side.rules.items() if each.outcome is not Outcome.UNEXERCISED]
-        return _toured(AsTenant(load_profile(str(profile)), run.described, run.seed), shown)
+        answers = load_profile(str(profile))
+        return _toured([AsTenant(answers, run.described, run.seed, exports_for=each) for each in EXPORTS_FOR], shown)
     with open_target(f"{PROFILE}{profile}", seed=run.seed) as emulator:
         able = emulator.abilities & run.abilities
         header = emulator.journal.header
@@ -127,12 +133,20 @@ def play_alike(run: Run, profile: Path, *, progress: verification.Progress | Non
         return play(replace(emulator, abilities=able), seed=run.seed, everything=True, progress=progress).side
 
 
-def _toured(emulator: AsTenant, shown: Collection[Rule]) -> comparing.Side:
-    """The emulator's side of a comparison with a tenant of which these rules were shown."""
-    toured = emulator.toured(shown)
-    return comparing.Side.of(
-        toured.verdicts.rules, shapes_of(each for each in toured.entries if isinstance(each, Exchange))
-    )
+def _toured(emulators: Sequence[AsTenant], shown: Collection[Rule]) -> comparing.Side:
+    """The emulator's side of a comparison with a tenant of which these rules were shown.
+
+    Rules are the first one's. What only some of them answer hangs on their exports, not on who they are.
+    """
+    toured = [each.toured(shown) for each in emulators]
+    exchanges = [[entry for entry in each.entries if isinstance(entry, Exchange)] for each in toured]
+    shapes = shapes_of(chain.from_iterable(exchanges))
+    each_one = [shapes_of(each) for each in exchanges]
+    seldom = {
+        operation: {shape for shape in found if not all(shape in each.get(operation, {}) for each in each_one)}
+        for operation, found in shapes.items()
+    }
+    return comparing.Side({each.id: each for each in toured[0].verdicts.rules}, shapes, seldom)
 
 
 def read(folder: Path, *, with_journal: bool = False) -> Run:

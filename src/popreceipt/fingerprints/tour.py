@@ -77,6 +77,7 @@ class AsTenant:
         mutant: its defect; None for a right one.
         every: how often its exports run.
         exports_for: for how long they do; None for as long as it lives.
+        jobs: settings of its recurring data jobs that are otherwise than usual, by role.
     """
 
     profile: Profile
@@ -85,6 +86,7 @@ class AsTenant:
     mutant: str | None = None
     every: timedelta = EVERY
     exports_for: timedelta | None = None
+    jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal, init=False)
     """What crossed the wire in the tour that is under way, or was the last."""
     tenant: Tenant = field(init=False)
@@ -99,6 +101,9 @@ class AsTenant:
         else:
             self.emulator = build(self.mutant, clock, self.profile, **options)
 
+        for each in self.emulator.store.activities():
+            if each.name in self.jobs:
+                self.emulator.change_activity(each, **self.jobs[each.name])
         # Told once, as a file is: what its jobs become later is not described anew.
         self.tenant = self._tenant()
 
@@ -128,7 +133,8 @@ class AsTenant:
     def _described(self, job: Mapping[str, Any]) -> dict[str, Any]:
         told = self.described.settings[job["name"]]
         minutes = job["processing_recurrence_minutes"]
-        return {"id": job["id"], "exclusive": told.get("exclusive") is True, "processing_recurrence_minutes": minutes}
+        usual = {"id": job["id"], "exclusive": told.get("exclusive") is True, "processing_recurrence_minutes": minutes}
+        return {**usual, **self.jobs.get(job["name"], {})}
 
     @contextmanager
     def open(self, seed: int) -> Iterator[Target]:

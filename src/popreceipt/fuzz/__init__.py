@@ -102,7 +102,7 @@ def _figures(campaign: Campaign, seconds: float) -> dict[str, Any]:
         "unexercised": unexercised,
         "floor": FLOOR,
         "failures": len(ledger.failures),
-    }
+    } | ({} if ledger.spent is None else {"stopped": ledger.spent})
 
 
 def _shortfalls(campaign: Campaign) -> list[str]:
@@ -116,4 +116,6 @@ def _shortfalls(campaign: Campaign) -> list[str]:
             )
     if not ledger.calls:
         found.append("nothing was called")
+    if ledger.spent is not None:
+        found.append(f"{ledger.spent} The rest was not asked, and nothing is known of it.")
     return found

@@ -264,6 +264,7 @@ class Campaign:
         """Go through all phases.
 
         Raises:
+            KeyboardInterrupt: somebody stopped it, which the engine caught to tidy up.
             Exception: whatever went wrong with the harness itself.
         """
         total = 3 * len(self._operations) + self._extent.stories
@@ -272,9 +273,15 @@ class Campaign:
             # Hypothesis warns of what is no fault of anybody's (long reprs, strategies that filter much).
             warnings.simplefilter("ignore")
             passes = -(-self._extent.stories // STORIES_A_PASS)
-            for event in Phases(self._schema, passes).execute():
+            stream = Phases(self._schema, passes).execute()
+            for event in stream:
+                if self.ledger.spent is not None:
+                    stream.stop()
                 if isinstance(event, events.NonFatalError):
                     self._trouble(event)
+                elif isinstance(event, events.Interrupted):
+                    if self.ledger.spent is None:
+                        raise KeyboardInterrupt
                 elif isinstance(event, events.ScenarioFinished):
                     done += 1
                     if progress is not None:

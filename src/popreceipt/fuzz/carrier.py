@@ -104,7 +104,10 @@ class Carrier(RequestsTransport):
                 self._strangers.perhaps_try(operation.name, ask)
             reply = self._target.session.send(ask, actor=actor, token=token, headers=more)
         except (UsageError, NotPermitted) as error:
-            self._ledger.unsendable(operation.name)
+            if isinstance(error, NotPermitted) and error.final:
+                self._ledger.refused(operation.name, error)
+            else:
+                self._ledger.unsendable(operation.name)
             raise Unsendable(str(error), request=request) from error
         if operation.name == vocabulary.DEQUEUE and not self._target.can("produce"):
             # Nobody could say before whether a message waited.

@@ -88,7 +88,7 @@ class Equipment:
         try:
             given = self._ledger.world.give(operation.name)
         except NotAbleTo as error:
-            self._ledger.unable(operation.name, str(error))
+            self._ledger.refused(operation.name, error)
             return Equipped()
         return self._with(given, operation, case, meta)
 
@@ -155,6 +155,9 @@ class Equipment:
         if not isinstance(case.body, dict) or meta.is_negative_at(ParameterLocation.BODY):
             return equipped
         client, user = identity["clients"]["authorised"], identity.get("user") or {}
+        if "client_secret" not in client:
+            self._ledger.unable(operation.name, f"{self._target.name} has a certificate, and no secret to ask with")
+            return equipped
         resource = str(identity.get("resource"))
         named = {"resource": resource} if operation.id == TOKEN_V1 else {"scope": f"{resource}/.default"}
         form = {**user, **named}

@@ -12,8 +12,11 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
+from popreceipt.client.guarding import NotPermitted
 from popreceipt.client.tape import Done
+from popreceipt.client.transport import TOO_LONG
 from popreceipt.client.wire import Reply
+from popreceipt.exceptions import NotAbleTo
 from popreceipt.fuzz.world import World
 from popreceipt.journal import Entry, Exchange
 from popreceipt.reproduction.failure import Failure, Oracle
@@ -89,6 +92,8 @@ class Ledger:
     not_sendable: Counter[str] = field(default_factory=Counter)
     unexercised: dict[str, str] = field(default_factory=dict)
     stretches: int = 0
+    spent: str | None = None
+    """Why nothing more is sent, in words: a tenant's budget."""
 
     def __post_init__(self) -> None:
         self._open = ExitStack()
@@ -122,7 +127,10 @@ class Ledger:
         """Judge what the stretch brought into the journal."""
         if self._segments:
             self.segment()
-            self.epilogue(self)
+            try:
+                self.epilogue(self)
+            except NotPermitted as refusal:
+                self.refused("what was left behind", refusal)
             self._judge()
         self._open.close()
         self._segments = []
@@ -172,6 +180,8 @@ class Ledger:
             self.positive[name] += 1
             self.met[name] += call.met
         status = call.reply.status
+        if call.reply.failure == TOO_LONG:
+            return  # It was answered, with more than there was room for.
         if status is None:
             told = f"A call of {name} is answered."
             self.wrong_answer(name, call, ("none",), "answered-at-all", told)
@@ -192,6 +202,13 @@ class Ledger:
     def unsendable(self, operation: str) -> None:
         """An example could not be written as HTTP."""
         self.not_sendable[operation] += 1
+
+    def refused(self, operation: str, refusal: NotAbleTo) -> None:
+        """Something was not sent, since a tenant's description forbids it or nothing is left of its budget."""
+        if isinstance(refusal, NotPermitted) and refusal.final:
+            self.spent = self.spent or str(refusal)
+        else:
+            self.unable(operation, str(refusal))
 
     def unable(self, operation: str, reason: str) -> None:
         """The target could not be brought to the state that an operation's success needs."""

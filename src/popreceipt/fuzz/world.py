@@ -6,6 +6,7 @@ judges no answer.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -15,6 +16,7 @@ import msgspec
 
 from popreceipt import vocabulary
 from popreceipt.client import wire
+from popreceipt.client.guarding import NotPermitted
 from popreceipt.client.wire import Ask, Delivery, Reply
 from popreceipt.exceptions import NotAbleTo
 from popreceipt.stage import Export, Import, NoDelivery, Stage
@@ -139,12 +141,32 @@ class World:
 
     def queue(self) -> Export:
         """A fresh export's job where a message waits, now and then one without a file."""
-        kind = self.chance.choice(("package", "file"))
+        kind = self.chance.choice(self._kinds())
         empty = self.chance.random() < 0.1 and self.target.can("produce")
         made = self.stage.export(kind, prevent_upload_when_zero_records=True) if empty else self.stage.export(kind)
         self.exports.append(made)
         self.fill(made, records=0 if empty else 2)
         return made
+
+    def _kinds(self) -> tuple[str, ...]:
+        """The types of exports from which messages may be taken: of a tenant only what nobody else uses.
+
+        Raises:
+            NotAbleTo: there is none.
+        """
+        tenant = self.target.tenant
+        kinds = ("package", "file")
+        if tenant is None:
+            return kinds
+        own = tuple(each for each in kinds if tenant.is_exclusive(f"export-{each}"))
+        if not own:
+            raise NotAbleTo(
+                self.target.name,
+                "an export that nobody else uses",
+                f"an activity export-package or export-file with exclusive = true in {tenant.where}: fuzzing takes "
+                "messages by the dozen, and hides each for half an hour",
+            )
+        return own
 
     def fill(self, job: Export, records: int = 2) -> None:
         """Let one more message wait on a job; where the target cannot be told, whatever is there has to do."""
@@ -159,7 +181,7 @@ class World:
         Raises:
             NotAbleTo: none came.
         """
-        job = self.stage.export(self.chance.choice(("package", "file")))
+        job = self.stage.export(self.chance.choice(self._kinds()))
         self.exports.append(job)
         self.fill(job)
         # Where the target cannot be told to export, whatever is there has to do: nobody waits for the next run.
@@ -238,7 +260,8 @@ class World:
         """Acknowledge what was taken from jobs that others share, so that it does not come back to them."""
         if not self.target.can("create-activity"):
             for held in self.held.values():
-                held.job.ack(held.delivery)
+                with suppress(NotPermitted):  # Then it comes back after its half hour.
+                    held.job.ack(held.delivery)
 
     def note_download(self, held: Held, reply: Reply) -> None:
         """Learn from the answer to a download."""

@@ -343,8 +343,8 @@ class _Deciding:
         if fits or self._another_target or self._evidence.kind == "sizing":
             return
         words = (
-            f"the baseline is of {seen.target if wanted is None else wanted}: say in [gate] which targets belong to it "
-            "(a star stands for anything), or --another-target this once"
+            f"the baseline is of {seen.target if wanted is None else wanted} – say in [gate] which targets belong to "
+            "it (a star stands for anything), or --another-target this once"
         )
         yield Remark(kind=Kind.OTHER_TARGET, subject=name, words=words)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from popreceipt.gates.deciding import Decision, Remark
 from popreceipt.gates.paired import Outcome, Standing
-from popreceipt.gates.terminal import STYLES, interval, reasons, where
+from popreceipt.gates.terminal import STYLES, counts, interval, reasons, where
 from popreceipt.reports.plain import one_line
 
 LONGEST: Final = 300
@@ -26,8 +26,7 @@ _STANDINGS: Final = {Standing.SLOWER: "✘ slower", Standing.KEPT: "✔ not slow
 def of(decision: Decision) -> str:
     """A heading, a table of what fails, and folded what is only told."""
     symbol, words, _ = STYLES[decision.exit_status]
-    rules, entries = len(decision.evidence.exercised), len(decision.baseline.accepted)
-    told = f"{rules} rules exercised, {entries} acceptances, on {decision.today} (UTC); baseline"
+    told = f"{counts(decision)}, on {decision.today} (UTC); baseline"
     lines = [
         f"### {symbol} Gate {words}: {plain(decision.evidence.target)}",
         "",
@@ -35,7 +34,8 @@ def of(decision: Decision) -> str:
     ]
     lines += _table(decision.failing)
     if decision.told:
-        lines += ["", f"<details><summary>{len(decision.told)} remarks that fail nothing</summary>"]
+        many = "1 remark that fails" if len(decision.told) == 1 else f"{len(decision.told)} remarks that fail"
+        lines += ["", f"<details><summary>{many} nothing</summary>"]
         lines += [*_table(decision.told), "", "</details>"]
     return "\n".join(lines) + "\n"
 

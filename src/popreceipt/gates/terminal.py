@@ -31,9 +31,15 @@ def show(console: Console, decision: Decision) -> None:
             console.print()
     line = _ending(decision.exit_status, decision.evidence.path.name)
     line.append(f"  {one_line(decision.evidence.target, LONGEST)} beside {decision.baseline.path}", style="dim")
-    line.append(f", {len(decision.evidence.exercised)} rules exercised", style="dim")
-    line.append(f", {len(decision.baseline.accepted)} acceptances on {decision.today} (UTC)", style="dim")
+    line.append(f", {counts(decision)} on {decision.today} (UTC)", style="dim")
     console.print(line)
+
+
+def counts(decision: Decision) -> str:
+    """How many rules were exercised, and how many findings are accepted."""
+    rules, accepted = len(decision.evidence.exercised), len(decision.baseline.accepted)
+    told = f"{rules} {'rule' if rules == 1 else 'rules'} exercised"
+    return f"{told}, {accepted} {'acceptance' if accepted == 1 else 'acceptances'}"
 
 
 def _table(remarks: Sequence[Remark], *, failing: bool) -> Table:
@@ -104,7 +110,8 @@ def reasons(outcome: Outcome) -> list[str]:
     told += [f"The measurement proves nothing: {one_line(each, LONGEST)}." for each in outcome.doubts]
     if undecided := outcome.of(Standing.OPEN):
         told.append(
-            f"{len(undecided)} figures are open: the noise of this machine hides whether they are slower by "
+            f"{len(undecided)} {'figure is' if len(undecided) == 1 else 'figures are'} open: the noise of this "
+            f"machine hides whether {'it is' if len(undecided) == 1 else 'they are'} slower by "
             f"{outcome.tolerance:.0%}. Take more rounds, longer ones, or a quieter machine."
         )
     told += [

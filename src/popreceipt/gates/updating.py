@@ -265,6 +265,7 @@ def _list_of(document: Any, name: str) -> Any:
 
 def _table(entry: Mapping[str, Any]) -> tomlkit.items.Table:
     made = tomlkit.table()
+    made.trivia.indent = "\n"  # An empty line before it.
     for name, value in entry.items():
         made.add(name, value)
     return made

@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 import msgspec
 
+from popreceipt.client import wire
 from popreceipt.client.control import Control
 from popreceipt.client.session import Session
 from popreceipt.client.times import Began, Span
@@ -147,7 +148,9 @@ class WireStory(Story):
             (2, self.acknowledge_wrongly),
             (16, self.jump),
             (4, self.enqueue),
-            (3, self.process),
+            (2, self.enqueue_one_after_another),
+            # Whoever makes a batch run on purpose uses the job.
+            (3, self.process if self.shared else self.wait_for_a_run),
             (5, self.ask),
             (2, self.be_refused),
             (5, self.lose_answers),
@@ -192,6 +195,22 @@ class WireStory(Story):
         if self.take(self.chance.choice(self.exports)):
             queue, delivery = self.taken[-1]
             queue.ack(delivery)
+
+    def wait_for_a_run(self) -> None:
+        """Let the batch of an import run at its recurrence."""
+        intake = self.chance.choice(self.imports)
+        self.stage.advance(minutes=intake.settings["processing_recurrence_minutes"])
+
+    def enqueue_one_after_another(self) -> None:
+        """Hand in file after file, and ask for each a few times before the next."""
+        intake = self.chance.choice(self.imports)
+        is_package = intake.settings["type"] == "package"
+        for _ in range(self.chance.randint(2, 5)):
+            content = self.stage.package(2) if is_package else self.stage.file(2)
+            message = wire.message_id(intake.offer(content, entity=None if is_package else "Customer groups"))
+            for _ in range(self.chance.randint(1, 3) if message is not None else 0):
+                self.stage.advance(seconds=self.chance.choice((0.0, 1.0, 4.0, 15.0, 35.0, 90.0)))
+                intake.status(str(message))
 
     def strangers(self) -> None:
         """Let others do a few things."""

@@ -451,8 +451,11 @@ def _last_before(deliveries: Iterable[_Handed], call: Operation) -> _Handed | No
 
 
 def _location(url: str) -> str:
-    """Path and query."""
-    parts = urlsplit(url)
+    """Path and query; of what is no address (a server may hand out anything) all of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     return f"{parts.path}?{parts.query}"
 
 

@@ -55,12 +55,13 @@ def run(target: Target, *, seed: int = 0, effort: str = "fast") -> HistoriesResu
         for number, plan in enumerate(PLAYS[effort]):
             own = replace(plan, seed=seed * 1000 + number)
             played = play(base_url, own, name=target.name)
-            _judge(played, own.seed, result, total)
+            _judge(played, own.seed, base_url, result, total)
     result.figures = {"plays": len(PLAYS[effort]), **total}
     return result
 
 
-def _judge(played: Played, seed: int, result: HistoriesResult, total: Counter[str]) -> None:
+def _judge(played: Played, seed: int, base_url: str, result: HistoriesResult, total: Counter[str]) -> None:
+    # Their witnesses stand in the journal of the play, whose numbers mean other exchanges in that of the run.
     judgement = judge_history(played.history())
     total.update({name: value for name, value in played.figures().items() if name != "seconds"})
     total.update({"messages": judgement.messages, "open": judgement.open, "anomalies": len(judgement.found)})
@@ -70,14 +71,14 @@ def _judge(played: Played, seed: int, result: HistoriesResult, total: Counter[st
             told.add(found.kind)
             oracle = AnomalyOracle(found.kind)
             result.failures.append(
-                Failure(SUITE, WHERE, oracle, found.sentence, found.exchanges, tuple(played.tape), seed)
+                Failure(SUITE, WHERE, oracle, found.sentence, (), tuple(played.tape), seed, base_url)
             )
     for verdict in judge(Readings(played.journal.header, played.journal.entries), catalogue()):
         total["rules_held"] += verdict.outcome is Outcome.HELD
         if verdict.outcome is Outcome.VIOLATED:
             worst = verdict.findings[0]
             result.failures.append(
-                Failure(SUITE, WHERE, RuleOracle(verdict.id), worst.message, worst.exchanges, tuple(played.tape), seed)
+                Failure(SUITE, WHERE, RuleOracle(verdict.id), worst.message, (), tuple(played.tape), seed, base_url)
             )
 
 

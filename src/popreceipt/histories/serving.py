@@ -29,8 +29,13 @@ def served(*options: str, command: Sequence[str] = COMMAND) -> Iterator[str]:
     Raises:
         NothingProved: it does not start.
     """
+    # It ends with its standard input, so that nothing is left of it however this process ends.
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [*command, "serve", "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "serve", "--port", "0", "--until-stdin-ends", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         line = process.stdout.readline() if process.stdout is not None else ""

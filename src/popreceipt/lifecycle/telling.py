@@ -20,7 +20,7 @@ MOST_TOLD: Final = 40
 
 def told(failure: Failure, target: Target, seed: int) -> str:
     """A failure in words, with its story."""
-    steps: Sequence[Step] = steps_of(failure.tape, known_of(target))
+    steps: Sequence[Step] = steps_of(failure.tape, known_of(target, failure.base_url))
     if target.emulator is not None:
         steps = _small(failure, steps, Place(target.name, seed))
     return "\n".join((f"{failure.oracle.name} ({failure.where}): {failure.message}", *_lines(steps)))

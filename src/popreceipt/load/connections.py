@@ -9,7 +9,6 @@ import errno
 import re
 import socket
 import ssl
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -20,12 +19,14 @@ import gevent.socket  # type: ignore[import-untyped]  # gevent comes without typ
 import httptools
 from gevent.monkey import get_original  # type: ignore[import-untyped]  # as above
 
+from popreceipt.client.inflow import LONGEST_FILE, BadCoding, Inflow, TooLong
 from popreceipt.client.transport import (
     KEPT_IDLE,
     PROTOCOL,
     REFUSED,
     RESET,
     TIMEOUT,
+    TOO_LONG,
     TRUNCATED,
     Answer,
     Pairs,
@@ -38,6 +39,9 @@ from popreceipt.exceptions import PopreceiptError, UsageError
 
 _AT_ONCE: Final = 65_536
 """Bytes that are read at once."""
+
+LONGEST_HEAD: Final = 100 * 1024
+"""Bytes of an answer's head at most, with interim answers before it; the other client allows as many."""
 
 _INTERIM: Final = 200
 """Statuses below it announce another answer."""
@@ -83,17 +87,19 @@ class Connections(Transport):
         headers: Iterable[tuple[str, str]],
         body: bytes | Iterable[bytes] = b"",
         timeout: float = 30.0,
+        *,
+        most: int | None = LONGEST_FILE,
     ) -> Answer:
-        """Send one request and read its answer to the end; `timeout` is in real seconds.
+        """Send one request and read its answer to the end; `timeout` is in real seconds, `most` in bytes of a body.
 
         Raises:
             UsageError: the request cannot be written as HTTP.
             Exhausted: there are no more connections.
         """
         content = body if isinstance(body, bytes) else b"".join(body)
-        return self.call(base, head(method, target, tuple(headers)), content, timeout)
+        return self.call(base, head(method, target, tuple(headers)), content, timeout, most)
 
-    def call(self, base: str, head: bytes, body: bytes, timeout: float) -> Answer:
+    def call(self, base: str, head: bytes, body: bytes, timeout: float, most: int | None = LONGEST_FILE) -> Answer:
         """The same with a head that was written before.
 
         Raises:
@@ -116,7 +122,7 @@ class Connections(Transport):
         failure: str | None = None
         try:
             _send(connection.socket, head + body if body else head)
-            whole = _read(connection.socket, reading, stopwatch() + timeout)
+            whole = _read(connection.socket, reading, stopwatch() + timeout, most)
             if not whole:
                 failure = RESET if reading.status is None else TRUNCATED
         except TimeoutError:
@@ -125,13 +131,15 @@ class Connections(Transport):
             failure = RESET if reading.status is None else TRUNCATED
         except httptools.HttpParserError:
             failure = PROTOCOL
+        except TooLong:
+            failure = TOO_LONG
         finally:
             # Also when the greenlet is ended in the midst of it.
             if whole and reading.stays:
                 self._keep(base, connection)
             else:
                 connection.socket.close()
-        return _answer(reading, failure)
+        return _answer(reading, failure, most)
 
     def _kept(self, base: str) -> "_Connection | None":
         """A connection that is idle and alive; the one used last, so that the others can grow old."""
@@ -222,12 +230,12 @@ def _send(connection: gevent.socket.socket, content: bytes) -> None:
 class _Reading:
     """An answer as far as it has arrived; its methods are called by the parser."""
 
-    __slots__ = ("body", "done", "headers", "parser", "status", "stays")
+    __slots__ = ("done", "headers", "parser", "parts", "status", "stays")
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.headers: list[tuple[str, str]] = []
-        self.body = b""
+        self.parts: list[bytes] = []
         self.done = False
         self.stays = False
         self.parser = httptools.HttpResponseParser(self)
@@ -239,7 +247,7 @@ class _Reading:
         self.status = self.parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        self.body += body
+        self.parts.append(body)
 
     def on_message_complete(self) -> None:
         if self.status is not None and self.status < _INTERIM:
@@ -250,15 +258,17 @@ class _Reading:
         self.stays = self.parser.should_keep_alive()
 
 
-def _read(connection: gevent.socket.socket, reading: _Reading, deadline: float) -> bool:
+def _read(connection: gevent.socket.socket, reading: _Reading, deadline: float, most: int | None) -> bool:
     """Read until the answer is whole; whether it is.
 
     Raises:
         TimeoutError: it takes too long.
         OSError: the connection broke.
         httptools.HttpParserError: what arrives is no HTTP.
+        TooLong: there is no end to it.
     """
     feed = reading.parser.feed_data
+    came = 0
     while True:
         data = connection.recv(_AT_ONCE)
         if not data:
@@ -267,6 +277,11 @@ def _read(connection: gevent.socket.socket, reading: _Reading, deadline: float) 
         feed(data)
         if reading.done:
             return True
+        came += len(data)
+        if came > LONGEST_HEAD and reading.status is None:
+            raise httptools.HttpParserError("a head that does not end")
+        if most is not None and came > most + LONGEST_HEAD:
+            raise TooLong
         if stopwatch() > deadline:
             raise TimeoutError
 
@@ -274,22 +289,18 @@ def _read(connection: gevent.socket.socket, reading: _Reading, deadline: float) 
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
-def _answer(reading: _Reading, failure: str | None) -> Answer:
-    body = reading.body
-    for name, value in reading.headers:
-        if name == "content-encoding" and value.lower() != "identity" and body:
-            try:
-                body = _unpacked(value.lower(), body)
-            except zlib.error:
-                failure = failure or PROTOCOL
-    return Answer(reading.status, tuple(reading.headers), body, failure)
-
-
-def _unpacked(coding: str, body: bytes) -> bytes:
-    """A body without its content coding, though none was asked for; unknown codings stay."""
-    if coding in ("gzip", "x-gzip", "deflate"):
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body)
-    return body
+def _answer(reading: _Reading, failure: str | None, most: int | None) -> Answer:
+    inflow = Inflow(reading.headers, most)
+    try:
+        for each in reading.parts:
+            inflow.take(each)
+        if failure is None:
+            inflow.end()
+    except TooLong:
+        failure = failure or TOO_LONG
+    except BadCoding:
+        failure = failure or PROTOCOL
+    return Answer(reading.status, tuple(reading.headers), inflow.content(), failure, inflow.came)
 
 
 @lru_cache(maxsize=4096)

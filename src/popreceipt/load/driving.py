@@ -8,10 +8,11 @@ errand that came in the environment is judged by whoever wrote it; one that was 
 import logging
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from popreceipt.load.siting import Ground
 
 ERRAND: Final = "POPRECEIPT_ERRAND"
-"""The environment variable that names the file with the errand."""
+"""The environment variable that names the file with the errand; a hyphen names standard input, where it stays in no
+file."""
 
 LEAD: Final = 0.5
 LEAD_OF_MANY: Final = 2.0
@@ -506,14 +508,21 @@ def _emptied(out: str) -> Path:
         raise UsageError(f"No folder can be made for the run: {error.strerror or error}. Name one: --out.") from error
 
 
+@lru_cache(maxsize=1)
+def _from_standard_input() -> bytes:
+    """All that stands there, which can be read once."""
+    return sys.stdin.buffer.read()
+
+
 def _read(path: str) -> Errand:
-    """The errand in a file.
+    """The errand in a file, or on standard input.
 
     Raises:
         UsageError: there is none.
     """
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=Errand)
+        content = _from_standard_input() if path == "-" else Path(path).read_bytes()
+        return msgspec.json.decode(content, type=Errand)
     except OSError as error:
         raise UsageError(f"Cannot read the errand {path}: {error.strerror or error}.") from error
     except msgspec.MsgspecError as error:

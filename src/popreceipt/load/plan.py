@@ -79,8 +79,8 @@ class LoadPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the load goes: what each process of a run has to know of the target.
 
-    It holds a client's secret: it travels in memory, or in a file that only its owner may read, never in a command
-    line, a journal or a report.
+    It may hold the secret of a test server's client, so it travels through pipes, or in a file that only its owner may
+    read, never in a command line, a journal or a report. A tenant's is not among it: each process finds it by itself.
 
     Args:
         base_url: scheme, authority and perhaps a path before the API's.

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Unpack
 
+from popreceipt.client.recording import without_repeated
 from popreceipt.exceptions import NothingProved, PopreceiptError
-from popreceipt.journal import Header, Recorded, SpooledJournal, header_line
+from popreceipt.journal import Exchange, Header, Recorded, SpooledJournal, header_line
 
 WAITING_AT_MOST: Final = 64 * 1024 * 1024
 """Bytes that may wait for a disk that is slower than the load; more than that is as bad as a full one."""
@@ -53,9 +54,13 @@ class Recorder(SpooledJournal):
 
     def record_soon(self, **exchange: Unpack[Recorded]) -> int:
         """Take down one exchange. Its line is made at once: several at a time would hold up what is due then."""
-        number = super().record_soon(**exchange)
+        number = super().record_soon(**without_repeated(exchange))
         self.catch_up()
         return number
+
+    def record(self, **exchange: Unpack[Recorded]) -> Exchange:
+        """Take down one exchange."""
+        return super().record(**without_repeated(exchange))
 
     def take(self) -> bytes:
         """What waits for the file. To be called where exchanges are recorded, and `put` afterwards."""

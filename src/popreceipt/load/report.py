@@ -164,7 +164,7 @@ def _tails(result: LoadResult) -> Iterator[Series]:
         lines = (("line", response, name), ("dashed", service, f"{name}, service"))
         for shown, values, words in lines:
             points = [(float(place), values[one]) for place, one in known if values[one] > 0]
-            if points:
+            if len(points) > 1:  # one point is no line
                 yield Series(words, points, colour, shown="line" if shown == "line" else "dashed")
 
 

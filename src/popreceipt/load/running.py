@@ -44,7 +44,9 @@ LOOKED_EVERY: Final = 0.5
 INTERRUPTED: Final = 130
 
 ERRAND: Final = "POPRECEIPT_ERRAND"
-"""The environment variable that names the file with the errand: see module `driving`."""
+"""The environment variable that names the file with the errand, or standard input: see module `driving`."""
+
+STANDARD_INPUT: Final = "-"
 
 Watch = Callable[[Pace | None, str], None]
 """Called now and then with how it goes, as far as the generator has told, and with what is being done."""
@@ -154,7 +156,6 @@ class Generator:
         self._ground = ground
         self._folder = folder
         self._count = processes
-        self._errand = folder / "errand.json"
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._log: IO[bytes] | None = None
         self.finished = False
@@ -196,12 +197,17 @@ class Generator:
                     each.wait()
             if self._log is not None:
                 self._log.close()
-            for path in (self._errand, *self._folder.glob(pace.FILES)):
+            for path in self._folder.glob(pace.FILES):
                 path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        self._write_errand()
-        self._log = (self._folder / LOCUST_SAID).open("wb")
+        try:
+            self._log = (self._folder / LOCUST_SAID).open("wb")
+        except OSError as error:
+            raise NothingProved(
+                f"Nothing can be written to {self._folder} ({error.strerror or error}): make room, or name another "
+                "folder."
+            ) from error
         common = ["-f", str(resources.locustfiles() / f"{self._plan.scenario}.py"), "--headless", "--only-summary"]
         if self._count == 1:
             self._spawn(LEADER, common)
@@ -216,29 +222,21 @@ class Generator:
         for number in range(1, self._count + 1):
             self._spawn(f"The generator's process {number}", follows)
 
-    def _write_errand(self) -> None:
-        """The errand has a secret in it: only its owner may read the file, and it goes with the run."""
-        errand = Errand(self._plan, self._ground.site, str(self._folder.absolute()))
-        try:
-            descriptor = os.open(self._errand, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(errand))
-        except OSError as error:
-            raise NothingProved(
-                f"Nothing can be written to {self._folder} ({error.strerror or error}): make room, or name another "
-                "folder."
-            ) from error
-
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
-        environment: Mapping[str, str] = os.environ | {ERRAND: str(self._errand.absolute())}
-        self._children[name] = subprocess.Popen(  # noqa: S603 - our own interpreter and locustfiles
+        environment: Mapping[str, str] = os.environ | {ERRAND: STANDARD_INPUT}
+        child = self._children[name] = subprocess.Popen(  # noqa: S603 - our own interpreter and locustfiles
             [sys.executable, "-m", "locust", *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if name == LEADER else subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env=environment,
             **APART,
         )
+        if child.stdin is not None:
+            # The errand may have a secret in it, and a file would stay where all of this is killed.
+            errand = Errand(self._plan, self._ground.site, str(self._folder.absolute()))
+            with contextlib.suppress(OSError), child.stdin:  # One that is gone already says so by its status.
+                child.stdin.write(msgspec.json.encode(errand))
 
     def _read_status(self, status: int) -> None:
         """What Locust's exit status tells: see module `driving`, which sets it."""

@@ -278,7 +278,7 @@ def _site(name: str, target: Target, plan: LoadPlan, ca: Path | None, control_ke
         ca = ca or target.tenant.ca
     return Site(
         base_url=target.session.base_url,
-        identity=_needed(target.identity),
+        identity=_needed(target),
         imports=tuple(str(each["id"]) for each in imports),
         exports=tuple(str(each["id"]) for each in exports),
         clock=target.times.kind,
@@ -297,12 +297,16 @@ def _site(name: str, target: Target, plan: LoadPlan, ca: Path | None, control_ke
     )
 
 
-def _needed(identity: Mapping[str, Any]) -> dict[str, object]:
-    """Where tokens come from, and the one client that load uses: no other secret travels."""
+def _needed(target: Target) -> dict[str, object]:
+    """Where tokens come from, and the one client that load uses: no other secret travels, and of a tenant none."""
+    identity = target.identity
     clients = identity.get("clients")
-    authorised = clients.get("authorised") if isinstance(clients, Mapping) else None
+    authorised = clients.get(AUTHORISED) if isinstance(clients, Mapping) else None
+    client = dict(authorised) if isinstance(authorised, Mapping) else {}
+    if target.tenant is not None:
+        client.pop("client_secret", None)  # Each process looks where the description says that it is.
     told: dict[str, object] = {name: identity.get(name) for name in ("token_url", "token_url_v1", "resource", "tenant")}
-    return told | {"clients": {"authorised": dict(authorised) if isinstance(authorised, Mapping) else {}}}
+    return told | {"clients": {AUTHORISED: client}}
 
 
 def _imports(target: Target, plan: LoadPlan) -> Sequence[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import gevent  # type: ignore[import-untyped]  # it comes without types
 import msgspec
@@ -24,9 +24,9 @@ from gevent.pool import Group  # type: ignore[import-untyped]  # as above
 from popreceipt.client import wire
 from popreceipt.client.control import Control
 from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
-from popreceipt.client.session import AGENT, Session, split_base
+from popreceipt.client.session import AGENT, Session, longest, split_base
 from popreceipt.client.times import Began, Reading, ScaledTimes, SteadyTimes, SystemTimes, instant
-from popreceipt.client.tokens import Tokens
+from popreceipt.client.tokens import Tokens, words_of
 from popreceipt.client.transport import Answer
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.clock import stopwatch
@@ -38,11 +38,12 @@ from popreceipt.load.connections import Connections, Exhausted, head
 from popreceipt.load.figures import Tally
 from popreceipt.load.files import Files
 from popreceipt.load.pacing import arrivals
-from popreceipt.load.plan import Errand
+from popreceipt.load.plan import Errand, Site
 from popreceipt.load.recorder import NotWritten, Recorder
 from popreceipt.load.siting import this_machine
 from popreceipt.targets import TENANT_PREFIX
-from popreceipt.tenants import reading
+from popreceipt.tenants import reading, secrets
+from popreceipt.tenants.description import AUTHORISED, Tenant
 from popreceipt.tenants.guard import TenantGuard, share_of
 from popreceipt.vocabulary import DOWNLOAD, OTHER, TOKEN, operation_of
 
@@ -129,9 +130,10 @@ class Worker:
             workers=max(1, errand.workers),
             package=self.site.package,
         )
-        self.guard = _guard(errand, self.times)
+        tenant = _tenant(errand)
+        self.guard = None if tenant is None else TenantGuard(tenant, self.times)
         session = Session(self.site.base_url, self.times, self.recorder, transport=self.connections, guard=self.guard)
-        self._tokens = Tokens(session, self.site.identity)
+        self._tokens = Tokens(session, self.site.identity if tenant is None else _with_secret(self.site, tenant))
         self._token: str | None = None
         self._always = (
             ("host", self._origin.partition("://")[2]),
@@ -341,7 +343,8 @@ class Worker:
             _INTERRUPTED  # Where the greenlet is ended in the midst of it, its request may have had an effect.
         )
         try:
-            answer = self.connections.call(origin, lead, content, TIMEOUT)
+            most = longest(ask.operation or _operation(ask.path), self.guard)
+            answer = self.connections.call(origin, lead, content, TIMEOUT, most)
         except Exhausted:
             answer = None
             raise
@@ -350,7 +353,7 @@ class Worker:
             if answer is not None:
                 self._take_down(ask, origin + target, began, began_at, intended, headers, content, answer, caller)
         if self.guard is not None and asked is not None:
-            length = len(answer.body) + sum(len(name) + len(value) for name, value in answer.headers)
+            length = answer.came + sum(len(name) + len(value) for name, value in answer.headers)
             took = stopwatch() - began_at
             self.guard.note(asked, Heard(answer.status, answer.headers, answer.body, answer.failure, length, took))
         status = answer.status if answer.failure is None else None
@@ -385,12 +388,15 @@ class Worker:
         location = reply.header("location")
         if reply.status not in REDIRECTS or not location:
             return reply
-        url = urljoin(f"{self._origin}{self._prefix}{ask.target}", location)
         try:
+            url = urljoin(f"{self._origin}{self._prefix}{ask.target}", location)
             origin = split_base(url.partition("?")[0].partition("#")[0])[0]
-        except UsageError:
+        except (UsageError, ValueError):  # It is no address.
             return reply
-        return self.send(wire.download(url), stopwatch(), caller=caller, elsewhere=origin)
+        # Behind a load balancer a server names itself by http.
+        own = urlsplit(origin).hostname == urlsplit(self._origin).hostname and self._origin.startswith("https://")
+        elsewhere = self._origin if own and origin.startswith("http://") else origin
+        return self.send(wire.download(url), stopwatch(), caller=caller, elsewhere=elsewhere)
 
     def told(self, operation: str, method: str, intended: float, began: float, failure: str | None) -> None:
         """Count a request that somebody else sent: of a token, or to the control plane, which is no exchange."""
@@ -486,8 +492,7 @@ class Worker:
         reply = issued.reply
         self.told(TOKEN, "POST", began, began, None if reply.ok else reply.failure or str(reply.status))
         if issued.token is None or issued.fresh_until is None:
-            said = reply.failure or f"{reply.status} {reply.body[:200].decode('utf-8', 'replace')}"
-            raise NothingProved(f"No token for {ROLE!r}: {reply.exchange.request.url} answered {said.strip()}.")
+            raise NothingProved(f"No token for {ROLE!r}: {reply.exchange.request.url} answered {words_of(reply)}.")
         self._token = issued.token
         self._heads.clear()
         return stopwatch() + (issued.fresh_until - self.times.latest()).total_seconds() / self.site.rate
@@ -535,13 +540,23 @@ class Worker:
         return f"{ROLE}/{self.name}.{word}"
 
 
-def _guard(errand: Errand, times: SteadyTimes) -> TenantGuard | None:
-    """What each request to a tenant passes, with this process's share of the budget; None for other targets."""
+def _tenant(errand: Errand) -> Tenant | None:
+    """The tenant's description with this process's share of the budget; None for other targets."""
     name = errand.site.name
     if not name.startswith(TENANT_PREFIX):
         return None
     tenant = reading.read(name.removeprefix(TENANT_PREFIX))
-    return TenantGuard(share_of(tenant, max(1, errand.workers) + 1), times)  # one is for whoever sets the run up
+    return share_of(tenant, max(1, errand.workers) + 1)  # one is for whoever sets the run up
+
+
+def _with_secret(site: Site, tenant: Tenant) -> dict[str, object]:
+    """Where tokens come from, with the secret of the client that load uses, from where the description says it is."""
+    client = tenant.clients[AUTHORISED]
+    credential = secrets.found(client.credential, f"{tenant.where}, client {AUTHORISED},")
+    if not isinstance(credential, secrets.Secret):
+        raise UsageError(f"{tenant.where}: load takes a client with a secret.")
+    known = {"client_id": client.client_id, "client_secret": credential.text}
+    return {**site.identity, "clients": {AUTHORISED: known}}
 
 
 def _times(errand: Errand, connections: Connections) -> tuple[SteadyTimes, float]:

@@ -53,15 +53,15 @@ def _convicts(result: ResultFile, failures: list[Mapping[str, Any]]) -> bool:
     return rules or any(each.get("level") == Level.MUST.value for each in failures)
 
 
-def as_svg(result: ResultFile, *, label: str = LABEL) -> str:
+def as_svg(told: tuple[str, str], *, label: str = LABEL) -> str:
     """The badge as a picture.
 
     Args:
-        result: what it tells of.
+        told: its words, and the name of its colour.
         label: the words on its left.
     """
     left = one_line(label, 60)
-    right, colour = message(result)
+    right, colour = told
     first, second = _width(left), _width(right)
     whole = f"{left}: {right}"
     return (
@@ -87,9 +87,9 @@ def _width(words: str) -> int:
     return round(letters) + 2 * _PADDING
 
 
-def as_endpoint(result: ResultFile, *, label: str = LABEL) -> dict[str, Any]:
+def as_endpoint(told: tuple[str, str], *, label: str = LABEL) -> dict[str, Any]:
     """The badge as shields.io reads it from an address that somebody names (its endpoint badge, schema version 1)."""
-    words, colour = message(result)
+    words, colour = told
     return {
         "schemaVersion": 1,
         "label": one_line(label, 60),
@@ -99,7 +99,7 @@ def as_endpoint(result: ResultFile, *, label: str = LABEL) -> dict[str, Any]:
     }
 
 
-def write(result: ResultFile, path: Path, *, label: str = LABEL) -> None:
+def write(told: tuple[str, str], path: Path, *, label: str = LABEL) -> None:
     """Write the badge: for shields.io where the file's name ends in `.json`, else as a picture.
 
     Raises:
@@ -107,6 +107,6 @@ def write(result: ResultFile, path: Path, *, label: str = LABEL) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".json":
-        path.write_text(json.dumps(as_endpoint(result, label=label), ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(as_endpoint(told, label=label), ensure_ascii=False) + "\n", encoding="utf-8")
     else:
-        path.write_text(as_svg(result, label=label), encoding="utf-8")
+        path.write_text(as_svg(told, label=label), encoding="utf-8")

@@ -72,6 +72,13 @@ def summary(result: ResultFile, previous: ResultFile | None = None) -> str:
     return "\n\n".join(each for each in parts if each) + "\n"
 
 
+def of_rules(result: ResultFile) -> str:
+    """What became of the rules that were exercised, chapter by chapter, and what is wrong with them; no heading."""
+    exercised = [each for each in result.rules if each.outcome is not Outcome.UNEXERCISED]
+    parts = [_table(exercised), _violated(result), _undecided(exercised)]
+    return "\n\n".join(each for each in parts if each)
+
+
 def code(text: str, most: int = _NAME) -> str:
     """Words of others as code, on one line, of which nothing is markup.
 
@@ -79,12 +86,17 @@ def code(text: str, most: int = _NAME) -> str:
         text: whatever it is.
         most: characters of it that are shown.
     """
-    return f"<code>{_literal(one_line(text, most))}</code>"
+    return f"<code>{literal(text, most)}</code>"
 
 
-def _literal(text: str) -> str:
-    """A text in which no character means anything to Markdown."""
-    return _MEANING.sub(lambda found: f"&#{ord(found.group())};", text)
+def literal(text: str, most: int = LONGEST) -> str:
+    """A text on one line, in which no character means anything to Markdown.
+
+    Args:
+        text: whatever it is.
+        most: characters of it that are shown.
+    """
+    return _MEANING.sub(lambda found: f"&#{ord(found.group())};", one_line(text, most))
 
 
 def _head(result: ResultFile) -> str:
@@ -109,7 +121,7 @@ def _head(result: ResultFile) -> str:
     target = result.target
     facts = [code(str(target.get("name") or "a target without a name"))]
     facts += [code(str(target["build"]))] if target.get("build") else []
-    facts += [f"{_literal(one_line(str(target['clock']), 20))} clock"] if target.get("clock") else []
+    facts += [f"{literal(str(target['clock']), 20)} clock"] if target.get("clock") else []
     facts += [f"seed {result.seed}"] if result.seed is not None else []
     facts.append(f"{result.duration_seconds:,.1f} s")
     lines = [f"## popreceipt: {answer}", "", " · ".join(facts)]
@@ -117,7 +129,7 @@ def _head(result: ResultFile) -> str:
         lines += ["", "**Not complete:** the run did not come to its end, or its journal was cut off."]
     told = result.raw.get("notes")
     notes = [f"\n> {code(str(each), _SENTENCE)}" for each in told] if isinstance(told, list) else []
-    return "\n".join([*lines, *_fitting(notes, _OF_NOTES, "\n> … and {} more notes")])
+    return "\n".join([*lines, *fitting(notes, _OF_NOTES, "\n> … and {} more notes")])
 
 
 def _table(rules: Sequence[RuleRow]) -> str:
@@ -132,8 +144,8 @@ def _table(rules: Sequence[RuleRow]) -> str:
     head.append("|---" + "|--:" * len(order) + "|")
     whole = sum(chapters.values(), Counter[Outcome]())
     rows = [_row("**all**", whole, order)]
-    rows += [_row(_literal(one_line(name, _NAME)), counts, order) for name, counts in chapters.items()]
-    return "\n".join([*head, *_fitting(rows, _OF_TABLE, "| … and {} more chapters |" + " |" * len(order))])
+    rows += [_row(literal(name, _NAME), counts, order) for name, counts in chapters.items()]
+    return "\n".join([*head, *fitting(rows, _OF_TABLE, "| … and {} more chapters |" + " |" * len(order))])
 
 
 def _row(name: str, counts: Counter[Outcome], order: Sequence[Outcome]) -> str:
@@ -156,9 +168,9 @@ def _told(row: RuleRow) -> str:
     rule = _known(row.id)
     lines = [f"- **{code(row.id)}** ({row.level})"]
     if rule is not None:
-        where = _literal(str(rule.source))
+        where = literal(str(rule.source))
         place = address(rule.source)
-        lines[0] += f" {_literal(rule.text)} " + (f"[{where}]({place})" if place is not None else where)
+        lines[0] += f" {literal(rule.text)} " + (f"[{where}]({place})" if place is not None else where)
     found = [each for each in row.findings if each.outcome is Outcome.VIOLATED]
     for each in found[:_FINDINGS]:
         witnesses = ", ".join(map(str, each.exchanges[:_WITNESSES])) + ("…" if len(each.exchanges) > _WITNESSES else "")
@@ -266,18 +278,18 @@ def _answers(rules: Sequence[RuleRow]) -> str:
 
 def _part(heading: str, items: Iterable[str], most: int) -> str:
     found = list(items)
-    return "\n".join([heading, "", *_fitting(found, most, "- … and {} more")]) if found else ""
+    return "\n".join([heading, "", *fitting(found, most, "- … and {} more")]) if found else ""
 
 
 def _folded(heading: str, items: Sequence[str], most: int) -> str:
     if not items:
         return ""
-    told = _fitting(items, most, "- … and {} more")
+    told = fitting(items, most, "- … and {} more")
     return "\n".join([f"<details><summary>{heading}</summary>", "", *told, "", "</details>"])
 
 
-def _fitting(items: Sequence[str], most: int, rest: str) -> Iterator[str]:
-    """As many items as fit, and how many do not."""
+def fitting(items: Sequence[str], most: int, rest: str) -> Iterator[str]:
+    """As many items as fit into so many characters, and in the words of `rest` how many do not."""
     taken = 0
     for number, each in enumerate(items):
         taken += len(each) + 1

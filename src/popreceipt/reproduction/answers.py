@@ -4,6 +4,7 @@ The same reading serves who makes steps of a tape and who plays steps, so both f
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
@@ -39,7 +40,11 @@ def of_reply(name: str, reply: Reply) -> Values:
     kind = name.partition("-")[0]
     if kind == "location":
         location = reply.header("location")
-        return {name: urljoin(reply.exchange.request.url, location)} if location and reply.status in REDIRECTS else {}
+        if not location or reply.status not in REDIRECTS:
+            return {}
+        with suppress(ValueError):  # It is no address.
+            return {name: urljoin(reply.exchange.request.url, location)}
+        return {}
     if kind == "message":
         message = wire.message_id(reply)
         return {name: message} if message else {}

@@ -148,7 +148,7 @@ def observed(oracle: Oracle, played: Played) -> Observed | None:
 def story_of(failure: Failure, place: Place) -> tuple[Steps, bool]:
     """The steps of a failure's tape, and whether they fail again: as they are, on their day and hour, or in a row."""
     with place.open() as target:
-        known = known_of(target)
+        known = known_of(target, failure.base_url)
         steps = steps_of(failure.tape, known)
         manual = target.times.kind == "manual"
     if not steps:

@@ -40,9 +40,10 @@ class Failure:
         where: the scenario, operation or machine.
         oracle: finds it again.
         message: what was observed.
-        exchanges: its witnesses, by number in the run's journal.
+        exchanges: its witnesses, by number in the run's journal; nothing where they stand in another one.
         tape: what was done since the target (or the jobs of the example) was fresh.
         seed: makes the same run again.
+        base_url: where it was done, if not at the target's own address: the same target, served for the occasion.
     """
 
     suite: str
@@ -52,3 +53,4 @@ class Failure:
     exchanges: tuple[int, ...] = ()
     tape: tuple[Done, ...] = field(default=(), repr=False)
     seed: int = 0
+    base_url: str = ""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from popreceipt import vocabulary
+from popreceipt.journal import is_unsigned
 from popreceipt.reproduction import names
 from popreceipt.reproduction.steps import Advance, Call, Obtain, Step, Tell, Token, makes_a_job
 
@@ -132,6 +133,8 @@ def _calling(call: Call) -> str:
     if said is None or (operation not in _FORMS or call.method != _FORMS[operation]):
         query = f"?{call.query}" if call.query else ""
         said = f"{who} sends {call.method} {call.path}{query}"
+        if is_unsigned(query):
+            said += " (what signed this address is kept nowhere, so whoever plays the story is refused here)"
         if call.body:
             said += f" with {_echo(call.body)}"
     if call.chunked:

@@ -74,10 +74,15 @@ class Known:
         return None
 
 
-def known_of(target: Target) -> Known:
-    """What an open target's world tells."""
+def known_of(target: Target, base_url: str = "") -> Known:
+    """What an open target's world tells.
+
+    Args:
+        target: it.
+        base_url: its address, where that was another one.
+    """
     jobs = {name: str(each["id"]) for name, each in target.activities.items()}
-    return Known(jobs, target.tokens.identity, target.session.base_url)
+    return Known(jobs, target.tokens.identity, base_url or target.session.base_url)
 
 
 def steps_of(tape: Sequence[Done], known: Known | None = None, *, exact_tokens: bool = False) -> Steps:
@@ -240,7 +245,9 @@ class _Taker:
             role,
             1 if "resource" in form else 2,
             cast(Grant, grant),
-            None if audience == resource or (not resource and sent.reply.ok) else names.escaped(audience),
+            None
+            if audience in (resource, self._known.base_url) or (not resource and sent.reply.ok)
+            else names.escaped(audience),
             # A target that was started anew has other secrets: what was answered well, and no pretence, was right.
             own is not None and form["client_secret"] != own and not (sent.reply.ok and _role(sent.actor) == role),
             None if sent.actor == role else sent.actor,

@@ -168,7 +168,8 @@ def echo_accepted(journal: Readings) -> Iterator[Finding]:
                 yield violated(f"the body of the dequeue's answer is refused with {ack.status}", sent.delivery, ack)
         elif _failed_for_good(journal, sent):
             yield violated(f"answered with {ack.status} again, and the message came back", sent.earlier[-1], ack)
-        elif unheard(ack) and _tried_again(sent):
+        elif unheard(ack) and (spellings or _tried_again(sent)):
+            # A gateway's word says nothing of the service, which was heard elsewhere.
             continue
         elif not sent.repeated and not _accepted_after(sent):
             # After a lost answer it may be the second that counts, and how that is answered is open.
@@ -296,6 +297,11 @@ def _changes_nothing(journal: Readings, why: Why) -> Iterator[Finding]:
     for miss in waiting.misses.get(why, ()):
         wait = miss.wait
         if wait.after is None:
+            continue
+        cause = waiting.refused_before(miss)
+        if cause is not None and waiting.back_after(miss, cause) is not None:
+            text = "nothing offered after the half hour, but a half hour after a refused dequeue"
+            yield undecided(text, wait.after, *wait.acks, cause, miss.empty)
             continue
         told = ", ".join(str(each.status or each.failure) for each in wait.acks)
         if waiting.misses.get(Why.AGAIN):

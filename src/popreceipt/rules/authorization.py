@@ -6,7 +6,7 @@ looks into a token. Downloads are left to their own chapter: the article does no
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,8 +28,8 @@ from popreceipt.rules.requests import BUSY_OR_UNFIT, DIRECTIONS, right_side, tok
 from popreceipt.rules.rule import (
     ADVANCE_TIME,
     ASK,
+    CHANGE_ACTIVITY,
     INFERRED,
-    MESSAGES,
     MUST,
     UNLISTED,
     UNMAPPED,
@@ -38,6 +38,7 @@ from popreceipt.rules.rule import (
     rule,
     standard,
 )
+from popreceipt.rules.waiting import Miss, Wait, Why, following
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 from popreceipt.vocabulary import ACK, ACKED, DEQUEUE, DEQUEUED, DOWNLOADED, ENQUEUE, MESSAGE_STATUS, SPELLINGS
 
@@ -173,7 +174,9 @@ def disabled_entry_refused(journal: Readings) -> Iterator[Finding]:
     text="A token that the identity provider issued to an application on the job opens the job until it is over.",
     source=article("Authorization for the integration REST API"),
     reading="A refusal is judged for tokens by client credentials, on jobs whose entry is known to be enabled, in the "
-    "direction that the job has, and for the status of a message that was handed in with the same token.",
+    "direction that the job has, and for the status of a message that was handed in with the same token. Of an "
+    "environment that others administer it is judged on jobs that nobody else uses, and where the application was let "
+    "in afterwards: else somebody may have taken it off the job, or out of the environment.",
     level=MUST,
     statements=(5, 6, 7, 16, 28),
 )
@@ -185,6 +188,7 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
         if token.grant in ("client_credentials", "password") and token.role in ("authorised", None)
     }
     opened: set[str] = set()
+    let_in = _last_let_in(journal)
     for call in journal.calls_by_role.get("authorised", ()):
         if call.token not in issued or call.token is None:
             continue
@@ -196,12 +200,11 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
             token = issued[call.token]
             if token.grant == "password":
                 continue
-            yield violated(
-                f"{call.operation} was answered {call.status} with a token issued {call.sent - token.sent} before, "
-                "by an application that is registered, on the job and enabled",
-                token,
-                call,
-            )
+            text = f"{call.operation} was answered {call.status} with a token issued {call.sent - token.sent} before"
+            if _may_be_taken_off(journal, call, let_in):
+                yield undecided(f"{text}, unless somebody had taken the application off", token, call)
+            else:
+                yield violated(f"{text}, by an application that is registered, on the job and enabled", token, call)
 
 
 @rule(
@@ -209,13 +212,16 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
     text="A call that was refused for who made it leaves no message behind and takes none away.",
     source=article("Authorization for the integration REST API"),
     reading="Shown by Manage messages after a refused enqueue (a message that no answer accounts for) or a refused "
-    "dequeue (a message dequeued that nobody else can have taken). Refused acknowledgments have a rule of their own.",
+    "dequeue (a message dequeued that nobody else can have taken). Shown by the next dequeues as well: they offer what "
+    "waited when one was refused. The promise is broken where nothing is offered then, and a message that had to be "
+    "there comes a half hour after the refusal and says that it was dequeued just then. Refused acknowledgments have a "
+    "rule of their own.",
     level=MUST,
     statements=(4, 7),
-    needs=(MESSAGES,),
+    needs=(ADVANCE_TIME,),
 )
 def refusal_changes_nothing(journal: Readings) -> Iterator[Finding]:
-    """Look at Manage messages after each refused enqueue and dequeue."""
+    """Look at Manage messages after each refused enqueue and dequeue, and at what the next dequeues offered."""
     strays = _Strays(journal)
     for enqueue in journal.enqueues:
         if enqueue.status in REFUSALS and enqueue.method == "POST" and right_side(journal, enqueue):
@@ -224,6 +230,7 @@ def refusal_changes_nothing(journal: Readings) -> Iterator[Finding]:
     for dequeue in journal.dequeues:
         if dequeue.status in REFUSALS and dequeue.method == "GET" and right_side(journal, dequeue):
             yield from _taken_after(journal, dequeue, takers.get(dequeue.activity, []))
+    yield from _offered_after(journal)
 
 
 @rule(
@@ -363,6 +370,25 @@ def _in_order(journal: Readings, call: Call) -> bool:
     return False
 
 
+def _may_be_taken_off(journal: Readings, call: Call, let_in: Mapping[str | None, Call]) -> bool:
+    """Whether somebody of whom the journal does not tell may have taken the application off before a call."""
+    if journal.header.recorded_by == "service" or CHANGE_ACTIVITY in journal.header.target.abilities:
+        return False
+    if call.activity is not None and not journal.exports.known(call.activity):
+        return True
+    last = let_in.get(call.activity)
+    return last is None or not journal.exports.precedes(call, last)
+
+
+def _last_let_in(journal: Readings) -> dict[str | None, Call]:
+    """The last success of the application on each recurring data job, and (under None) the last one of all."""
+    found: dict[str | None, Call] = {}
+    for each in journal.calls_by_role.get("authorised", ()):
+        if each.ok and each.operation in VERSED:
+            found[each.activity] = found[None] = each
+    return found
+
+
 def _statuses(journal: Readings, calls: Iterable[Call]) -> Iterator[Finding]:
     for call in calls:
         if call.status is None or not 300 <= call.status < 500 or call.status in BUSY_OR_UNFIT:
@@ -464,3 +490,65 @@ def _taken_after(
         yield violated(f"only a refused dequeue ({dequeue.status}) came, and a message is {gone[0]}", dequeue)
     elif states:
         yield held("no message was taken", dequeue)
+
+
+def _offered_after(journal: Readings) -> Iterator[Finding]:
+    """What became of messages that were back and waited when a dequeue was refused.
+
+    None of it where messages are missed without any refusal: then that is what is wrong.
+    """
+    refused: dict[str, list[Dequeue]] = defaultdict(list)
+    for each in journal.dequeues:
+        if each.status in REFUSALS and each.method == "GET" and right_side(journal, each):
+            refused[each.activity or ""].append(each)
+    if not refused:
+        return
+    blamed: list[tuple[Miss, Dequeue]] = []
+    for miss in journal.waiting.misses.get(Why.AGAIN, ()):
+        cause = journal.waiting.refused_before(miss)
+        if cause is None:
+            return
+        blamed.append((miss, cause))
+    for miss, cause in blamed:
+        yield from _missed_since(journal, miss, cause)
+    missed = {cause.seq for _, cause in blamed}
+    for activity, calls in refused.items():
+        waits = [each for each in journal.waiting.waits.get(activity, ()) if each.why in (Why.AGAIN, Why.WEARY)]
+        for call in calls:
+            waited = [each for each in waits if _certainly_waited(journal, call, each)]
+            offered = [again for each in waited if (again := _offered(journal, call, each)) is not None]
+            if call.seq not in missed and offered and not _pending(journal, call, waited):
+                yield held("what waited was offered all the same", call, *offered)
+
+
+def _certainly_waited(journal: Readings, call: Dequeue, wait: Wait) -> bool:
+    """Whether a message waited throughout a call, and no dequeue was lost that may have hidden it before."""
+    if not wait.start < (call.sent, call.seq) or (call.answered, call.seq) >= wait.end:
+        return False
+    return not journal.exports.doubts_between(call.activity or "", wait.start[0], call.sent)
+
+
+def _pending(journal: Readings, call: Dequeue, waited: Iterable[Wait]) -> bool:
+    """Whether something that waited was not offered, and no dequeue that was lost since may have hidden it."""
+    if journal.exports.doubts_between(call.activity or "", call.sent, call.answered + journal.lease):
+        return False
+    return any(each.why is Why.AGAIN and _offered(journal, call, each) is None for each in waited)
+
+
+def _offered(journal: Readings, call: Dequeue, wait: Wait) -> Dequeue | None:
+    """The delivery of a message that waited at a refused call, if none of that call's can have hidden it before."""
+    again = following(wait)
+    if again is None or not journal.exports.precedes(call, again):
+        return None
+    return again if again.answered < call.sent + journal.lease - journal.exports.precision else None
+
+
+def _missed_since(journal: Readings, miss: Miss, cause: Dequeue) -> Iterator[Finding]:
+    again, after = journal.waiting.back_after(miss, cause), miss.wait.after
+    if again is None or after is None:
+        return
+    text = f"a message that waited was not offered after the refused dequeue ({cause.status}) but a half hour later"
+    if journal.exports.known(miss.empty.activity or ""):
+        yield violated(text, after, cause, miss.empty, again)
+    else:
+        yield undecided(f"{text}, unless somebody else had it", after, cause, miss.empty, again)

@@ -81,7 +81,7 @@ class Chains:
         first: dict[int, int] = {}
         sure: dict[int, bool] = {}
         firsts: dict[str, set[int]] = {}
-        for each in queue.deliveries:
+        for place, each in enumerate(queue.deliveries):
             said = each.last_dequeue
             known = latest.get(each.correlation) if self._trusted and said is not None else None
             certain = known is not None and (queue.alone_since is not None or _close(known, each, queue.slack))
@@ -89,7 +89,7 @@ class Chains:
                 certain = each.blank in BLANKS and (self.tells or each.blank != "absent")
             elif not certain:
                 low = bisect_left(sent, said - queue.slack - longest)
-                high = min(bisect_right(sent, said + queue.slack), bisect_left(sent, each.sent))
+                high = min(bisect_right(sent, said + queue.slack), place)
                 near = queue.deliveries[low:high]
                 if len(near) > MOST_COMPARED:
                     same_name = latest.get(each.correlation)
@@ -130,7 +130,9 @@ class Chains:
             if same_file or (alone and kept):
                 self._kept = self._kept or kept
                 self._changed = self._changed or not kept
-            return before, bool(named) or (alone and (kept or same_file))
+            # What has no file and a fresh name is known by the instant alone: just one delivery was then.
+            by_instant = delivery.kind == "no-file" and delivery.instant_form != "no-zone"
+            return before, bool(named) or (alone and (kept or same_file or by_instant))
         if len({first[each.seq] for each in named}) == 1:
             return named[-1], True
         if alone and not fitting:

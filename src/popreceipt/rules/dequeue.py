@@ -88,14 +88,17 @@ def all_young(journal: Readings, call: Dequeue) -> bool:
     "dequeue.own-activity-only",
     text="A dequeue offers what the recurring data job in its path exported, and nothing of another's.",
     source=article(SECTION),
-    reading="Known by the digest of the file: no two produced files with records are equal.",
+    reading="Known by the digest of the file: no two produced files with records are equal. Where nobody told of the "
+    "exports the promise can be seen broken, not kept: a message says that it was dequeued when nobody dequeued there, "
+    "and just then it was handed out by another job, under the same CorrelationId.",
     level=MUST,
     statements=(33,),
     needs=(PRODUCE,),
 )
 def own_activity_only(journal: Readings) -> Iterator[Finding]:
-    """Each fetched delivery whose file was produced on purpose, here or elsewhere."""
+    """Each fetched delivery whose file was produced on purpose, here or elsewhere; and what came from elsewhere."""
     exports = journal.exports
+    yield from _came_from_elsewhere(journal)
     for each in journal.dequeues:
         payload = exports.payload_of(each) if each.delivered else None
         if payload is None or payload.digest is None:
@@ -105,6 +108,18 @@ def own_activity_only(journal: Readings) -> Iterator[Finding]:
             yield held("its own", each)
         elif runs := exports.produced_anywhere.get(payload.digest):
             yield violated(f"the file that recurring data job {runs[0].activity} exported", each, payload)
+
+
+def _came_from_elsewhere(journal: Readings) -> Iterator[Finding]:
+    """Messages of which no export run is known, and that were handed out by another recurring data job before."""
+    for message in journal.messages:
+        first = message.deliveries[0]
+        if message.production is not None or not journal.exports.blind(message.activity):
+            continue
+        other = journal.exports.handed_out_elsewhere(first)
+        if other is not None:
+            text = f"says it was last dequeued at {first.last_dequeue}, when job {other.activity} handed it out"
+            yield violated(text, other, first)
 
 
 @rule(
@@ -141,7 +156,7 @@ def answer_members(journal: Readings) -> Iterator[Finding]:
     "dequeue.empty-queue",
     text="When nothing waits, a dequeue answers 204, or 200 with an empty body.",
     source=client("microsoft/Recurring-Integrations-Scheduler", "Download.cs: stops at 204"),
-    reading="The article does not say what an empty queue is answered with.",
+    reading="The article does not say what an empty queue is answered with. JSON without a value (null) is empty, too.",
     level=ASK,
     provenance=CLIENT_OBSERVED,
     answers=("204", "200-empty"),
@@ -152,7 +167,8 @@ def empty_queue(journal: Readings) -> Iterator[Finding]:
         for each in empties:
             if right_side(journal, each) is False:
                 continue  # not an empty queue but another job's direction
-            yield answered("200-empty" if each.status == 200 else str(each.status), each)
+            body = "200-null" if each.digest else "200-empty"
+            yield answered(body if each.status == 200 else str(each.status), each)
 
 
 @rule(

@@ -31,16 +31,23 @@ HTTPS_SECTION: Final = "Http vs Https"
 SCHEDULER: Final = "microsoft/Recurring-Integrations-Scheduler"
 POWERSHELL: Final = "d365collaborative/d365fo.integrations"
 
+FORBIDDEN: Final = 403
+
 FIRST_DAY: Final = 7
 """A refused download of a file older than this part of its seven days is judged by retention.kept-for-seven-days."""
 
 
-def plain_downloads(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
-    """Authorised downloads of what a known message's last delivery handed out, with that delivery's place."""
+def plain_downloads(journal: Readings, *, forbidden_too: bool = False) -> Iterator[tuple[Message, int, Download]]:
+    """Authorised downloads of what a known message's last delivery handed out, with that delivery's place.
+
+    `forbidden_too`: also those that were answered 403, as storage does when what permits to read has ended.
+    """
     for message in journal.messages:
         for each in message.downloads:
             place = message.latest_before(each)
-            if each.hop or each.method != "GET" or place < 0 or not authorised(each) or turned_away(each):
+            if each.hop or each.method != "GET" or place < 0 or not authorised(each):
+                continue
+            if turned_away(each) and not (forbidden_too and each.status == FORBIDDEN):
                 continue
             if message.deliveries[place].kind == "message" and message.deliveries[place].location == each.location:
                 yield message, place, each
@@ -234,7 +241,8 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
     "download.needs-a-token",
     text="A DownloadLocation is fetched with the bearer token, and not without.",
     source=client(POWERSHELL, "Get-DmfFile: sends the bearer token"),
-    reading="Where a download is redirected to, no token may be needed.",
+    reading="Where a download is redirected to, no token may be needed. A redirect of who has none leads to a sign-in "
+    "where the same location brings the file itself to who has one.",
     level=SHOULD,
     provenance=CLIENT_OBSERVED,
     statements=(4,),
@@ -242,6 +250,7 @@ def repeatable(journal: Readings) -> Iterator[Finding]:
 def needs_a_token(journal: Readings) -> Iterator[Finding]:
     """Downloads of known locations by a caller who has no token at all."""
     known = {each.location for each in journal.dequeues if each.location is not None}
+    direct = {each.location for each in journal.downloads if each.digest is not None and not each.hop and each.token}
     for each in journal.downloads:
         if each.role != "anonymous" or each.token is not None or each.hop or each.location not in known:
             continue
@@ -249,6 +258,8 @@ def needs_a_token(journal: Readings) -> Iterator[Finding]:
             yield held("refused", each)
         elif each.digest is not None:
             yield violated("the file came without a token", each)
+        elif each.status is not None and 300 <= each.status < 400 and each.location in direct:
+            yield held("redirected, and with a token it is not", each)
         elif each.status is not None and 300 <= each.status < 400:
             yield undecided("redirected without a token: to a sign-in, or to the file", each)
 

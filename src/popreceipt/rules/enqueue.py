@@ -45,6 +45,10 @@ SEEN_TYPES: Final = frozenset(
 """Content types that clients send with a file, and the file's own; none at all is the commonest."""
 
 REFUSALS_OF_AN_ENTITY: Final = frozenset({400, 404, 422})
+FAULT: Final = 500
+ENOUGH_FAULTS: Final = 2
+"""So many faults before and after a success are no accident."""
+
 FAILURES: Final = frozenset({PREPROCESSING_ERROR, PROCESSED_WITH_ERRORS, POSTPROCESSING_FAILED})
 
 
@@ -61,11 +65,13 @@ def creates_a_message(journal: Readings) -> Iterator[Finding]:
     """The first look at Manage messages, and the status answers, that followed each successful enqueue."""
     tells = any(each.ok and each.value for each in journal.statuses)
     for enqueue in journal.enqueues:
-        if not enqueue.ok or enqueue.message is None or enqueue.form in (None, "other"):
+        if not enqueue.ok or enqueue.message is None or enqueue.form is None:
             continue
         activity = enqueue.activity or ""
         shown = False
-        look = journal.rows_after(activity, enqueue)
+        # What is no GUID may be an id all the same: then its status shows that, and nothing else does.
+        named = enqueue.form != "other"
+        look = journal.rows_after(activity, enqueue) if named else None
         if look is not None and journal.undisturbed(activity, enqueue, look.since, look.place):
             if enqueue.message not in look.by_id:
                 yield violated("Manage messages does not list the message that the answer named", enqueue)
@@ -76,7 +82,7 @@ def creates_a_message(journal: Readings) -> Iterator[Finding]:
             if status.ok and status.value:
                 shown = True
                 break
-            if unknown is None and tells and _denies(status) and _in_reach(journal, enqueue, status):
+            if unknown is None and named and tells and _denies(status) and _in_reach(journal, enqueue, status):
                 unknown = status
         if unknown is not None and not shown:
             said = f"was answered {unknown.status}" if unknown.refused else "was answered with a blank"
@@ -145,7 +151,8 @@ def any_content_type(journal: Readings) -> Iterator[Finding]:
     text="An entity's name is understood when its blank is written as %20.",
     source=article("API for import (enqueue)"),
     reading="Shown by a message that was processed. Broken where a file without fault is refused or fails before "
-    "processing although the entity is the one of the job, or where the same name otherwise spelled gets further.",
+    "processing although the entity is the one of the job, or where the same name otherwise spelled gets further. "
+    "Faults of the server count where all with %20 meet with them, before and after one with + that is processed.",
     level=MUST,
     statements=(29, 31),
 )
@@ -165,6 +172,8 @@ def entity_with_percent_20(journal: Readings) -> Iterator[Finding]:
                 yield violated(f"an upload with %20 in the entity {how}, one with + got further", enqueue, twin)
             elif _faultless(journal, enqueue) and spellings.only_reason(enqueue, refused=fate.refused):
                 yield violated(f"a faultless upload with %20 in the entity of its job {how}", enqueue)
+        elif enqueue.status == FAULT and (twin := spellings.between_faults(enqueue)) is not None:
+            yield violated("each upload with %20 in the entity meets a fault, one with + got further", enqueue, twin)
 
 
 @rule(
@@ -404,6 +413,25 @@ class _Spellings:
         if found is None and accepted:
             found = self._taken.get((enqueue.activity, name, blank, enqueue.digest))
         return found
+
+    def between_faults(self, enqueue: Enqueue) -> Enqueue | None:
+        """An upload to the same job with a plus sign that was processed while all with %20 met with a fault.
+
+        A fault may be an accident: some must be before it and some after it, and none with %20 got through.
+        """
+        twin = self.twin(enqueue, "+", accepted=False)
+        if twin is None:
+            return None
+        name = (enqueue.entity or "").casefold()
+        others = [
+            each
+            for each in self._journal.enqueues
+            if each.activity == enqueue.activity and _spelled(each, "%20") and (each.entity or "").casefold() == name
+        ]
+        faults = [each for each in others if each.status == FAULT and sound_file(each)]
+        before = sum(each.answered < twin.sent for each in faults)
+        after = sum(twin.answered < each.sent for each in faults)
+        return None if any(each.ok for each in others) or min(before, after) < ENOUGH_FAULTS else twin
 
     def only_reason(self, enqueue: Enqueue, *, refused: bool) -> bool:
         """Whether nothing else than the %20 is known that the upload can have failed for.

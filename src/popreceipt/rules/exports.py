@@ -29,6 +29,10 @@ LAST_OF_ALL: Final = float("inf")
 PRECISION: Final = timedelta(milliseconds=999)
 """Services may keep their times in whole seconds; a second to either side is what scenarios probe."""
 
+TARDINESS: Final = timedelta(seconds=30)
+"""So much later than its half hour a message may be back where a clock runs: services look for such now and then. A
+clock that is moved by hand moves all at once, and whoever waits for an instant sees it come."""
+
 SHOWN_PRECISION: Final = timedelta(seconds=1)
 """LastDequeueDateTime may be cut or rounded to whole seconds."""
 
@@ -103,6 +107,7 @@ class Exports:
         self.lease = lease
         self.retention = retention
         self.precision = min(PRECISION, lease / 10)
+        self.tardiness = min(TARDINESS, lease / 60) if reader.header.clock != "manual" else timedelta(0)
         self._of_delivery: dict[int, Message] = {}
         self._touches: dict[int, list[datetime]] = {}
 
@@ -538,6 +543,56 @@ class Exports:
         listed, sent, longest = self._delivered.get(activity, ([], [], timedelta(0)))
         within = listed[bisect_left(sent, since - longest) : bisect_right(sent, until)]
         return [each for each in within if each.answered >= since]
+
+    def nobody_dequeued(self, delivery: Dequeue, said: datetime) -> bool:
+        """Whether it is known that nobody dequeued anything about an instant, but for the delivery that tells it."""
+        activity = delivery.activity or ""
+        since = self.alone_since(activity)
+        low, high = said - self.shown_slack, said + self.shown_slack
+        if since is None or low <= since or self.doubts_between(activity, low, high):
+            return False
+        if self.refused_between(activity, low, high):
+            return False
+        return all(each is delivery for each in self.deliveries_between(activity, low, high))
+
+    def handed_out_elsewhere(self, delivery: Dequeue) -> Dequeue | None:
+        """The delivery of another job's queue that a delivery names as its last: the same name, and no other file.
+
+        Known where nobody dequeued from its own queue then.
+        """
+        said = delivery.last_dequeue
+        if said is None or delivery.instant_form == "no-zone" or not self.nobody_dequeued(delivery, said):
+            return None
+        for other in self._by_name.get(delivery.correlation or "", ()):
+            if other.activity == delivery.activity:
+                continue
+            near = other.sent - self.shown_slack <= said <= other.answered + self.shown_slack
+            if near and self.digest_of(other) in (None, self.digest_of(delivery) or self.digest_of(other)):
+                return other
+        return None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Dequeue]]:
+        """Deliveries by CorrelationId, of whatever recurring data job, in order."""
+        found: dict[str, list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.delivered and each.correlation is not None:
+                found[each.correlation].append(each)
+        return dict(found)
+
+    @cached_property
+    def _refused(self) -> dict[str, list[Dequeue]]:
+        """Dequeues that were refused, by recurring data job, in order: whoever is wrong may have served them."""
+        found: dict[str, list[Dequeue]] = defaultdict(list)
+        for each in self.reader.dequeues:
+            if each.status in (401, 403) and each.method == "GET" and each.activity is not None:
+                found[each.activity].append(each)
+        return dict(found)
+
+    def refused_between(self, activity: str, since: datetime, until: datetime) -> list[Dequeue]:
+        """Refused dequeues of a job within a stretch of time (its ends included)."""
+        listed = self._refused.get(activity, [])
+        return [each for each in listed if each.answered >= since and each.sent <= until]
 
     @cached_property
     def _delivered(self) -> dict[str, tuple[list[Dequeue], list[datetime], timedelta]]:

@@ -13,9 +13,9 @@ from itertools import pairwise
 from popreceipt import vocabulary
 from popreceipt.rules.facts import Call
 from popreceipt.rules.files import Record
-from popreceipt.rules.imports import BEGUN, FINAL, SHOWN_PRECISION, Import
+from popreceipt.rules.imports import BEGUN, FINAL, SHOWN_PRECISION, Import, Sighting
 from popreceipt.rules.readings import Readings
-from popreceipt.rules.rule import ASK, INFERRED, MESSAGES, MUST, article, rule
+from popreceipt.rules.rule import ASK, INFERRED, MUST, article, rule
 from popreceipt.rules.tables import as_written, row_of
 from popreceipt.verdict import Finding, answered, held, undecided, violated
 
@@ -46,7 +46,7 @@ def _came_first(first: Import, second: Import) -> bool:
     statements=(19,),
 )
 def in_order_one_after_another(journal: Readings) -> Iterator[Finding]:
-    """Each file against the one before it: by its times where they are shown, by statuses, by the target table."""
+    """Each file and those before it: by their times where they are shown, by statuses, by the target table."""
     for messages in _in_order(journal):
         findings = [*_by_times(messages), *_by_statuses(messages), *_by_values(journal, messages)]
         yield from findings
@@ -82,20 +82,49 @@ def _times(message: Import) -> tuple[datetime, datetime] | None:
 
 
 def _by_statuses(messages: Sequence[Import]) -> Iterator[Finding]:
-    """Each two neighbours: the second in process while the first, which ended later, was not done yet."""
-    for first, second in pairwise(messages):
-        end = first.final
-        if not _came_first(first, second) or end is None or end.state == vocabulary.PREPROCESSING_ERROR:
-            continue
+    """Each file and those behind it: one that was begun while the first, which ended later, was not done yet."""
+    begun_first: list[_Begun] = []
+    findings: list[Finding] = []
+    for first, second in reversed(list(pairwise(messages))):
         begun = next((each for each in second.seen if each.state in BEGUN), None)
-        undone = next((each for each in reversed(first.seen) if each.state not in FINAL), None)
-        if begun is not None and undone is not None and begun.precedes(undone):
-            yield violated(
-                f"{begun.state}, while the file before it was {undone.state} still",
-                *_calls(first.enqueue, second.enqueue, begun.call, undone.call),
+        if begun is not None:
+            begun_first = _begun_first([*begun_first, (second, begun)])
+        end = first.final
+        if end is None or end.state == vocabulary.PREPROCESSING_ERROR or first.disturbed:
+            continue
+        # A retry by hand may have begun it anew after its end.
+        waits = next((each for each in reversed(first.seen) if each.state not in FINAL and each.precedes(end)), None)
+        if waits is not None and (overtaker := _overtaker(first, waits, begun_first)) is not None:
+            behind, early = overtaker
+            findings.append(
+                violated(
+                    f"{early.state}, while a file before it was {waits.state} still",
+                    *_calls(first.enqueue, behind.enqueue, early.call, waits.call),
+                )
             )
-        elif begun is not None and any(each.state not in BEGUN and end.precedes(each) for each in second.seen):
-            yield held("begun after the other was done", *_calls(first.enqueue, second.enqueue, end.call, begun.call))
+        elif (
+            begun is not None
+            and _came_first(first, second)
+            and any(each.state not in BEGUN and end.precedes(each) for each in second.seen)
+        ):
+            calls = _calls(first.enqueue, second.enqueue, end.call, begun.call)
+            findings.append(held("begun after the other was done", *calls))
+    yield from reversed(findings)
+
+
+_Begun = tuple[Import, Sighting]
+
+
+def _begun_first(begun: Sequence[_Begun]) -> list[_Begun]:
+    """Those which were seen begun first: by the clock, and by their places in the journal."""
+    placed = [each for each in begun if each[1].place]
+    first = min(begun, key=lambda each: each[1].by)
+    return [first, *([min(placed, key=lambda each: each[1].place)] if placed else [])]
+
+
+def _overtaker(first: Import, waits: Sighting, begun: Sequence[_Begun]) -> _Begun | None:
+    """One of those behind a file that was begun before a sight of it."""
+    return next((each for each in begun if _came_first(first, each[0]) and each[1].precedes(waits)), None)
 
 
 def _calls(*calls: Call | None) -> tuple[Call, ...]:
@@ -145,15 +174,18 @@ def _by_values(journal: Readings, messages: Sequence[Import]) -> Iterator[Findin
     text="Data packages on a job that processes messages in order are processed together, or one after another.",
     source=article(JOB_SECTION),
     reading="The setting is for files; what it does to packages is not said. Told by the times in Manage messages, "
-    "where processing takes any.",
+    "where processing takes any, or by statuses: one that was Processing between two sights of the other as Processing "
+    "was processed together with it.",
     level=ASK,
     provenance=INFERRED,
     statements=(19,),
-    needs=(MESSAGES,),
     answers=("together", "one-after-another"),
 )
 def packages(journal: Readings) -> Iterator[Finding]:
-    """Packages that one run, or two runs close together, took: whether their times overlap."""
+    """Packages that one run, or two runs close together, took: whether their times overlap, or what was seen of them.
+
+    Where their times are shown statuses say nothing more.
+    """
     for messages in journal.imports.of_activity.values():
         chosen = [each for each in messages if each.settings.get("in_order") and each.settings.get("type") == "package"]
         shown = [(*times, message) for message in chosen if (times := _times(message)) is not None]
@@ -163,6 +195,34 @@ def packages(journal: Readings) -> Iterator[Finding]:
                 continue
             together = began_next < ended
             yield answered("together" if together else "one-after-another", first.enqueue, second.enqueue)
+        for first, second in pairwise([each for each in chosen if not each.rows]):
+            yield from _seen_together(first, second)
+
+
+def _seen_together(first: Import, second: Import) -> Iterator[Finding]:
+    """Whether two packages were processed at the same time, as their statuses tell."""
+    for one, other in ((first, second), (second, first)):
+        under_way = [each for each in one.asked if each.state == vocabulary.PROCESSING]
+        for each in other.asked:
+            if each.state != vocabulary.PROCESSING:
+                continue
+            before = next((sight for sight in under_way if sight.precedes(each)), None)
+            after = next((sight for sight in reversed(under_way) if each.precedes(sight)), None)
+            if before is not None and after is not None:
+                calls = _calls(one.enqueue, other.enqueue, before.call, each.call, after.call)
+                yield answered("together", *calls)
+                return
+    for one, other in ((first, second), (second, first)):
+        end = one.final
+        begun = next((each for each in other.asked if each.state in BEGUN), None)
+        waits = next((each for each in other.asked if end is not None and end.precedes(each)), None)
+        if end is None or end.state not in BEGUN or begun is None or waits is None or waits.state in BEGUN:
+            continue
+        came = other.at(other.enqueue)
+        if any(each.state == vocabulary.ENQUEUED and came.precedes(each) for each in one.asked):
+            # Both waited for the run that took the one.
+            yield answered("one-after-another", *_calls(one.enqueue, other.enqueue, end.call, waits.call, begun.call))
+            return
 
 
 @rule(

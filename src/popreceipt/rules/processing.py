@@ -28,6 +28,7 @@ from popreceipt.rules.files import (
     records_of,
 )
 from popreceipt.rules.formats import DELIMITED, EXCEL, FORMATS, kind_of, rows_of
+from popreceipt.rules.frequency import too_often, waited
 from popreceipt.rules.imports import (
     COMPLETED,
     SHOWN_PRECISION,
@@ -82,13 +83,19 @@ def _calls(message: Import, *sightings: Sighting) -> tuple[Call, ...]:
     text="A file that was handed in waits for the job's processing recurrence.",
     source=article(JOB_SECTION),
     reading="A run on purpose is as good as a recurrence. What Manage messages shows goes before what the status says. "
-    "A recurrence counts from the job's creation, or from a reset of the target.",
+    "A recurrence counts from the job's creation, or from a reset of the target. Where only its period is known, a "
+    "file counts as waiting after half a minute, and three that were processed within one period, each handed in after "
+    "all was done and quiet, are more than a late run and the next one account for.",
     level=MUST,
     statements=(20, 60),
-    needs=(ADVANCE_TIME, CREATE_ACTIVITY),
+    needs=(ADVANCE_TIME,),
 )
 def waits_for_the_recurrence(journal: Readings) -> Iterator[Finding]:
     """Whether each import was seen to wait, or to have been processed, while no run can have come yet."""
+    for runs in too_often(journal):
+        span = runs[-1].sighting.by - runs[0].message.enqueue.sent
+        calls = [call for each in runs for call in each.calls]
+        yield violated(f"{len(runs)} runs one after another, the first to the last within {span}", *calls)
     for message in journal.imports:
         if message.file is None:
             continue
@@ -102,6 +109,8 @@ def waits_for_the_recurrence(journal: Readings) -> Iterator[Finding]:
             if sighting.state == vocabulary.ENQUEUED and sighting.since > message.enqueue.answered:
                 yield held("waited", *_calls(message, sighting))
                 break
+        if (waiting := waited(message)) is not None:
+            yield held(f"waited for {waiting.since - message.enqueue.answered} at least", *_calls(message, waiting))
 
 
 def _too_early(message: Import) -> Finding | None:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
@@ -59,6 +60,12 @@ BODIES_KEPT: Final = 2_000
 
 STEP: Final = 2.0**-20
 """How much further an observation stands than the observation or the exchange before it."""
+
+NOTHING: Final = "null"
+"""JSON without a value, which an answer may hold where nothing is to be said."""
+
+ZERO_YEARS: Final = {1: "0001", 1900: "1900"}
+"""The years of the zero dates of either platform, and the word for such a blank."""
 
 SHORT: Final = 16
 """Characters of the digests by which an acknowledgment's body is compared with the answers to dequeues."""
@@ -320,7 +327,10 @@ class Reader:
                 call.kind = "empty"
             else:
                 call.digest = body.digest()[:SHORT]
-                self._message_in(call, _loads(body))
+                if text is not None and text.strip() == NOTHING:
+                    call.kind = "empty"
+                else:
+                    self._message_in(call, _loads(body))
                 if len(self.dequeues) < BODIES_KEPT:
                     call.body = body
         self.dequeues.append(call)
@@ -355,10 +365,12 @@ class Reader:
             call.blank = "empty"
         elif last.startswith(("0001-01-01", "1900-01-01")):
             call.blank = last[:4]
-        elif (read := instant_of(last)) is not None:
-            call.last_dequeue, call.instant_form = read
-        else:
+        elif (read := instant_of(last) or other_instant_of(last)) is None:
             call.blank = "other"
+        elif read[0].year in ZERO_YEARS:
+            call.blank = ZERO_YEARS[read[0].year]
+        else:
+            call.last_dequeue, call.instant_form = read
         if call.file_exists is False:
             call.kind = "no-file"
         elif call.correlation is None and call.receipt is None:
@@ -848,6 +860,25 @@ def instant_of(text: str) -> tuple[datetime, str] | None:
     form = "fraction" if fraction else "offset" if zone and zone not in "Zz" else "utc" if zone else "no-zone"
     return instant.replace(tzinfo=UTC), form
 
+
+_MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/$", re.IGNORECASE)
+
+
+def other_instant_of(text: str) -> tuple[datetime, str] | None:
+    """An instant in a form from before ISO 8601 was usual: milliseconds as .NET wrote them, or that of a Date header.
+
+    Nobody has seen such a one of this service; whoever meets one reads it nevertheless rather than doubt the service.
+    """
+    try:
+        if (found := _MILLISECONDS.match(text.strip())) is not None:
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found.group(1))), "other"
+        read = parsedate_to_datetime(text.strip()) if _DATE_HEADER.match(text.strip()) else None
+    except (ValueError, OverflowError):
+        return None
+    return None if read is None else (read.astimezone(UTC), "other")
+
+
+_DATE_HEADER = re.compile(r"[a-z]{3}, \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d (?:gmt|[+-]\d{4})$", re.IGNORECASE)
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})\}?$")
 

@@ -18,6 +18,9 @@ QUARTER: Final = timedelta(minutes=15)
 NEIGHBOURS: Final = 8
 """So many messages to either side are compared to see an order."""
 
+MOST_NEIGHBOURS: Final = 32
+"""So many of those that came back, where a message is left as often as it takes to see an order."""
+
 MOST_BETWEEN: Final = 200
 """Among more deliveries than these nobody looks for one that may have been of the same message."""
 
@@ -46,6 +49,7 @@ def redeliveries(journal: Readings) -> Iterator[tuple[Message, Dequeue, Dequeue]
 def not_before_half_an_hour(journal: Readings) -> Iterator[Finding]:
     """Judge each redelivery by the longest and the shortest time that can have passed."""
     earliest = journal.lease - journal.exports.precision
+    shown, straddling = False, []
     for message, first, again in redeliveries(journal):
         shortest, longest = between(first, again)
         if not journal.exports.precedes(first, again):
@@ -60,21 +64,27 @@ def not_before_half_an_hour(journal: Readings) -> Iterator[Finding]:
             longest = max(longest, again.answered - said + error) if said is not None else longest
         if shortest >= journal.lease:
             if message.certain:
+                shown = True
                 yield held("hidden for at least half an hour", first, again)
-        elif _acknowledged_between(message, first, again):
+        elif _acknowledged_between(journal, message, first, again):
             continue
         elif longest < earliest and certain:
             yield violated(f"back after at most {longest}", first, again)
         elif longest < earliest:
             yield undecided(f"back after at most {longest}, if it is the same message", first, again)
         else:
-            yield undecided(f"hidden for {max(shortest, timedelta(0))} to {longest}", first, again)
+            text = f"hidden for {max(shortest, timedelta(0))} to {longest}"
+            straddling.append(undecided(text, first, again))
+    if not shown:
+        # Calls that took long tell nothing of a promise that others show kept.
+        yield from straddling
 
 
-def _acknowledged_between(message: Message, first: Dequeue, again: Dequeue) -> bool:
+def _acknowledged_between(journal: Readings, message: Message, first: Dequeue, again: Dequeue) -> bool:
     """Whether an acknowledgment may have been effective: what comes back then breaks another promise."""
+    precedes = journal.exports.precedes
     return any(
-        (ack.ok or ack.in_doubt) and ack.answered >= first.sent and ack.sent <= again.answered
+        (ack.ok or ack.in_doubt) and not precedes(ack, first) and not precedes(again, ack)
         for ack in (*message.acks, *message.loose)
     )
 
@@ -85,7 +95,8 @@ def _acknowledged_between(message: Message, first: Dequeue, again: Dequeue) -> b
     source=article(SECTION),
     reading="Judged up to the fifth delivery and the first day: whether a service ever gives up on a message is open, "
     "and older files are judged by retention.kept-for-seven-days. A download is let extend the half hour. The order "
-    "among waiting messages is open, so only an empty answer breaks the promise.",
+    "among waiting messages is open, so only an empty answer breaks the promise. Where a clock runs, a message may be "
+    "back half a minute late, since services look for such now and then.",
     level=MUST,
     statements=(39,),
     needs=(ADVANCE_TIME,),
@@ -99,6 +110,11 @@ def after_half_an_hour(journal: Readings) -> Iterator[Finding]:
         if miss.wait.after is None:
             continue
         late = miss.empty.sent - miss.wait.start[0]
+        cause = journal.waiting.refused_before(miss)
+        if cause is not None and journal.waiting.back_after(miss, cause) is not None:
+            text = f"nothing offered {late} after a half hour was over, but a half hour after a refused dequeue"
+            yield undecided(text, miss.wait.after, cause, miss.empty)
+            continue
         if journal.exports.known(miss.empty.activity or ""):
             yield violated(f"nothing offered {late} after a half hour was over", miss.wait.after, miss.empty)
         else:
@@ -168,10 +184,12 @@ def _first_unannounced(journal: Readings, message: Message, *, tells_truly: bool
     if exports.says_first(first):
         if journal.waiting.empty_before(first) is not None:
             yield held("blank", first)
+    elif exports.handed_out_elsewhere(first) is not None:
+        return
     elif first.last_dequeue is not None and exports.named_before(first) is None:
         if journal.waiting.fresh(first):
             yield violated(f"a first delivery that says it was last dequeued at {first.last_dequeue}", first)
-        elif first.instant_form != "no-zone" and _nobody_dequeued(journal, first, first.last_dequeue):
+        elif first.instant_form != "no-zone" and exports.nobody_dequeued(first, first.last_dequeue):
             text = f"says it was last dequeued at {first.last_dequeue}, and nobody dequeued then"
             # It may also be a message of before the journal that comes back with a wrong instant.
             yield violated(text, first) if tells_truly else undecided(f"{text}, if it is a first delivery", first)
@@ -215,6 +233,9 @@ def says_when_last_dequeued(journal: Readings) -> Iterator[Finding]:
         if first.sent <= said <= again.answered and _was_lost(exports, message.activity, said, slack):
             yield held("says when a dequeue was asked for whose answer was lost", first, again)
             continue
+        if first.answered < said and exports.refused_between(message.activity, said - slack, said + slack):
+            yield undecided(f"{said} is when a dequeue was refused", first, again)
+            continue
         hidden = (
             journal.waiting.unknown_between(message.activity, first.sent, again.answered)
             or exports.doubts_between(message.activity, first.sent, again.answered)
@@ -241,11 +262,16 @@ def _without_a_word(journal: Readings, message: Message) -> Iterator[Finding]:
     before = exports.alike_before(first)
     if before is None:
         return
+    if first.blank == "other":
+        yield undecided("LastDequeueDateTime is nothing that can be read as an instant", before, first)
+        return
     said = first.last_dequeue
     if said is not None and before.sent - exports.shown_slack <= said <= before.answered + exports.shown_slack:
         return  # it may well be of the same message, and then it says so
+    if said is not None and _was_lost(exports, message.activity, said, exports.shown_slack):
+        return  # that dequeue's answer was lost, whichever message it took
     shown = f"that is {first.blank}" if said is None else f"of {said}"
-    if said is not None and first.instant_form != "no-zone" and _nobody_dequeued(journal, first, said):
+    if said is not None and first.instant_form != "no-zone" and exports.nobody_dequeued(first, said):
         yield violated(f"delivered again with a LastDequeueDateTime {shown}, and nobody dequeued then", before, first)
         return
     missed = _would_have_been_missed(journal, before, first)
@@ -254,17 +280,6 @@ def _without_a_word(journal: Readings, message: Message) -> Iterator[Finding]:
         yield violated(text, before, first, missed)
     elif journal.waiting.uploaded(exports.message_of(before))[0] is not None:
         yield undecided(f"a LastDequeueDateTime {shown}, if it is the same message", before, first)
-
-
-def _nobody_dequeued(journal: Readings, delivery: Dequeue, said: datetime) -> bool:
-    """Whether it is known that nobody dequeued anything about an instant, but for the delivery that tells it."""
-    exports = journal.exports
-    activity = delivery.activity or ""
-    since = exports.alone_since(activity)
-    low, high = said - exports.shown_slack, said + exports.shown_slack
-    if since is None or low <= since or exports.doubts_between(activity, low, high):
-        return False
-    return all(each is delivery for each in exports.deliveries_between(activity, low, high))
 
 
 def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) -> Dequeue | None:
@@ -396,11 +411,12 @@ def _order_unannounced(journal: Readings) -> Iterator[Finding]:
     """The same of messages whose export runs nobody told of, where each comes into the queue after an empty answer."""
     queues: dict[str, list[Message]] = {}
     for message in journal.messages:
-        if message.certain and journal.exports.blind(message.activity):
+        # Either must come back.
+        if message.certain and len(message.deliveries) > 1 and journal.exports.blind(message.activity):
             queues.setdefault(message.activity, []).append(message)
     for messages in queues.values():
         for place, older in enumerate(messages):
-            for younger in messages[place + 1 : place + 1 + NEIGHBOURS]:
+            for younger in messages[place + 1 : place + 1 + MOST_NEIGHBOURS]:
                 empty = journal.waiting.empty_before(younger.deliveries[0])
                 born_later = empty is not None and journal.exports.precedes(older.deliveries[0], empty)
                 if born_later and journal.exports.says_first(younger.deliveries[0]):
@@ -507,7 +523,7 @@ def at_half_hour(journal: Readings) -> Iterator[Finding]:
             first.answered < each.answered <= instant and journal.exports.precedes(each, again)
             for each in message.downloads
         )
-        if touched or _acknowledged_between(message, first, again):
+        if touched or _acknowledged_between(journal, message, first, again):
             continue
         if again.sent == again.answered == instant:
             yield answered("back", first, again)

@@ -8,6 +8,7 @@ from typing import Final
 
 from popreceipt.rules.dequeue import all_have_files, all_young
 from popreceipt.rules.download import (
+    FORBIDDEN,
     answer_word,
     brought,
     fetched_after,
@@ -90,16 +91,22 @@ def _downloads(journal: Readings) -> Iterator[Finding]:
         known = each.sent >= by + part or offered or fetched_before(journal, message, each)
         if not known or not leased_at(journal, delivery, each) or settled_before(journal, message, place, each):
             continue
+        if each.status is not None and unheard(each):
+            # A gateway's word, or that of a service that is too busy: nothing was said of the file.
+            continue
         if unheard(each) and tried_again(journal, message, each):
             continue
         age = each.answered - since
+        if fetched_after(journal, message, each):
+            # It is kept, then: that a location works but once, or for minutes, is for download.repeatable to say.
+            continue
         if each.status is not None and 400 <= each.status < 500:
             text = f"answered with {each.status} when the file was at most {age} old"
             if message.production is not None or journal.exports.known(message.activity):
                 yield violated(text, delivery, each)
             else:
                 yield undecided(f"{text}, unless somebody cleaned up", delivery, each)
-        elif each.in_doubt and not fetched_after(journal, message, each):
+        elif each.in_doubt:
             yield undecided(f"no file came: {each.failure or each.status}, at an age of {age}", delivery, each)
 
 
@@ -137,7 +144,7 @@ def gone_after_seven_days(journal: Readings) -> Iterator[Finding]:
             if late > journal.retention + exports.precision and exports.proven(run.activity, each.digest):
                 yield violated(f"still there {late} after its upload", each)
     for message, _, download in _expired(journal):
-        if unheard(download):
+        if unheard(download) and download.status != FORBIDDEN:
             if not tried_again(journal, message, download):
                 yield undecided(f"no answer of the service ({download.failure or download.status})", download)
         elif brought(journal, download) is None:
@@ -175,8 +182,13 @@ def _outlived(journal: Readings) -> Iterator[Finding]:
 
 
 def _expired(journal: Readings) -> Iterator[tuple[Message, int, Download]]:
-    """Authorised downloads of known messages' files after their seven days, and before a clean-up or a reset."""
-    for message, place, each in plain_downloads(journal):
+    """Authorised downloads of known messages' files after their seven days, and before a clean-up or a reset.
+
+    One that is forbidden counts where the same had been permitted: so storage says that a permit has ended.
+    """
+    for message, place, each in plain_downloads(journal, forbidden_too=True):
+        if each.status == FORBIDDEN and not fetched_before(journal, message, each):
+            continue
         _, by = journal.waiting.uploaded(message)
         if by is None or each.sent <= by + journal.retention + journal.exports.precision:
             continue
@@ -199,7 +211,7 @@ def expired_download(journal: Readings) -> Iterator[Finding]:
     outlives = _locations_outlive_the_lease(journal)
     for message, place, each in _expired(journal):
         delivery = message.deliveries[place]
-        told = answer_word(journal, each)
+        told = str(FORBIDDEN) if each.status == FORBIDDEN else answer_word(journal, each)
         if told is None or settled_before(journal, message, place, each):
             continue
         if outlives or leased_at(journal, delivery, each):

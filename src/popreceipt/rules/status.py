@@ -13,6 +13,7 @@ from itertools import accumulate
 from popreceipt import vocabulary
 from popreceipt.rules.exports import Message
 from popreceipt.rules.facts import Ack, Call, Dequeue, Disturbance, StatusAnswer
+from popreceipt.rules.frequency import at_a_call
 from popreceipt.rules.imports import (
     FINAL,
     SHOWN_PRECISION,
@@ -102,12 +103,14 @@ def _existing(journal: Readings, call: StatusAnswer) -> Import | None:
     source=article(STATUS_SECTION),
     reading="Judged where no recurrence and no run on purpose can have come between. Where Manage messages shows that "
     "the batch did take the message so early, the status is true and processing.waits-for-the-recurrence is broken. A "
-    "service may find a request unusable before its turn.",
+    "service may find a request unusable before its turn. Where only the period of the recurrence is known, four files "
+    "that came when all was done and quiet, at times spread over half of it, and that all had been taken a hundredth "
+    "of it later, found no run by chance.",
     level=MUST,
     statements=(45, 46, 49),
 )
 def enqueued_until_taken(journal: Readings) -> Iterator[Finding]:
-    """Each answer about an import that the batch cannot have taken by then."""
+    """Each answer about an import that the batch cannot have taken by then, or about several it cannot have awaited."""
     for message in journal.imports:
         first = True
         for sighting in message.asked:
@@ -126,6 +129,10 @@ def enqueued_until_taken(journal: Readings) -> Iterator[Finding]:
                     )
             elif message.file is not None:
                 yield violated(f"{sighting.call.value} before any run", message.enqueue, sighting.call)
+    for runs in at_a_call(journal):
+        longest = max(each.span for each in runs)
+        calls = [call for each in runs for call in each.calls]
+        yield violated(f"{runs[-1].sighting.state} within {longest}, as were {len(runs) - 1} others before it", *calls)
 
 
 def _later_untouched(sighting: Sighting, message: Import) -> Iterator[bool]:

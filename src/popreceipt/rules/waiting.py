@@ -71,6 +71,12 @@ class Miss(msgspec.Struct, gc=False):
     wait: Wait
 
 
+def following(wait: Wait) -> Dequeue | None:
+    """The next delivery of a message after the one that it waited since."""
+    deliveries = wait.message.deliveries if wait.message is not None else []
+    return deliveries[wait.deliveries] if wait.deliveries < len(deliveries) else None
+
+
 class Waiting:
     """When which message certainly waited, and which empty answers missed one."""
 
@@ -230,7 +236,7 @@ class Waiting:
             if (alike := exports.lookalike(message, delivery)) is not None:
                 end = min(end, self._began(alike))
             if delivery.kind == "message":
-                start = (touches[place] + exports.lease + exports.precision, LAST_OF_ALL)
+                start = (touches[place] + exports.lease + exports.precision + exports.tardiness, LAST_OF_ALL)
                 yield from self._after(message, delivery, place + 1, start, end, harmless)
             if ends is not None and ends.ok:
                 return
@@ -419,6 +425,28 @@ class Waiting:
         empties = self.empties.get(activity, [])
         place = bisect_right(empties, (instant, LAST_OF_ALL), key=asked)
         return empties[place] if place < len(empties) else None
+
+    # Refusals
+
+    def refused_before(self, miss: Miss) -> Dequeue | None:
+        """The first refused dequeue that may have hidden what an empty answer missed, were it served all the same."""
+        activity, empty = miss.empty.activity or "", miss.empty
+        since = max(miss.wait.start[0], empty.sent - self.exports.lease)
+        refused = self.exports.refused_between(activity, since, empty.sent)
+        return next((each for each in refused if self.exports.precedes(each, empty)), None)
+
+    def back_after(self, miss: Miss, refused: Dequeue) -> Dequeue | None:
+        """The next delivery of a message that was missed, if a refused dequeue is what hid it: as it says itself.
+
+        It comes a half hour after that, and names it as the last one.
+        """
+        again, slack = following(miss.wait), self.exports.shown_slack
+        if again is None or again.sent < refused.sent + self.exports.lease - self.exports.precision:
+            return None
+        said, after = again.last_dequeue, miss.wait.after
+        if said is None or after is None or after.sent - slack <= said <= after.answered + slack:
+            return None
+        return again if refused.sent - slack <= said <= refused.answered + slack else None
 
     # Bounds
 

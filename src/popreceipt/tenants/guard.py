@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from popreceipt import vocabulary
 from popreceipt.client.base_url import split_base
-from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
+from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for, is_made_up
 from popreceipt.client.times import TargetClock
 from popreceipt.exceptions import NotAbleTo
 from popreceipt.journal import Exchange
@@ -134,6 +134,14 @@ class TenantGuard:
             self.spent.length += asked.length
             self.sent[asked.operation] += 1
 
+    def room(self) -> int | None:
+        """Bytes that an answer may have: what is left of the budget, whatever the server would send."""
+        megabytes = self.tenant.budget.megabytes
+        if megabytes is None:
+            return None
+        with self._lock:
+            return max(0, int(megabytes * MEGABYTE) - self.spent.length)
+
     def note(self, asked: Asked, heard: Heard) -> None:
         """Take in what became of a request."""
         with self._lock:
@@ -160,6 +168,8 @@ class TenantGuard:
             self._only_asks(asked)
         if asked.operation == vocabulary.ACK:
             self._own_messages_only(asked)
+        if asked.operation in (vocabulary.ENQUEUE, vocabulary.DEQUEUE):
+            self._nobodys_job(asked)
         if asked.operation == vocabulary.DEQUEUE and len(self._others) >= REMEMBERED:
             raise self._no("backlog", f"More than {REMEMBERED} messages of others were met: nothing more is dequeued.")
 
@@ -192,6 +202,12 @@ class TenantGuard:
             )
         if asked.origin == self._origin or (issues and not asked.with_token):
             return
+        if self._origin.startswith("https://") and asked.origin.startswith("http://"):
+            raise self._no(
+                "host",
+                f"{asked.method} {asked.origin} was not sent: a server's word leads out of https, where anybody along "
+                "the way reads and changes what comes.",
+            )
         host = asked.host
         named = _same_host(host, self.tenant.host) or any(fnmatch.fnmatchcase(host, each) for each in self.tenant.hosts)
         if not named:
@@ -220,6 +236,16 @@ class TenantGuard:
             return
         what = asked.operation if asked.operation in CHANGING else f"{asked.method} {asked.path[:80]}"
         raise self._no("read-only", f"{self.tenant.where} says read_only = true: no {what} is sent.")
+
+    def _nobodys_job(self, asked: Asked) -> None:
+        """A job that the description does not name is somebody's, unless the run has made its GUID up."""
+        activity = asked.activity or ""
+        if self.tenant.by_id(activity) is None and not _is_no_guid(activity) and not is_made_up(activity):
+            raise self._no(
+                "activity",
+                f"No {asked.operation} goes to {activity[:40]}, an activity that {self.tenant.where} does not name: it "
+                "may be somebody's. What a run calls nobody's has a GUID of version 8.",
+            )
 
     def _own_messages_only(self, asked: Asked) -> None:
         if not self._is_exclusive(asked.activity) and not _is_no_guid(asked.activity):

@@ -144,6 +144,12 @@ class Call(Protocol):
             TokenLost: the tour was interrupted since, and tokens are never written down: the errand begins anew.
         """
 
+    def shared(self, role: str) -> None:
+        """Write down that others use a job too, whatever the description says: so it was seen.
+
+        Who judges then convicts nobody for what is not there.
+        """
+
     def assist(self, step: str, done: str) -> bool:
         """Ask the person at the terminal to do something and wait until it is done; False where nobody is there.
 

@@ -29,7 +29,7 @@ from popreceipt.client.session import Session, split_base
 from popreceipt.client.tokens import Issued
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.exceptions import NotAbleTo, NothingProved, PopreceiptError, UsageError
-from popreceipt.journal import Exchange, secret_digest
+from popreceipt.journal import Exchange, is_unsigned, redacted_url, secret_digest
 from popreceipt.targets import DATES_TAKEN, Target
 from popreceipt.tenants.guard import TenantGuard, pause_of
 from popreceipt.tour.errand import Errand, Line, Route, Stopped, TokenLost, Until
@@ -483,14 +483,16 @@ class _Call:
 
     def follow(self, line: str, reply: Reply, *, actor: str = "authorised") -> Reply:
         """The answer from where a reply redirects to."""
+        if self._is_to_be_asked_again(reply):
+            reply = self.send(line, wire.download(reply.exchange.request.url), actor=actor)
         location = reply.header("location")
         if reply.status not in _REDIRECTS or not location:
             return reply
-        url = urljoin(reply.exchange.request.url, location)
         session = self._tour.target.session
         try:
+            url = urljoin(reply.exchange.request.url, location)
             origin = split_base(url.partition("?")[0].partition("#")[0])[0]
-        except UsageError:
+        except (UsageError, ValueError):  # It is no address.
             return reply
         ask = wire.download(url)
         if origin == session.origin or _named_alike(origin, session.origin):
@@ -502,6 +504,15 @@ class _Call:
         return self._asked(
             line, ask, actor, lambda: elsewhere.send(ask, actor=actor), given=False, origin=elsewhere.origin
         )
+
+    def _is_to_be_asked_again(self, reply: Reply) -> bool:
+        """Whether a redirect was answered to an earlier process: what signs its location is written down nowhere."""
+        if not is_unsigned(reply.header("location") or "") or is_unsigned(reply.exchange.request.url):
+            return False
+        following = self._next_step()
+        if isinstance(following, Intent):
+            return following.target == redacted_url(wire.download(reply.exchange.request.url).target)
+        return True
 
     def obtain(
         self,
@@ -549,6 +560,15 @@ class _Call:
         found = self._tour.token(actor)
         self._write(Token(self._errand.name, actor))
         return found
+
+    def shared(self, role: str) -> None:
+        """Write down that others use a job too."""
+        if self.replaying:
+            return
+        target = self._tour.target
+        settings = {name: value for name, value in target.activities[role].items() if name != "id"}
+        told = {"activity": self.activity(role), "created": False, "settings": settings | {"exclusive": False}}
+        observe(target.journal, "activity", target.times.earliest(), target.times.latest(), told)
 
     def assist(self, step: str, done: str) -> bool:
         """Ask the person at the terminal to do something."""
@@ -631,6 +651,8 @@ class _Call:
         origin: str | None,
     ) -> Reply:
         tour, name = self._tour, self._errand.name
+        if is_unsigned(ask.target):
+            raise TokenLost
         if self._sent[line.id] >= line.most:
             raise Stopped(f"{line.id} was to send {line.most} requests at most, and has")
         tour.leave_alone(tour.target.session.base_url if origin is None else origin)
@@ -656,7 +678,7 @@ class _Call:
             self._errand.name,
             line.id,
             ask.method,
-            (origin or "") + ask.target,
+            redacted_url((origin or "") + ask.target),
             actor,
             given,
             hashlib.sha256(ask.body).hexdigest(),

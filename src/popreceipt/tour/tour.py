@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import IO, Final
 
 from popreceipt import __version__
+from popreceipt.client.session import longest
+from popreceipt.client.transport import TOO_LONG
 from popreceipt.clock import stopwatch
 from popreceipt.exceptions import NothingProved, UsageError
 from popreceipt.journal import Earlier, Entry, Exchange, Journal, left_in
 from popreceipt.reports import junit, verdict_file
 from popreceipt.rules import find
 from popreceipt.rules.rule import Rule
-from popreceipt.targets import Target
+from popreceipt.targets import DATES_TAKEN, Target
 from popreceipt.tenants.description import Tenant
 from popreceipt.tenants.guard import TenantGuard
 from popreceipt.tour import ledger as ledgers
@@ -30,6 +32,7 @@ from popreceipt.tour.running import How, Person, State, Tour
 from popreceipt.tour.verdicts import judged
 from popreceipt.tour.waiting import Here, Interruption, Patience, Silent, Watcher, continued, real_seconds_until
 from popreceipt.verdict import Verdicts
+from popreceipt.vocabulary import OTHER
 
 JOURNAL: Final = "journal.ndjson"
 
@@ -390,6 +393,9 @@ def _taken_up(target: Target, ledger: Ledger, earlier: Earlier, here: Here) -> l
         )
     if isinstance(target.guard, TenantGuard):
         spent = target.guard.spent
+        # Whoever opens a tenant asks it for the time of day, of which no journal tells; so did the process before.
+        if target.guard.sent[OTHER] >= DATES_TAKEN:
+            spent.requests += DATES_TAKEN
         for each in exchanges:
             target.guard.recall(each)
             spent.requests += 1
@@ -406,8 +412,15 @@ def _length(exchange: Exchange) -> int:
     for part in (exchange.request, exchange.response):
         if part is not None:
             found += sum(len(name) + len(value) + 4 for name, value in part.headers)
-            found += (part.body.length or 0) if part.body is not None else 0
-    return found
+            if part.body is not None:
+                found += (part.body.length or 0) + _TOKEN * (part.body.text or "").count("redacted:")
+            found += _TOKEN * sum("redacted:" in value for _, value in part.headers)
+    # Of what was too long the beginning is left; more than this is never read.
+    return found + (longest(exchange.operation, None) if exchange.failure == TOO_LONG else 0)
+
+
+_TOKEN: Final = 2_048
+"""Bytes that are counted for what a journal does not hold: a token has hardly more."""
 
 
 def _keeping(file: IO[bytes] | None) -> Callable[[], None]:

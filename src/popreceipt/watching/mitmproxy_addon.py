@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 FORMAT = "popreceipt/journal@1"
 WRITTEN_OUT = 64 * 1024
@@ -92,7 +92,7 @@ SECRET_HEADERS = frozenset(
 )
 _BELOW = SECRET_FIELDS - {"code"}
 _REDACTED = re.compile(r"redacted:[0-9a-f]{8}")
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", re.ASCII)
+_TOKEN = re.compile(r"(?<![\w-])(?>(?P<before>[\w-]*?)eyJ)[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*", re.ASCII)
 _IN_A_QUERY = re.compile(rf"(?<=[?&])({'|'.join(sorted(SECRET_FIELDS))})=([^&#]+)", re.IGNORECASE)
 _NAMES_A_SECRET = re.compile(
     rb"client_secret|client_assertion|refresh_token|access_token|id_token|password\W", re.IGNORECASE
@@ -112,9 +112,30 @@ def redacted(secret: str) -> str:
     return f"redacted:{hashlib.sha256(secret.encode('utf-8')).hexdigest()[:8]}"
 
 
+_SIGNATURE = re.compile(
+    r"(?:(?<![\w.-])|(?<=26)|(?<=3f))"
+    r"(?P<name>(?:x-(?:amz|goog)-)?signature|sig|x-amz-security-token)"
+    r"(?P<equals>=|%(?:25)*3d)"
+    r"(?P<value>(?:(?!%(?:25)*(?:26|23))[\w.~%+/=:!*$,@-]|\\u00(?:2[bf]|3d|25)|\\/){16,})",
+    re.IGNORECASE | re.ASCII,
+)
+_PASSWORD = re.compile(r"(?P<before>:(?:\\?/){2}[^\s/?#@:\"'<>\\]*:)(?P<password>[^\s/?#@\"'<>\\]+)(?=@)")
+_IN_JSON = re.compile(r"\\u00([0-9a-f]{2})|\\(/)", re.IGNORECASE)
+
+
 def without_tokens(text: str) -> str:
-    """A text with whatever looks like a signed token replaced."""
-    return _TOKEN.sub(lambda found: redacted(found.group()), text) if "eyJ" in text else text
+    """A text with whatever looks like a signed token, or signs an address, replaced."""
+    if "eyJ" in text:
+        text = _TOKEN.sub(lambda found: found["before"] + redacted(found[0][len(found["before"]) :]), text)
+    text = _PASSWORD.sub(lambda found: found["before"] + redacted(found["password"]), text)
+    return _SIGNATURE.sub(_without_signature, text)
+
+
+def _without_signature(found: re.Match[str]) -> str:
+    value = _IN_JSON.sub(lambda each: each[2] or chr(int(each[1], 16)), found["value"])
+    for _ in range(3):
+        value = unquote(value)
+    return f"{found['name']}{found['equals']}{redacted(value)}"
 
 
 def redacted_url(url: str) -> str:
@@ -143,7 +164,7 @@ def without_strays(content: bytes) -> bytes:
     """A body in which no secret belongs: tokens replaced, or all of it where it names a secret."""
     if _NAMES_A_SECRET.search(content):
         return redacted_whole(content)
-    return without_tokens(content.decode("latin-1")).encode("latin-1") if b"eyJ" in content else content
+    return without_tokens(content.decode("latin-1")).encode("latin-1")
 
 
 def redacted_form(content: bytes) -> bytes:
@@ -557,7 +578,7 @@ class Watch:
             redact = (redacted_json if answer else redacted_form) if whole else redacted_whole
             return body_of(redact(content))
         payload = operation == ("download" if answer else "enqueue")
-        if operation not in {"download", "enqueue"}:
+        if not payload or (answer and not ok):
             content = without_strays(content)
         body = body_of(content)
         if body is not None and payload and ok and not self.bodies:

@@ -301,7 +301,17 @@ def test_dates_of_another_clock_are_not_listened_to() -> None:
     assert steps == pytest.approx([600] * 9, rel=0.001)
 
 
-@pytest.mark.parametrize("date", [None, "yesterday", ""])
+@pytest.mark.parametrize(
+    "date",
+    [
+        None,
+        "yesterday",
+        "",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -1400",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+    ],
+)
 def test_without_a_date_the_computers_time_stands_in(date: str | None) -> None:
     times = DateTimes()
     sent, answered = times.end(times.begin(), date)
@@ -320,6 +330,11 @@ def test_without_a_date_the_computers_time_stands_in(date: str | None) -> None:
         ("2026-01-01T01:00:00+01:00", START),
         ("2026-01-01T00:00:00.5Z", START + SECOND / 2),
         ("2026-01-01T00:00:00.1234567Z", START + timedelta(microseconds=123456)),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", START),
+        ("/Date(1767225600000)/", START),
+        ("/Date(1767225600500+0100)/", START + SECOND / 2),
+        ("/Date(999999999999999)/", None),
+        ("Thursday at noon", None),
         ("soon", None),
         ("", None),
     ],

@@ -122,6 +122,14 @@ def test_a_token_is_kept_until_a_minute_before_its_end(tokens: Tokens, still: Ma
 
 
 @respx.mock
+@pytest.mark.parametrize(("lifetime", "believed"), [(1e300, 366 * 86_400), ("99999999999", 366 * 86_400), (-5, 0)])
+def test_nobody_believes_in_a_lifetime_beyond_reason(tokens: Tokens, lifetime: object, believed: float) -> None:
+    """Whatever an issuer says, time goes on from there."""
+    respx.post(f"{BASE}/tenant/oauth2/v2.0/token").mock(answer(expires_in=lifetime))
+    assert tokens.obtain().expires_in == believed
+
+
+@respx.mock
 def test_a_short_lived_token_is_used_for_half_its_life(tokens: Tokens, still: ManualTimes) -> None:
     route = respx.post(f"{BASE}/tenant/oauth2/v2.0/token").mock(return_value=answer(expires_in=40))
     tokens.current()
@@ -134,7 +142,7 @@ def test_a_short_lived_token_is_used_for_half_its_life(tokens: Tokens, still: Ma
 
 
 @respx.mock
-@pytest.mark.parametrize("lifetime", [None, "soon", True])
+@pytest.mark.parametrize("lifetime", [None, "soon", True, "inf", "nan", "9" * 5_000])
 def test_a_lifetime_that_is_not_told_is_taken_for_a_short_one(tokens: Tokens, lifetime: object) -> None:
     respx.post(f"{BASE}/tenant/oauth2/v2.0/token").mock(answer(expires_in=lifetime))
     issued = tokens.obtain()

@@ -225,6 +225,7 @@ def test_a_message_without_a_file_is_a_delivery_without_one(change: dict[str, An
         reply("  ", 200),
         reply("null", 200),
         reply("[]", 200),
+        reply(json.dumps(dict.fromkeys(DELIVERED) | {"IsDownLoadFileExist": False}), 200),
         reply("<html/>", 200),
         reply('{"Message": "An error has occurred."}', 200),
         reply(json.dumps(DELIVERED), 500),

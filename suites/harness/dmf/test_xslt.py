@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from popreceipt.emulator.dmf import xslt_worker
+from popreceipt.emulator.dmf import xslt, xslt_worker
 from popreceipt.emulator.dmf.problems import Unreadable
 from popreceipt.emulator.dmf.xslt import Transformer
 from popreceipt.emulator.profile import Profile
@@ -223,6 +224,36 @@ def test_a_worker_that_nobody_waits_for_ends_by_itself() -> None:
         assert worker.wait(LIMIT.total_seconds()) == -signal.SIGALRM
     finally:
         worker.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "getsid"), reason="only POSIX has sessions of processes")
+def test_an_interruption_of_all_in_the_foreground_does_not_reach_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C goes to every process of the terminal's group: the worker is in another, and ends with who asks it."""
+    pool = xslt._Pool()
+    monkeypatch.setattr(xslt, "_POOL", pool)
+    transformed(DOCUMENT, sheet("identity"))
+    worker = pool._idle
+    assert worker is not None
+    assert os.getsid(worker.pid) != os.getsid(0)
+    pool.close()
+    assert worker.returncode is not None
+
+
+def test_a_worker_that_died_in_between_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next transform gets another one, and the pipes of the dead one are closed."""
+    pool = xslt._Pool()
+    monkeypatch.setattr(xslt, "_POOL", pool)
+    before = transformed(DOCUMENT, sheet("identity"))
+    worker = pool._idle
+    assert worker is not None
+    worker.kill()
+    worker.wait()
+    assert transformed(DOCUMENT, sheet("identity")) == before
+    assert pool._idle is not worker
+    for pipe in (worker.stdin, worker.stdout):
+        assert pipe is not None
+        assert pipe.closed
+    pool.close()
 
 
 def test_time_is_bounded(open_office: Open) -> None:

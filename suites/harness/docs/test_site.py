@@ -43,6 +43,14 @@ def test_every_command_and_every_open_point_has_its_place(site: Path) -> None:
     assert not [name for name in POINTS if name not in points]
 
 
+def test_options_are_written_as_they_are_typed(site: Path) -> None:
+    """Two hyphens are no dash: what is copied from the reference works."""
+    for name in COMMANDS:
+        page = (site / "reference" / "command-line" / f"{name}.html").read_text(encoding="utf-8")
+        words = unescape(re.sub(r"<[^>]+>", "", page))
+        assert not re.findall(r"[–—][a-z][a-z-]*", words), name
+
+
 def test_nothing_is_fetched_from_elsewhere(site: Path, browser: Browser) -> None:
     """The pages open with the network shut, on a desk and on a phone, without an error, and none is wider than that."""
     page = browser.new_page()

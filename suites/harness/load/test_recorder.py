@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from popreceipt.client.recording import record
 from popreceipt.journal import Exchange, Header, Journal, JournalFile, Observation
 from popreceipt.load import recorder
 from popreceipt.load.recorder import NotWritten, Recorder
@@ -60,9 +61,9 @@ def test_lines_are_those_of_any_journal(tmp_path: Path, told: list[tuple[str, di
                 each.add(Observation("messages", NOW, {"rows": []}))
         elif way == "soon":
             mine.record_soon(**exchange)
-            usual.record(**exchange)
+            record(usual, **exchange)
         else:
-            assert mine.record(**exchange) == usual.record(**exchange)
+            assert mine.record(**exchange) == record(usual, **exchange)
         if flushed:
             assert mine.flush()
     assert list(mine.lines()) == list(usual.lines())

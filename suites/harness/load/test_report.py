@@ -47,7 +47,6 @@ def test_a_page_tells_what_came_of_it(result: LoadResult) -> None:
         "VALID",
         "31 requests, 0 without a success; no rule was violated.",
         "Latencies by operation",
-        "Percentiles of response and service time",
         "How long messages waited",
         "What monitoring saw beside what the run counted",
         "dequeue.waiting-message-is-offered",
@@ -56,6 +55,16 @@ def test_a_page_tells_what_came_of_it(result: LoadResult) -> None:
         COMMAND,
     ):
         assert words in made, words
+
+
+@pytest.mark.parametrize(("files", "drawn"), [(49, False), (50, True)])
+def test_a_line_is_drawn_where_there_are_two_points(fake_run: MakeRun, files: int, drawn: bool) -> None:
+    """A percentile takes five requests that were slower; of one point a chart would be empty."""
+    run = fake_run()
+    run.enqueues(files)
+    made = as_page(judge_run(run.written()), command=COMMAND)
+    assert ("Percentiles of response and service time" in made) is drawn
+    assert "Latencies by operation" in made
 
 
 def test_a_violation_is_told_with_its_witnesses(fake_run: MakeRun) -> None:

@@ -42,6 +42,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
         each.end()
 
 
+@pytest.fixture
+def read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output is waited for however slow the machine is, where nobody else holds it open."""
+    monkeypatch.setattr(subjects, "DRAINING", 300.0)
+
+
 def awaited(subject: Subject) -> Exit:
     """How it ends by itself."""
     assert subject._process is not None
@@ -62,6 +68,7 @@ def lives(process: int) -> bool:
 class TestEnding:
     """However a subject ends, or does not."""
 
+    @pytest.mark.usefixtures("read_to_its_end")
     def test_an_end_with_0_is_told(self, make: Make, script: Any) -> None:
         """A subject that ends by itself did so with its status, and not for us."""
         subject = make(script("print('hello')"))
@@ -70,6 +77,7 @@ class TestEnding:
         assert (how.status, how.by_us) == (0, False)
         assert subject.output() == "hello\n"
 
+    @pytest.mark.usefixtures("read_to_its_end")
     def test_a_crash_keeps_its_status_and_last_words(self, make: Make, script: Any) -> None:
         """A crash is told with its status and what it said on standard error."""
         subject = make(script("raise ValueError('no such thing')"))
@@ -83,8 +91,13 @@ class TestEnding:
         subject.start()
         assert awaited(subject).status == -9
 
-    def test_it_is_asked_before_it_is_killed(self, make: Make, script: Any, meeting: Any) -> None:
+    @pytest.mark.usefixtures("read_to_its_end")
+    def test_it_is_asked_before_it_is_killed(
+        self, make: Make, script: Any, meeting: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A subject that heeds SIGTERM ends in its own way, and the end is ours."""
+        # However slow the machine is: one that was not asked would wait for its signal until its time is over.
+        monkeypatch.setattr(subjects, "GRACE", 300.0)
         subject = make(
             script(
                 meeting.code + "import signal, sys\n"

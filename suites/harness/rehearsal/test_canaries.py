@@ -10,7 +10,9 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from popreceipt.generate.rehearsal import leaking
 from popreceipt.generate.rehearsal.canaries import leaks, leaks_in, spellings
+from popreceipt.generate.rehearsal.talkative import spelt
 
 SECRET = "5b88Q~W41uF5&Ee18<NM7T8/r4o+wPDm6DICW-NS"
 TOKEN = ".".join(
@@ -44,6 +46,8 @@ def zipped(content: bytes) -> bytes:
         f"Authorization: Bearer {TOKEN}".encode(),
         zipped(TOKEN.encode()),
         SECRET.encode().hex().encode(),
+        b"https://blobs.example/c/b?sv=1&sig=q7Rf3kXw0ZsY2mTnB8uV%2Bhs%3D&sp=r",
+        zipped(b"<a href='https://blobs.example/c/b?sv=1&amp;sig=q7Rf3kXw0ZsY2mTnB8uVhs'>"),
     ],
     # An archive tells when it was made: names of cases may not come from what is in them.
     ids=[
@@ -61,6 +65,8 @@ def zipped(content: bytes) -> bytes:
         "bearer",
         "token-in-zip",
         "hex",
+        "signed",
+        "signed-in-zip",
     ],
 )
 def test_a_leak_is_found(content: bytes) -> None:
@@ -70,8 +76,16 @@ def test_a_leak_is_found(content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"5b88Q~W41", b"Bearer sha256:1a2b3c4d", b"eyJ", b"PK\x03\x04broken", b"\x1f\x8bbroken"],
-    ids=["nothing", "beginning", "digest", "three-letters", "zip", "gzip"],
+    [
+        b"",
+        b"5b88Q~W41",
+        b"Bearer sha256:1a2b3c4d",
+        b"eyJ",
+        b"PK\x03\x04broken",
+        b"\x1f\x8bbroken",
+        b"https://blobs.example/c/b?sv=1&sig=redacted:1a2b3c4d&sp=r",
+    ],
+    ids=["nothing", "beginning", "digest", "three-letters", "zip", "gzip", "unsigned"],
 )
 def test_what_is_no_leak_is_let_be(content: bytes) -> None:
     """A short digest, the beginning of a secret, a damaged archive."""
@@ -85,3 +99,20 @@ def test_a_folder_is_searched_to_its_leaves(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text(SECRET)
     found = leaks(tmp_path, [SECRET], but=[tmp_path / "world.json"])
     assert found == [f"{Path('a', 'b', 'report.html')}: a secret (5b88…)"]
+
+
+@pytest.mark.parametrize("secret", [SECRET, TOKEN, "opaque+token/with=signs&more~0123456789"])
+def test_whatever_a_talkative_stranger_says_is_found(secret: str) -> None:
+    """The search knows each of its spellings: so nothing of it is overlooked where nothing is found."""
+    for how, words in spelt(secret).items():
+        assert leaks_in(f"x-said: {words}".encode(), spellings(secret)), how
+
+
+def test_no_command_leaves_what_a_talkative_stranger_said_back(tmp_path: Path) -> None:
+    """A tour and its pages, with all that the stranger was told, in errors and headers; nox -s rehearsal runs all."""
+    found = leaking.look(tmp_path, whole=False)
+    assert set(found.ran) == {"verify", "report", "judge"}
+    assert found.problems == []
+    journal = (tmp_path / "secrets" / "out" / "journal.ndjson").read_text(encoding="utf-8")
+    assert journal.count("x-said-0-plain") > 10
+    assert "redacted:" in journal

@@ -1,6 +1,7 @@
 """A whole tour in virtual time: under whatever dialect it convicts nobody falsely, and it convicts who is wrong."""
 
 import os
+from typing import Final
 
 import pytest
 
@@ -42,6 +43,40 @@ def test_servers_that_break_a_promise_are_convicted_by_their_wire() -> None:
     shown = [each for each in claims if each.rules]
     assert len(shown) >= 8
     assert {each.mutant for each in shown if not each.convicted_by} <= set(virtual.NOT_CONVICTED)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "rule"),
+    [
+        ("processed-at-once", "processing.waits-for-the-recurrence"),
+        ("monitoring-starts-the-batch", "processing.waits-for-the-recurrence"),
+        ("preprocessing-before-the-run", "status.enqueued-until-taken"),
+        ("order-ignored", "ordering.in-order-one-after-another"),
+        ("order-reversed", "ordering.in-order-one-after-another"),
+        ("order-by-size", "ordering.in-order-one-after-another"),
+        ("order-overlaps", "ordering.in-order-one-after-another"),
+        ("order-within-a-run-only", "ordering.in-order-one-after-another"),
+    ],
+)
+def test_whoever_takes_files_too_early_or_out_of_turn_is_seen_to(mutant: str, rule: str) -> None:
+    """Statuses alone show it, where they are asked for at the right times; nothing else is said of that server."""
+    found = virtual.claim(mutant)
+    assert (found.convicted_by, found.others) == ((rule,), ())
+
+
+LOOKED_FOR: Final = (
+    "refused-dequeue-leases",
+    "first-delivery-names-a-last-dequeue",
+    "acknowledgment-forgotten-after-a-day",
+    "refused-acknowledgment-shows-the-message",
+)
+"""Mutants that are seen only by who looks where, and when, nobody else does."""
+
+
+@pytest.mark.parametrize("mutant", LOOKED_FOR)
+def test_what_takes_a_look_of_its_own_is_looked_for(mutant: str) -> None:
+    """A message that waits while somebody is refused; one that was acknowledged, a day later."""
+    assert virtual.claim(mutant).convicted_by
 
 
 def test_the_open_points_that_no_tour_sees_are_known() -> None:

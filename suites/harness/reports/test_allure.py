@@ -530,6 +530,10 @@ def test_load_becomes_metrics_and_cases(tmp_path: Path) -> None:
     """Percentiles that so few requests can have, the share that failed, and a case for each threshold."""
     metrics.write_load(load_result(), tmp_path, ended=NOW, variables={})
     figures = json.loads((tmp_path / "load-imports-steady-perf.json").read_text())
+    # A name ends at its first blank, unless that is escaped.
+    told = (tmp_path / "environment.properties").read_text()
+    assert "load-imports-steady.messages\\ an\\ hour = " in told
+    assert not [line for line in told.splitlines() if " " in line.partition(" = ")[0].replace("\\ ", "")]
     told = {each["key"].removeprefix("load-imports-steady."): each["value"] for each in figures}
     assert told == {
         "enqueue.p50_ms": 1.5,
@@ -775,7 +779,7 @@ def test_the_environment_is_a_file_of_properties() -> None:
     """Signs of the format and letters beyond ASCII are escaped; facts of other commands stay."""
     first = surroundings.environment("judge", {"a": "1"}, "")
     text = surroundings.environment("verify", {"a b": " x=y:z\\ #é😀", "empty": ""}, first)
-    assert text == "judge.a = 1\nverify.a b = \\ x\\=y\\:z\\\\ \\#\\u00e9\\ud83d\\ude00\n"
+    assert text == "judge.a = 1\nverify.a\\ b = \\ x\\=y\\:z\\\\ \\#\\u00e9\\ud83d\\ude00\n"
     assert surroundings.environment("verify", {"c": "2"}, text) == "judge.a = 1\nverify.c = 2\n"
 
 

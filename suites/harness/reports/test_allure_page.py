@@ -117,8 +117,9 @@ def opened(browser: Browser, file: Path) -> Iterator[tuple[Page, list[str], list
     context = browser.new_context(viewport={"width": 1280, "height": 2000}, reduced_motion="reduce")
     try:
         shown = context.new_page()
-        # How fast it is drawn is no claim of ours: five megabytes, of a program that is not ours.
-        shown.set_default_timeout(60_000)
+        # How fast it is drawn is no claim of ours: five megabytes, of a program that is not ours. It takes a second and
+        # a half of one core, and ten times as long where ten others want the same two; this only ends what hangs.
+        shown.set_default_timeout(300_000)
         shown.route("**/*", route)
         shown.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         shown.on("pageerror", lambda error: complaints.append(str(error)))

@@ -55,7 +55,7 @@ def result(*rules: Any, **more: Any) -> ResultFile:
 def test_only_what_was_proved_is_green(read: ResultFile, words: str, colour: str) -> None:
     """Red for a broken promise, grey for a run that proves nothing, yellow for what remains to be looked at."""
     assert badge.message(read) == (words, colour)
-    assert badge.as_endpoint(read) == {
+    assert badge.as_endpoint(badge.message(read)) == {
         "schemaVersion": 1,
         "label": "popreceipt",
         "message": words,
@@ -67,7 +67,7 @@ def test_only_what_was_proved_is_green(read: ResultFile, words: str, colour: str
 def test_the_picture_stands_alone_and_is_told_to_those_who_do_not_see() -> None:
     """It loads nothing, names itself, and its words lie within their boxes whatever the font."""
     evil = '"><script>alert(1)</script>&\x00\u202e'
-    root = etree.fromstring(badge.as_svg(result(HELD, BROKEN), label=evil).encode())
+    root = etree.fromstring(badge.as_svg(badge.message(result(HELD, BROKEN)), label=evil).encode())
     assert {each.tag.removeprefix(SVG) for each in root.iter()} == {"svg", "title", "rect", "g", "text"}
     assert root.get("aria-label") == root.findtext(f"{SVG}title")
     assert root.get("aria-label", "").endswith(": 1 violated · 1 held")

@@ -74,6 +74,101 @@ def test_the_journal_may_lie_elsewhere(tmp_path: Path, capsys: pytest.CaptureFix
     assert "moved.ndjson" in page.read_text(encoding="utf-8")
 
 
+SIZING = {
+    "format": "popreceipt/sizing@1",
+    "recommended": {"processing_minutes": 15.0, "monitoring_minutes": None},
+    "reasons": ["Because of <b>this</b>."],
+    "warnings": ["It is | close."],
+    "candidates": [
+        {
+            "processing_minutes": minutes,
+            "stable": stable,
+            "meets_objective": meets,
+            "utilisation": 0.25,
+            "wait_minutes": {"mean": 8.0, "p50": 8.4, "p95": p95, "p99": None, "longest": None},
+        }
+        for minutes, stable, meets, p95 in (
+            (15.0, True, True, 14.7),
+            (30.0, True, False, 29.0),
+            (60.0, False, False, None),
+        )
+    ],
+    "margin": {"breaks_first": "First the objective."},
+}
+
+
+def test_a_sizing_is_told_in_markdown_and_as_a_badge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every candidate with what it does; red where there is none to recommend."""
+    file, badge = tmp_path / "sizing.json", tmp_path / "badge.json"
+    file.write_text(json.dumps(SIZING), encoding="utf-8")
+    status, out, _ = popreceipt(capsys, "report", file, "--markdown", "-", "--badge", badge)
+    assert status == 0
+    assert out.startswith("## popreceipt size: ✔ process every 15 minutes\n")
+    assert "| **15** | 8.4 | 14.7 |  | 25% | ✔ meets it, recommended |" in out
+    assert "| 30 | 8.4 | 29 |  | 25% | ✘ misses it |" in out
+    assert "| 60 | 8.4 |  |  | 25% | ✘ never settles |" in out
+    assert "<b>" not in out
+    assert "Margin: First the objective." in out
+    assert json.loads(badge.read_text(encoding="utf-8"))["message"] == "process every 15 min"
+    file.write_text(json.dumps(SIZING | {"recommended": None}), encoding="utf-8")
+    status, out, _ = popreceipt(capsys, "report", tmp_path, "--markdown", "-", "--badge", badge)
+    assert status == 0
+    assert "✘ no recurrence meets the objective" in out
+    assert json.loads(badge.read_text(encoding="utf-8"))["color"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "words"),
+    [
+        ("sizing.json", SIZING, (), "popreceipt size PLAN --html FILE"),
+        ("sizing.json", SIZING, ("--html", "{folder}/page.html"), "popreceipt size PLAN --html FILE"),
+        ("sizing.json", SIZING, ("--markdown", "-", "--previous", "{folder}"), "not compared"),
+        ("sizing.json", SIZING, ("--junit", "{folder}/junit.xml"), "for verdicts alone"),
+        ("sizing.json", {"format": "popreceipt/sizing@1"}, ("--markdown", "-"), "is damaged"),
+        ("sizing.json", {"format": "popreceipt/sizing@2"}, ("--markdown", "-"), "There is no result"),
+        ("paired.json", {"format": "popreceipt/paired@1"}, ("--badge", "{folder}/badge.svg"), "popreceipt gate"),
+    ],
+)
+def test_what_was_measured_is_told_as_far_as_it_can_be(
+    name: str,
+    content: dict[str, object],
+    options: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For the rest one sentence names the command that does it, and nothing is written."""
+    (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    status, out, err = popreceipt(capsys, "report", tmp_path, *(each.format(folder=tmp_path) for each in options))
+    assert (status, out) == (2, "")
+    assert words in err
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "name"),
+    [
+        (("verify", "--target", "emulator:no-such-mutant"), "--html", "page.html"),
+        (("load", "imports", "--target", "emulator:no-such-mutant", "--out", "{folder}"), "--json", "load.json"),
+        (("fingerprint", "--target", "emulator:no-such-mutant"), "--out", "profile.toml"),
+    ],
+)
+def test_a_run_that_comes_to_nothing_leaves_no_empty_file(
+    command: tuple[str, ...], option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody takes for a result what was only tried out; one of an earlier run stays as it was."""
+    file = tmp_path / "deep" / name
+    arguments = [each.format(folder=tmp_path / "out") for each in command]
+    assert popreceipt(capsys, *arguments, option, file)[0] == 2
+    assert not file.exists()
+    file.write_text("earlier", encoding="utf-8")
+    assert popreceipt(capsys, *arguments, option, file)[0] == 2
+    assert file.read_text(encoding="utf-8") == "earlier"
+    status, _, err = popreceipt(capsys, *arguments, option, file / "below")
+    assert status == 2
+    assert f"{name} is no folder" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

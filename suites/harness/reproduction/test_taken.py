@@ -179,6 +179,19 @@ def test_a_job_of_the_worlds_own_goes_by_its_name() -> None:
 # Tokens and secrets
 
 
+def test_a_target_that_was_served_elsewhere_for_the_occasion_is_the_target() -> None:
+    """A token for the address that it had then is one for the target: no story asks for a place that is gone."""
+    elsewhere = "http://127.0.0.1:9"
+    with open_target("emulator:") as target:
+        with target.taping() as tape:
+            target.tokens.obtain(resource=elsewhere, actor="authorised")
+            target.tokens.obtain(resource="https://graph.microsoft.com", actor="authorised")
+        told = steps_of(tape, known_of(target, elsewhere))
+        as_it_is = steps_of(tape, known_of(target))
+    assert [each.resource for each in told if isinstance(each, Obtain)] == [None, "https://graph.microsoft.com"]
+    assert next(each.resource for each in as_it_is if isinstance(each, Obtain)) == elsewhere
+
+
 def test_tokens_are_whose_they_are() -> None:
     """Current ones, forged ones, earlier ones, ones for somebody else, and texts that never were any."""
     with open_target("emulator:") as target:

@@ -60,6 +60,19 @@ def test_each_end_has_its_exit_status(command, status, body, ends):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("raise KeyboardInterrupt", "Stopped."),
+        ("raise KeyboardInterrupt('Stopped at the third.')", "Stopped at the third."),
+    ],
+)
+def test_who_stops_a_command_is_told_what_that_was(command, status, body, words):
+    """In one sentence on standard error, whether the command has something to say or not."""
+    command(body)
+    assert status("gate") == (130, "", f"popreceipt: {words}\n")
+
+
 def test_an_error_is_one_sentence(command, status):
     """What went wrong, on standard error, and nothing on standard output."""
     command("raise UsageError('Say it otherwise.')")
@@ -103,8 +116,9 @@ def test_a_command_exists_when_its_module_does(status, command, tmp_path):
 
 
 def test_every_command_module_is_in_the_table():
-    """A module that the table forgets could never be called."""
-    modules = {file.stem for file in Path(cli.__path__[0]).glob("*.py")} - {"__init__", "main", "touring"}
+    """A module that the table forgets could never be called; some only help others."""
+    helping = {"__init__", "completing", "files", "main", "touring"}
+    modules = {file.stem for file in Path(cli.__path__[0]).glob("*.py")} - helping
     assert {name for name in modules if not name.startswith("_")} <= set(main.COMMANDS)
 
 
@@ -144,7 +158,14 @@ def test_no_color_is_respected():
 
 
 @pytest.mark.parametrize(
-    ("words", "completion"), [("popreceipt ser", "serve"), ("popreceipt serve --no-c", "--no-control")]
+    ("words", "completion"),
+    [
+        ("popreceipt ser", "serve"),
+        ("popreceipt serve --no-c", "--no-control"),
+        ("popreceipt serve --mutant lease-of-29", "lease-of-29-minutes"),
+        ("popreceipt serve --dialect dequeue.empty", "dequeue.empty-queue=204"),
+        ("popreceipt load imports --profile on", "on-premises"),
+    ],
 )
 def test_completes_in_the_shell(words, completion):
     """Names of commands and, of the one that is there, its options."""

@@ -1,16 +1,18 @@
 """Which requests a tenant's guard lets out, and what it counts and waits for."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import httpx
 import pytest
 
 from popreceipt.client import wire
-from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for
+from popreceipt.client.guarding import Asked, Heard, NotPermitted, asked_for, made_up_guid
 from popreceipt.client.session import Session
 from popreceipt.client.times import ManualTimes
 from popreceipt.client.tokens import Tokens
@@ -21,6 +23,7 @@ from popreceipt.stage import Stage
 from popreceipt.targets import Target
 from popreceipt.tenants.description import Tenant
 from popreceipt.tenants.guard import TenantGuard, guard_of, pause_of, share_of
+from popreceipt.tour.errands.asking import unknown_guid
 
 EXPORT = "11111111-0000-4000-8000-000000000001"
 OTHERS = "11111111-0000-4000-8000-000000000002"
@@ -69,9 +72,13 @@ class Driven:
 
     def refused(self, ask: Ask, **options: Any) -> str:
         """The sentence of a refusal; nothing reached the server, nothing is in the journal."""
+        return self.refused_by(self.session, ask, **options)
+
+    def refused_by(self, session: Session, ask: Ask, **options: Any) -> str:
+        """The same of another session with the same guard."""
         reached, written = len(self.place.reached), len(self.session.journal.entries)
         with pytest.raises(NotPermitted) as caught:
-            self.session.send(ask, **options)
+            session.send(ask, **options)
         assert len(self.place.reached) == reached
         assert len(self.session.journal.entries) == written
         return str(caught.value)
@@ -218,6 +225,47 @@ def test_a_scenario_leaves_to_others_what_is_theirs(driven: Driven) -> None:
     assert driven.place.reached[-1].endswith(f"/ack/{EXPORT}")
 
 
+@pytest.mark.parametrize("origin", ["http://qa.example", "http://files.example", "http://qa.example:443"])
+def test_a_servers_word_leads_nobody_out_of_https(describe: Describe, origin: str) -> None:
+    """Along the way anybody would read the file, or change it."""
+    driven = Driven(describe('hosts = ["files.example"]'))
+    assert "out of https" in driven.refused_by(driven.session.elsewhere(origin), wire.download("/file.zip"))
+    assert driven.session.elsewhere("https://files.example").send(wire.download("/file.zip")).ok
+
+
+# Activities that nobody has named
+
+
+@pytest.mark.parametrize("ask", [wire.dequeue, lambda activity: wire.enqueue(activity, b"x", entity="e")])
+@pytest.mark.parametrize(
+    "activity",
+    [
+        UNKNOWN,
+        UNKNOWN.upper(),
+        f"{{{UNKNOWN}}}",
+        UNKNOWN.replace("-", ""),
+        f"x{UNKNOWN}",
+        "00000000-0000-0000-0000-000000000000",
+        "99999999-0000-8000-4000-000000000009",
+        "{0x1,0x1,0x1,{0x1,0x1,0x1,0x1,0x1,0x1,0x1,0x1}}",
+    ],
+)
+def test_a_job_that_nobody_has_named_is_somebodys(driven: Driven, ask: Callable[[str], Ask], activity: str) -> None:
+    """A fuzzer, or a story that was recorded elsewhere, may come upon one: no file goes there, no message is hidden."""
+    assert "an activity that [tenant.qa]" in driven.refused(ask(activity))
+    assert driven.guard.refused == {"activity": 1}
+    assert driven.session.send(wire.jobstatus(activity, UNKNOWN)).ok  # only asks
+
+
+@pytest.mark.parametrize("ask", [wire.dequeue, lambda activity: wire.enqueue(activity, b"x", entity="e")])
+def test_what_a_run_makes_up_is_nobodys(driven: Driven, ask: Callable[[str], Ask]) -> None:
+    """How a service answers to an activity that there is not is a question too; so is a path without a GUID."""
+    for activity in (made_up_guid("of this"), made_up_guid("of that").upper(), unknown_guid(Random(3)), "not-a-guid"):
+        assert driven.session.send(ask(activity)).ok
+    assert made_up_guid("of this") == made_up_guid("of this") != made_up_guid("of that")
+    assert uuid.UUID(made_up_guid("of this")).version == 8
+
+
 # Read-only
 
 
@@ -306,12 +354,12 @@ def test_a_location_that_leads_into_another_call_is_not_followed(driven: Driven)
     assert driven.session.send(wire.download(f"https://qa.example/api/connector/download/{EXPORT}?x=1")).ok
 
 
-def test_the_environment_under_another_scheme_gets_no_token(driven: Driven) -> None:
-    """A DownloadLocation may name http where the environment speaks https."""
-    plain = driven.session.elsewhere("http://qa.example")
-    assert plain.send(Ask("GET", "/file")).ok
+def test_the_environment_under_another_port_gets_no_token(driven: Driven) -> None:
+    """A DownloadLocation may name one; where it names http, the environment itself is asked for its path."""
+    other = driven.session.elsewhere("https://qa.example:8443")
+    assert other.send(Ask("GET", "/file")).ok
     with pytest.raises(NotPermitted, match="no token"):
-        plain.send(Ask("GET", "/file"), token="t")
+        other.send(Ask("GET", "/file"), token="t")
 
 
 # Budgets
@@ -338,6 +386,19 @@ def test_the_budget_of_megabytes_counts_both_ways(describe: Describe) -> None:
     driven.refused(wire.enqueue(IMPORT, b"x" * 4_000, entity="e"))
     driven.session.send(wire.enqueue(IMPORT, b"x" * 3_650, entity="e"))
     assert "budget of 0.01 megabytes" in driven.refused(Ask("GET", "/"))
+
+
+def test_an_answer_is_not_read_beyond_the_budget(describe: Describe) -> None:
+    """Whatever a server sends: that exchange has failed, and after it nothing more is asked."""
+    driven = Driven(describe("budget = { megabytes = 0.01 }"))
+    driven.answers(httpx.Response(200, content=iter([b"x" * 1_000] * 1_000)))
+    reply = driven.session.send(Ask("GET", "/"))
+    assert (reply.status, reply.failure) == (None, "too-long")
+    assert 10_000 < driven.guard.spent.length < 12_000
+    assert driven.guard.room() == 0
+    with pytest.raises(NotPermitted) as caught:
+        driven.session.send(Ask("GET", "/"))
+    assert caught.value.final
 
 
 def test_the_budget_of_minutes_counts_what_is_under_way(describe: Describe) -> None:

@@ -2,6 +2,10 @@
 
 import importlib.util
 import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -11,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from popreceipt import verification
+from popreceipt import fuzz, lifecycle, verification
+from popreceipt.client.session import Session
 from popreceipt.exceptions import UsageError
 from popreceipt.reports import junit, terminal
 from popreceipt.reproduction import bundle
@@ -160,3 +165,73 @@ def test_an_interruption_is_no_verdict() -> None:
 
     with open_target("emulator:") as target, pytest.raises(KeyboardInterrupt):
         verification.verify(target, chapters=["redelivery"], progress=stop)
+
+
+def test_an_engine_that_swallows_an_interruption_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that catches Ctrl-C and ends as if all were well is followed by no other, and nothing is judged."""
+    called: list[str] = []
+
+    def swallows(name: str) -> Callable[..., Any]:
+        def run(*_: object, **__: object) -> Any:
+            called.append(name)
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                pytest.skip("all is well")
+
+        return run
+
+    for module in (fuzz, lifecycle):
+        monkeypatch.setattr(module, "run", swallows(module.__name__))
+    with open_target("emulator:") as target, pytest.raises(KeyboardInterrupt):
+        verification.verify(target, suites=["fuzz", "lifecycle"])
+    assert called == ["popreceipt.fuzz"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interruption_that_nobody_could_catch_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may strike in a callback of the garbage collector: pytest complains of it at its end, as of a defect."""
+
+    def complains(*_: object) -> int:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise pytest.PytestUnraisableExceptionWarning("Exception ignored in: <function gc_callback>")
+
+    monkeypatch.setattr(verification, "_run_pytest", complains)
+    with open_target("emulator:") as target, pytest.raises(KeyboardInterrupt):
+        verification.verify(target)
+
+
+def test_a_fault_in_an_engine_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody stopped anything it goes on as what it is."""
+
+    def fails(*_: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verification, "_run_pytest", fails)
+    with open_target("emulator:") as target, pytest.raises(ZeroDivisionError):
+        verification.verify(target)
+
+
+def test_fuzzing_is_over_with_the_phase_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine takes a Ctrl-C for the end of a phase, and means to go on with the next: here nothing follows."""
+    send = Session.send
+    sent = 0
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == AMONG_EXAMPLES:
+            os.kill(os.getpid(), signal.SIGINT)
+        return send(*arguments, **more)
+
+    with open_target("emulator:") as target:
+        monkeypatch.setattr(Session, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fuzz.run(target, seed=0)
+    # Those that were under way, and no phase after them: a whole run asks some thousand times.
+    assert AMONG_EXAMPLES <= sent < AMONG_EXAMPLES + 100
+
+
+AMONG_EXAMPLES = 60
+"""So many requests after its beginning fuzzing is in the middle of its first phase."""

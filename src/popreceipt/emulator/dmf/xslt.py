@@ -95,14 +95,18 @@ class _Pool:
     def _taken(self) -> subprocess.Popen[bytes]:
         with self._lock:
             worker, self._idle = self._idle, None
-        if worker is not None and worker.poll() is None:
-            return worker
+        if worker is not None:
+            if worker.poll() is None:
+                return worker
+            _end(worker)
         # -P keeps the folder of the script, with its module `xml`, off the worker's path.
         return subprocess.Popen(  # noqa: S603 - our own script, in our own interpreter
             [sys.executable, "-P", str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            # Ctrl-C is for whoever asks: a worker that it reached too would end in the middle of a transform.
+            start_new_session=True,
         )
 
     def _give_back(self, worker: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ from typing import Final, get_args
 from popreceipt import resources
 from popreceipt.emulator.profile import POINTS
 from popreceipt.generate.combined import PROFILES, SINGLES, Points, named
-from popreceipt.generate.rehearsal import virtual
+from popreceipt.generate.rehearsal import leaking, virtual
 from popreceipt.generate.rehearsal.killing import Kill, When, lost, mortal
 from popreceipt.generate.rehearsal.rehearsing import Rehearsed, rehearse
 from popreceipt.generate.rehearsal.stranger import Manner
@@ -41,6 +41,7 @@ class Findings:
     kills: int = 0
     losses: list[str] = field(default_factory=list)
     strangers: list[tuple[str, Rehearsed]] = field(default_factory=list)
+    looked: leaking.Looked = field(default_factory=leaking.Looked)
 
     @property
     def problems(self) -> Iterator[str]:
@@ -51,6 +52,7 @@ class Findings:
             f"{name} over TLS: {each}" for name, met in self.strangers for each in met.open if "parked" not in each
         )
         yield from self.losses
+        yield from self.looked.problems
         yield from (
             f"{each.mutant} is not convicted by {' or '.join(each.rules)}"
             for each in self.claims
@@ -79,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.strangers != "none":
         profiles = ({}, *SINGLES) if options.strangers == "all" else PROFILES
         found.strangers += meet(profiles, options.rate, options.jobs)
+        with TemporaryDirectory() as folder:
+            found.looked = leaking.look(Path(folder))
+        say(f"{len(found.looked.ran)} commands left {len(found.looked.problems)} secrets")
     if options.retention:
         found.strangers += meet_for_eight_days()
     options.out.write_text(table(found), encoding="utf-8")
@@ -154,6 +159,11 @@ def table(found: Findings) -> str:
         lines += [
             f"- Met over TLS: {len(found.strangers)} strangers, {met} without a problem, in {seconds[0]:.0f} to",
             f"  {seconds[-1]:.0f} real seconds each; {parked} rules were parked after two leases, all together.",
+        ]
+    if found.looked.ran:
+        lines += [
+            f"- {len(found.looked.ran)} commands over strangers that say back every secret and token, in many",
+            f"  spellings, left {len(found.looked.problems)} of them in what they wrote and said.",
         ]
     lines += [
         "",

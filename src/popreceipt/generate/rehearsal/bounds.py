@@ -7,6 +7,7 @@ there is one, that which the server itself wrote, in which nothing may stand tha
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -100,7 +101,8 @@ def asked(exchanges: Iterable[Exchange], roles: Mapping[str, str]) -> Iterable[t
         if operation == DOWNLOAD and response is not None and 300 <= response.status < 400:
             location = next((value for name, value in response.headers if name == "location"), None)
             if location is not None:
-                led_to.add(_path_of(urljoin(url, location)))
+                with suppress(ValueError):  # It is no address, and led nowhere.
+                    led_to.add(_path_of(urljoin(url, location)))
         body = each.request.body
         length = 0 if body is None else body.length if body.length is not None else len(body.content() or b"")
         yield Asked(operation, None if activity is None else roles.get(activity, STRANGE)), length

@@ -6,6 +6,7 @@ in base64.
 
 import base64
 import gzip
+import html
 import json
 import re
 import zipfile
@@ -18,6 +19,9 @@ from urllib.parse import quote, quote_plus
 
 TOKEN: Final = re.compile(rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}")
 """A signed token as the emulator issues them (RFC 7519, "Compact Serialization")."""
+
+SIGNED: Final = re.compile(rb"[?&;]sig=(?!redacted)[\w%+/=-]{20,}", re.IGNORECASE)
+"""An address with what signs it, as blob storage hands it out: no token is asked for there."""
 
 ENCODED: Final = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 
@@ -52,8 +56,17 @@ def spellings(secret: str) -> list[bytes]:
     """A secret as it may stand in a file: plain, in a URL, in JSON, in HTML, in base64 at any place."""
     raw = secret.encode()
     plain = {raw, quote(secret).encode(), quote(secret, safe="").encode(), quote_plus(secret).encode()}
-    plain |= {json.dumps(secret)[1:-1].encode(), secret.replace("&", "&amp;").replace("<", "&lt;").encode()}
-    plain |= {raw.hex().encode(), secret[::-1].encode()}
+    plain |= {re.sub(rb"%..", lambda found: found[0].lower(), each) for each in plain}
+    plain |= {json.dumps(secret)[1:-1].encode(), json.dumps(secret)[1:-1].replace("/", "\\/").encode()}
+    plain |= {secret.replace("&", "&amp;").replace("<", "&lt;").encode(), html.escape(secret).encode()}
+    plain |= {raw.hex().encode(), raw.hex().upper().encode(), secret[::-1].encode(), repr(secret)[1:-1].encode()}
+    for how in ("\\u{:04X}", "\\u{:04x}", "&#x{:X};", "&#{};"):
+        plain.add(
+            "".join(each if each.isalnum() or each in "-_.~" else how.format(ord(each)) for each in secret).encode()
+        )
+    for signs in ("+&<>'/", "+&<>'", "&<>"):
+        # As System.Text.Json, Jackson and others escape what could end a script.
+        plain.add("".join(f"\\u{ord(each):04X}" if each in signs else each for each in secret).encode())
     for shift in range(3):
         # Whatever stands before and after it: the letters that are made of nothing but the secret.
         encoded = base64.b64encode(b"\0" * shift + raw)
@@ -66,6 +79,8 @@ def _leaks(content: bytes, needles: tuple[bytes, ...], depth: int) -> Iterator[s
     yield from (f"a secret ({needle[:4].decode(errors='replace')}…)" for needle in needles if needle in content)
     if TOKEN.search(content):
         yield "a token"
+    if SIGNED.search(content):
+        yield "a signed address"
     if depth == DEEPEST:
         return
     for inner in _inside(content):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import httpx
 
@@ -17,7 +17,6 @@ from popreceipt.emulator.profile import Profile
 from popreceipt.fingerprints.tour import AsTenant
 from popreceipt.generate.rehearsal.checks import DECIDED
 from popreceipt.tour.tour import Toured
-from popreceipt.verdict import Outcome
 
 When = Literal["before", "after"]
 
@@ -101,19 +100,11 @@ def mortal(folder: Path) -> Mortal:
     return Mortal(Profile(), every=timedelta(minutes=1), exports_for=timedelta(hours=2), folder=folder)
 
 
-LAST_CHANCE: Final = frozenset(
-    {"retention.gone-after-seven-days", "retention.expired-download", "retention.expired-dequeue"}
-)
-"""What shows at one instant only: a dequeue shortly before it whose answer is lost hides the message beyond it."""
-
-
 def lost(whole: Toured, resumed: Toured) -> list[str]:
-    """The verdicts that a tour came to without interruption, and not with one, in words; but for last chances."""
+    """The verdicts that a tour came to without interruption, and not with one, in words."""
     after = {each.id: each for each in resumed.verdicts.rules}
     return [
         f"{each.id} was {each.outcome} ({each.answer or 'no answer'}), and is {after[each.id].outcome}"
         for each in whole.verdicts.rules
-        if each.outcome in DECIDED
-        and (each.outcome, each.answer) != (after[each.id].outcome, after[each.id].answer)
-        and not (each.id in LAST_CHANCE and after[each.id].outcome is Outcome.UNEXERCISED)
+        if each.outcome in DECIDED and (each.outcome, each.answer) != (after[each.id].outcome, after[each.id].answer)
     ]

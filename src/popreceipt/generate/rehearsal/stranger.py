@@ -20,6 +20,8 @@ from popreceipt.generate.combined import Points
 
 NAME: Final = "rehearsal"
 
+PASSWORD: Final = "REHEARSAL_PASSWORD"
+
 ROLES: Final = (
     "import-file",
     "import-in-order",
@@ -34,6 +36,7 @@ PATIENCE: Final = 60.0
 """Real seconds that the server may take to start or to end."""
 
 COMMAND: Final = (sys.executable, "-m", "popreceipt")
+TALKATIVE: Final = (sys.executable, "-m", "popreceipt.generate.rehearsal.talkative")
 
 
 TAKING_ITS_TIME: Final[Mapping[str, Any]] = {"preprocessing_seconds": 20, "processing_seconds": 40}
@@ -54,7 +57,9 @@ class Manner:
         shared: roles of activities that are not described as exclusive.
         members: further members of the tenant's table, as TOML lines. A fast clock fills queues while a command starts.
         certificate: the client proves itself by a certificate rather than by its secret: the file with both parts.
+        password: of that file, where it has one.
         msal: tokens are asked for through MSAL; else at a token URL that is told.
+        talkative: it says back what it is told, and writes into this file what must be found nowhere.
     """
 
     points: Points = field(default_factory=dict)
@@ -66,7 +71,9 @@ class Manner:
     shared: tuple[str, ...] = ()
     members: tuple[str, ...] = ("backlog = 500",)
     certificate: Path | None = None
+    password: str | None = None
     msal: bool = True
+    talkative: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,8 @@ def stranger(folder: Path, manner: Manner) -> Iterator[Stranger]:
     folder.mkdir(parents=True, exist_ok=True)
     profile = folder / "profile.toml"
     profile.write_text(_profile(manner), encoding="utf-8")
-    command = [*COMMAND, "serve", "--port", "0", "--no-control", "--tls", "--ca-file", str(folder / "ca.pem")]
+    command = [*COMMAND] if manner.talkative is None else [*TALKATIVE, str(manner.talkative)]
+    command += ["serve", "--port", "0", "--no-control", "--tls", "--ca-file", str(folder / "ca.pem")]
     command += ["--clock", f"scaled:{manner.rate:g}", "--seed", str(manner.seed)]
     command += ["--profile", str(profile), "--export-every", str(manner.export_every)]
     command += ["--world-file", str(folder / "world.json"), "--journal", str(folder / "server.ndjson")]
@@ -184,6 +192,7 @@ def _described(folder: Path, base_url: str, manner: Manner) -> Stranger:
     variables = {role: f"REHEARSAL_{role.upper()}_SECRET" for role in identity["clients"]}
     environment = {variables[role]: each["client_secret"] for role, each in identity["clients"].items()}
     environment |= {"POPRECEIPT_CONFIG": str(folder / "popreceipt.toml"), "NO_COLOR": "1"}
+    environment |= {} if manner.password is None else {PASSWORD: manner.password}
     activities = {each["name"]: each for each in told["activities"] if each["name"] in ROLES}
     lines = [f"[tenant.{NAME}]", f'base_url = "{base_url}"', 'ca = "ca.pem"', f'clock = "scaled:{manner.rate:g}"']
     if manner.msal:
@@ -192,7 +201,8 @@ def _described(folder: Path, base_url: str, manner: Manner) -> Stranger:
         lines += [f'token_url = "{identity["token_url"]}"', f'token_url_v1 = "{identity["token_url_v1"]}"']
     lines += [f'client_id = "{identity["clients"]["authorised"]["client_id"]}"']
     if manner.certificate is not None:
-        lines += [f"certificate = {{ file = {json.dumps(str(manner.certificate))} }}"]
+        password = "" if manner.password is None else f', password_env = "{PASSWORD}"'
+        lines += [f"certificate = {{ file = {json.dumps(str(manner.certificate))}{password} }}"]
     else:
         lines += [f'client_secret_env = "{variables["authorised"]}"']
     lines += manner.members

@@ -87,14 +87,19 @@ def environment(command: str, told: Mapping[str, str], before: str) -> str:
         told: facts by their names.
         before: what the file said until now.
     """
-    own = f"{_escaped(command)}."
+    own = f"{_escaped_name(command)}."
     kept = [line for line in before.splitlines() if line.strip() and not line.startswith(own)]
-    lines = [f"{own}{_escaped(name)} = {_escaped(value)}" for name, value in told.items() if value]
+    lines = [f"{own}{_escaped_name(name)} = {_escaped(value)}" for name, value in told.items() if value]
     return "\n".join([*kept, *lines]) + "\n"
 
 
-def _escaped(text: str) -> str:
-    r"""A name or a value of a properties file: ASCII, and the file's own signs escaped."""
+def _escaped_name(name: str) -> str:
+    """A name of a properties file, which would end at its first blank."""
+    return _escaped(name, signs=r"[\\=:#! ]|[^ -~]")
+
+
+def _escaped(text: str, *, signs: str = r"^ |[\\=:#!]|[^ -~]") -> str:
+    r"""A value of a properties file: ASCII, and the file's own signs escaped. A blank matters only where it begins."""
 
     def escaped(found: re.Match[str]) -> str:
         sign = found.group()
@@ -102,8 +107,7 @@ def _escaped(text: str) -> str:
             return f"\\{sign}"
         return "".join(f"\\u{unit:04x}" for unit in _utf_16(sign))
 
-    # A blank matters only where something begins.
-    return re.sub(r"^ |[\\=:#!]|[^ -~]", escaped, text)
+    return re.sub(signs, escaped, text)
 
 
 def _utf_16(sign: str) -> list[int]:

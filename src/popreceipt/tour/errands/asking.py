@@ -3,12 +3,12 @@
 It knows which answers say nothing about the question. It judges nothing and keeps no state.
 """
 
-import hashlib
 from collections.abc import Generator, Iterable
 from datetime import timedelta
 from random import Random
 from typing import Final
 
+from popreceipt.client.guarding import made_up_guid
 from popreceipt.client.packages import COLUMNS, delimited
 from popreceipt.client.wire import Ask, Reply
 from popreceipt.tour.errand import Call, Line, Until
@@ -111,8 +111,7 @@ def lines(errand: str, *found: Line) -> tuple[Line, ...]:
 
 def unknown_guid(random: Random) -> str:
     """A GUID that nothing is called by."""
-    digest = hashlib.sha256(str(random.getrandbits(128)).encode()).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+    return made_up_guid(str(random.getrandbits(128)))
 
 
 def key(random: Random) -> str:

@@ -21,8 +21,17 @@ from popreceipt.tour.errands.asking import FAULT, LEASE, PAUSE, PRECISION, TRIES
 LINGER: Final = timedelta(minutes=1)
 """So much later than its caller gave up a lost dequeue may still take effect."""
 
+TARDY: Final = timedelta(seconds=35)
+"""Services may look now and then only for what is to be offered again: so much later it should be back."""
+
+LOOKS_AGAIN: Final = 2
+"""So often what did not come is looked for so much later: whoever is later than may be brings it back all the same."""
+
 LONGEST_AWAY: Final = timedelta(minutes=16)
 """A server that answers nothing is asked again after so long at most."""
+
+MOST_AWAY: Final = timedelta(hours=2)
+"""So much longer at most a first export is waited for where the server was away."""
 
 LATELY: Final = 2 * LEASE
 """A message that somebody dequeued so short a time ago is somebody's who is still at work."""
@@ -92,6 +101,9 @@ class Held:
         in_doubt: an acknowledgment since the last delivery got no answer.
         endings: how often it was to be acknowledged for good.
         quiet_until: nobody may dequeue from shortly before the end of its half hour until then.
+        missed: how often it was looked for in vain since its last delivery.
+        adrift: it had been dequeued before it was first seen, and nobody knows which message it is.
+        round: the delivery with which the two half hours began that its script looks at.
         waits: what its script waits for.
     """
 
@@ -106,6 +118,9 @@ class Held:
     in_doubt: bool = False
     endings: int = 0
     quiet_until: datetime | None = None
+    adrift: bool = False
+    missed: int = 0
+    round: int = 0
     waits: Wish | None = None
     script: Script | None = None
     entry: "Entry | None" = None
@@ -209,15 +224,18 @@ class Desk:
         self.entries = list(entries)
         self.held: list[Held] = []
         self.kept: list[Held] = []
-        """Messages that are kept for days; `kept_taken` counts those that are no longer."""
-        self.kept_taken = 0
+        """Messages that are kept for days, in the order in which they came."""
+        self.served: set[str] = set()
+        """What some of them were kept for, and served."""
         self._rest = rest
         self._ending = ending
         self._ended = False
         self._emptied: datetime | None = None
         self._doubts: list[tuple[datetime, datetime]] = []
+        self._knocks: list[tuple[datetime, datetime]] = []
         self._silences: list[tuple[datetime, datetime]] = []
         self._began: datetime | None = None
+        self._once_more: datetime | None = None
         self._poll: datetime | None = None
         self._look: datetime | None = None
         self._trip = timedelta(0)
@@ -225,6 +243,7 @@ class Desk:
         self._odd_left = MOST_ODD
         self._drains = 0
         self._away = LINGER / 2
+        self._unheard = timedelta(0)
         self._fresh = 0
         self._assisted = 0
 
@@ -318,6 +337,19 @@ class Desk:
         held.in_doubt = held.in_doubt or unanswered(reply)
         return reply
 
+    def knock(self, actor: str) -> Reply:
+        """Dequeue as somebody who is to be refused."""
+        reply = self.call.send("dequeue-refused", wire.dequeue(self.activity), actor=actor)
+        span = reply.exchange.sent, reply.exchange.answered
+        self._knocks.append(span)
+        if in_doubt(reply) or wire.delivery(reply) is not None:
+            self._doubts.append(span)
+        return reply
+
+    def silent_until(self) -> datetime | None:
+        """The end of a silence that is on; None where there is none."""
+        return max((until for since, until in self._silences if since <= self.now < until), default=None)
+
     def silence(self, since: datetime, until: datetime) -> None:
         """Let nobody dequeue within a stretch of time."""
         self._silences.append((since, until))
@@ -326,17 +358,33 @@ class Desk:
         """Whether a dequeue that was sent since may have taken a message that nobody was told of."""
         return any(answered + LINGER >= instant for _, answered in self._doubts)
 
+    def unknown_since(self, instant: datetime) -> bool:
+        """Whether a message was delivered since of which nobody knows which one it is."""
+        return any(each.adrift and each.taken[-1][1] >= instant for each in self.held)
+
     def eldest(self) -> Held | None:
         """The first message of those that are looked at for two half hours."""
         return next((each for each in self.held if each.entry is not None and each.entry.group), None)
 
     def group(self) -> list[Held]:
-        """The messages that are looked at for two half hours, as far as they came within minutes."""
+        """The messages that are looked at for two half hours, as far as these began within minutes."""
         eldest = self.eldest()
         if eldest is None:
             return []
-        last = eldest.taken[0][0] + GROUP_WITHIN
-        return [each for each in self.held if each.entry is not None and each.entry.group and each.taken[0][0] <= last]
+        since = eldest.taken[eldest.round][0]
+        return [
+            each
+            for each in self.held
+            if each.entry is not None
+            and each.entry.group
+            and each.live
+            and since <= each.taken[-1][0] <= since + GROUP_WITHIN
+        ]
+
+    def once_more(self, entry: Entry) -> None:
+        """Try a script again with another message, and look for one for a while yet."""
+        self.entries.insert(0, entry)
+        self._once_more = self.now + LEASE
 
     # Serving
 
@@ -377,7 +425,14 @@ class Desk:
             return True
         if not self.entries or self._fresh >= self.terms.messages:
             return False
-        return self.call.moment < self._began + (self.terms.supply if self.held else self.terms.first)
+        if not self.held:
+            # As long as the server was away nobody can say that no export came.
+            return self.call.moment < self._began + self.terms.first + self._unheard
+        return self.call.moment < self._supplied(self._began)
+
+    def _supplied(self, began: datetime) -> datetime:
+        """Until when new messages are looked for: longer where a script is tried again."""
+        return max(began + self.terms.supply, self._once_more or began)
 
     def _next(self) -> "tuple[datetime, str, Callable[[], Route]] | None":
         """What is done next: when, what for, and how."""
@@ -464,6 +519,14 @@ class Desk:
         if doubt is not None and doubt + LINGER + LEASE > self.call.moment:
             held.waits = Again(doubt + LINGER + LEASE)
             return
+        if self.call.moment < held.due:
+            # It was looked for at an instant of its own, and was delivered shortly before.
+            held.waits = Again()
+            return
+        held.missed += 1
+        if held.missed <= LOOKS_AGAIN:
+            held.waits = Again(self.call.moment + TARDY)
+            return
         held.given_up = True
         self._go_on(held)
 
@@ -483,7 +546,7 @@ class Desk:
         held.quiet_until = None
         if entry is not None and not showed and entry.attempts > 1:
             entry.attempts -= 1
-            self.entries.insert(0, entry)
+            self.once_more(entry)
         if held.live and entry is not None:
             held.entry = None
             self._begin(held, self._rest(self, held))
@@ -537,6 +600,7 @@ class Desk:
             if reply is None:
                 # The server is away: it is left alone, for longer each time.
                 self._away = min(2 * self._away, LONGEST_AWAY)
+                self._unheard = min(self._unheard + self._away, MOST_AWAY)
                 self.silence(self.call.moment, self.call.moment + self._away)
                 if self._looks_for_more():
                     self._look = self.call.moment + self._away
@@ -618,12 +682,16 @@ class Desk:
         new = Held(self._emptied, [(sent, answered)], found, answered)
         if held is None and last is not None:
             self._explained(last, sent)
+        elif held is not None and last is not None and held.due <= last <= sent - LEASE and not self._is_own(last):
+            # It was back, somebody took it, and his half hour is over.
+            self._met_another(last)
         if held is None and last is not None and found.has_file:
             yield from self.fetch(new)
             held = next((each for each in self.held if each.digest is not None and each.digest == new.digest), None)
         if held is None:
             self._fresh += 1
             new.born = new.born if last is None else None
+            new.adrift = last is not None
             new.correlations.add(found.correlation or "")
             self.held.append(new)
             if hand_out:
@@ -634,6 +702,7 @@ class Desk:
         held.touched = max(new.touched, answered)
         held.correlations.add(found.correlation or "")
         held.given_up = held.in_doubt = False
+        held.missed = 0
         if held.script is None and hand_out:
             # Nobody waited for it: acknowledged before, or given up.
             held.acknowledged = False
@@ -662,15 +731,30 @@ class Desk:
     def _explained(self, last: datetime, now: datetime) -> None:
         """See to it that a message which was dequeued before was so by nobody who is still at work.
 
+        One that names the very dequeue that brought it tells of nobody else.
+
         Raises:
             OtherConsumer: it was dequeued lately, and not here.
         """
-        own = any(sent - PRECISION <= last <= answered + LINGER for sent, answered in self._doubts)
-        own = own or any(
+        itself = now - PRECISION - self.margin <= last
+        if not self._is_own(last) and not itself and now - LATELY <= last:
+            self._met_another(last)
+
+    def _is_own(self, last: datetime) -> bool:
+        """Whether a dequeue that went out here may be the one of an instant."""
+        unseen = (*self._doubts, *self._knocks)
+        return any(sent - PRECISION <= last <= answered + LINGER for sent, answered in unseen) or any(
             sent - PRECISION <= last <= answered + PRECISION for each in self.held for sent, answered in each.taken
         )
-        if not own and now - LATELY <= last <= now:
-            raise OtherConsumer(self._hidden(f"somebody else dequeued a message of {self.role} at {last.isoformat()}"))
+
+    def _met_another(self, last: datetime) -> None:
+        """Leave the job to whoever dequeued a message then, and say so to who judges.
+
+        Raises:
+            OtherConsumer: always.
+        """
+        self.call.shared(self.role)
+        raise OtherConsumer(self._hidden(f"somebody else dequeued a message of {self.role} at {last.isoformat()}"))
 
     def _hidden(self, why: str) -> str:
         live = [each for each in self.held if each.live]
@@ -683,7 +767,7 @@ class Desk:
         )
 
     def _hand_out(self, held: Held) -> None:
-        over = self._began is not None and self.call.moment >= self._began + self.terms.supply + 2 * LEASE
+        over = self._began is not None and self.call.moment >= self._supplied(self._began) + 2 * LEASE
         for place, entry in enumerate(() if over else self.entries):
             if entry.with_file == held.delivery.has_file and entry.fits(self, held):
                 del self.entries[place]

@@ -14,7 +14,7 @@ from popreceipt.client.wire import Delivery
 from popreceipt.tenants.description import Tenant
 from popreceipt.tour.errand import Call, Errand, Line, Route, Stopped, Until
 from popreceipt.tour.errands import scripts
-from popreceipt.tour.errands.asking import LEASE, asked, line, lines
+from popreceipt.tour.errands.asking import LEASE, TRIES, asked, line, lines
 from popreceipt.tour.errands.desk import MOST_ODD, Desk, Entry, Held, Script, Terms
 from popreceipt.tour.errands.identities import EXPORTS
 from popreceipt.tour.errands.imports import UNTOLD_RECURRENCE, recurrence, told
@@ -30,6 +30,9 @@ MOST_MESSAGES: Final = 100
 
 MOST_IN_BETWEEN: Final = 400
 """So many others at most are taken while a message is left for hours or days."""
+
+MOST_OF_A_DAY: Final = 120
+"""What comes in a day is taken, to see what is in the queue then, where it is not more than so many messages."""
 
 A_FEW: Final = 40
 """So many others may stand before a message that was left for days."""
@@ -47,6 +50,7 @@ HIDES: Final = "hides the message that it hands out for half an hour"
 READS: Final = "marks the message as downloaded"
 ENDS: Final = "takes the message out of the queue for good"
 STAYS: Final = "nothing; were it taken, it would take the message out of the queue"
+NOT_HIDDEN: Final = "nothing; were it not refused, it would hide one message for half an hour"
 FROM_OTHERS: Final = f"{HIDES}, also from those who use the job"
 
 EVERY_RULE: Final = (
@@ -103,6 +107,7 @@ DESK_RULES: Final = (
     "throttling.connector",
     "authorization.token-required",
     "authorization.issued-token-accepted",
+    "authorization.refusal-changes-nothing",
 )
 
 KEPT_RULES: Final = (
@@ -145,7 +150,8 @@ def _desk(tenant: Tenant, role: str, *, keeps: bool, often: bool) -> Errand:
     asks_no_file = role not in MAIN
 
     def entries() -> list[Entry]:
-        return _entries(elsewhere=other is not None, keeps=keeps, often=often, no_file=asks_no_file)
+        daily = keeps and _of_a_day(settings) > 0
+        return _entries(elsewhere=other is not None, keeps=keeps, often=often, daily=daily, no_file=asks_no_file)
 
     terms = _terms(tenant, role, len(entries()), between=_between(settings, keeps=keeps, often=often))
     terms = replace(terms, strangers=strangers, elsewhere=other)
@@ -181,30 +187,37 @@ def _type(settings: Mapping[str, Any], role: str) -> str:
     return str(settings.get("type") or ("file" if role == "export-file" else "package"))
 
 
-def _entries(*, elsewhere: bool, keeps: bool, often: bool, no_file: bool) -> list[Entry]:
+def _entries(*, elsewhere: bool, keeps: bool, often: bool, daily: bool, no_file: bool) -> list[Entry]:
     """The scripts of a desk, in the order in which messages are handed to them: those that take longest first."""
     return [
         *((Entry(scripts.no_file, scripts.born, with_file=False),) if no_file else ()),
         Entry(scripts.elder, scripts.born, group=True),
-        Entry(scripts.kept if keeps else scripts.younger, scripts.comes_later, long=keeps),
-        Entry(scripts.stale, group=True),
+        _kept() if keeps else Entry(scripts.younger, scripts.comes_later),
+        Entry(scripts.stale, scripts.born, group=True),
         Entry(scripts.extends, group=True),
         Entry(scripts.second, scripts.born),
         Entry(scripts.refused, scripts.born),
         Entry(scripts.incomplete, scripts.born),
         *((Entry(scripts.elsewhere, scripts.born),) if elsewhere else ()),
-        Entry(scripts.late),
+        Entry(scripts.late, scripts.among_known),
         Entry(scripts.after_lease, scripts.born),
-        *((Entry(scripts.kept, scripts.comes_later, long=True) for _ in range(2)) if keeps else ()),
-        *((Entry(scripts.often, long=True),) if often else ()),
+        Entry(scripts.turned_away, scripts.born),
+        *((_kept(), _kept()) if keeps else ()),
+        *((Entry(scripts.often, scripts.seen_first, long=True),) if often else ()),
         Entry(scripts.colleague),
-        Entry(scripts.without_download),
+        Entry(scripts.without_download, scripts.seen_first),
         Entry(scripts.three_members),
         Entry(scripts.two_members),
         Entry(scripts.lower_case),
         Entry(scripts.one_more),
         Entry(scripts.braced),
+        *((Entry(scripts.acknowledged, long=True),) if daily else ()),
     ]
+
+
+def _kept() -> Entry:
+    """A message that is left for days."""
+    return Entry(scripts.kept, scripts.comes_just_then, long=True)
 
 
 def _terms(tenant: Tenant, role: str, wanted: int, *, between: int = 0) -> Terms:
@@ -229,7 +242,14 @@ def _between(settings: Mapping[str, Any], *, keeps: bool, often: bool) -> int:
     every = recurrence(settings) or UNTOLD_RECURRENCE
     hours = scripts.ENOUGH_DELIVERIES * (LEASE + LONGEST_PACE) if often else timedelta(0)
     days = -(-(scripts.RETENTION + 2 * LEASE) // every) if keeps else 0
-    return min(-(-hours // every), MOST_IN_BETWEEN) + (days if days <= MOST_IN_BETWEEN else A_FEW * keeps)
+    few = (A_FEW + _of_a_day(settings)) * keeps
+    return min(-(-hours // every), MOST_IN_BETWEEN) + (days if days <= MOST_IN_BETWEEN else few)
+
+
+def _of_a_day(settings: Mapping[str, Any]) -> int:
+    """How many messages are taken to look at the queue after a day; none where there would be too many."""
+    found = -(-scripts.DAY // (recurrence(settings) or UNTOLD_RECURRENCE))
+    return found if found <= MOST_OF_A_DAY else 0
 
 
 def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]:
@@ -254,17 +274,24 @@ def _desk_lines(role: str, terms: Terms, entries: Sequence[Entry]) -> list[Line]
     ]
     if ODD.isdisjoint(plays):
         return found
-    other = terms.elsewhere
+    other, strangers = terms.elsewhere, len(terms.strangers)
+    elsewhere = tried(1) if other is not None else 0
     return [
         *found,
         line("download-refused", vocabulary.DOWNLOAD, role, 1, "a file without a token", f"nothing; else {READS}"),
-        line("ack-odd", vocabulary.ACK, role, len(ODD), "with other members than the dequeue's answer has", ENDS),
-        line("ack-incomplete", vocabulary.ACK, role, 3, "with less than names a delivery", STAYS),
-        line("ack-again", vocabulary.ACK, role, 1, "once more after a success", "nothing: the message is gone"),
-        line("ack-stale", vocabulary.ACK, role, 1, "with the receipt of an earlier delivery", STAYS),
-        line("ack-refused", vocabulary.ACK, role, len(terms.strangers), "as somebody who may not", STAYS),
-        line("ack-elsewhere", vocabulary.ACK, other, int(other is not None), "on another job than its own", STAYS),
+        line("dequeue-refused", vocabulary.DEQUEUE, role, tried(strangers), "as somebody who may not", NOT_HIDDEN),
+        line("ack-odd", vocabulary.ACK, role, tried(len(ODD)), "with other members than a dequeue's answer", ENDS),
+        line("ack-incomplete", vocabulary.ACK, role, tried(2), "with less than names a delivery", STAYS),
+        line("ack-again", vocabulary.ACK, role, tried(1), "once more after a success", "nothing: the message is gone"),
+        line("ack-stale", vocabulary.ACK, role, tried(1), "with the receipt of an earlier delivery", STAYS),
+        line("ack-refused", vocabulary.ACK, role, tried(strangers), "as somebody who may not", STAYS),
+        line("ack-elsewhere", vocabulary.ACK, other, elsewhere, "on another job than its own", STAYS),
     ]
+
+
+def tried(needed: int) -> int:
+    """So many requests for what scripts try once a message, and again with another one where a try told nothing."""
+    return needed * TRIES
 
 
 AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
@@ -276,8 +303,9 @@ AGAIN: Final[Mapping[Callable[[Desk, Held], Script], int]] = {
     scripts.elsewhere: 1,
     scripts.late: 1,
     scripts.younger: 1,
-    scripts.kept: 3,
+    scripts.kept: 4,
     scripts.after_lease: 1,
+    scripts.turned_away: 1,
     scripts.no_file: 1,
     scripts.often: scripts.ENOUGH_DELIVERIES,
 }

@@ -51,9 +51,19 @@ def identities(tenant: Tenant) -> list[Errand]:
         _expired(),
         _expired_about_a_message(),
         _foreign(),
+        _foreign_at_jobs(tenant),
         _questions("no-token", "a caller without a token", "authorization.token-required", (), _anonymous),
         _at_jobs(tenant, "no-token", "a caller without a token", ("authorization.token-required",), (), _anonymous),
         _questions("forged-token", "a caller with forged tokens", "authorization.forged-token-refused", (), _forged),
+        _at_jobs(
+            tenant,
+            "forged-token",
+            "a caller with forged tokens",
+            ("authorization.forged-token-refused",),
+            (),
+            _forged_well,
+            FORGERIES,
+        ),
         _questions(
             "unmapped-client",
             "an application that is not registered",
@@ -216,6 +226,34 @@ def _foreign() -> Errand:
     )
 
 
+def _foreign_at_jobs(tenant: Tenant) -> Errand:
+    """The same at recurring data jobs, whose paths may be guarded by somebody else than the questions are."""
+    name = "foreign-token-at-jobs"
+    roles = _jobs(tenant)
+
+    def run(call: Call) -> Route:
+        for resource in RESOURCES:
+            issued = yield from _obtained(call, "token", resource=resource, actor="foreign-audience")
+            if issued.token is not None:
+                yield from _called(call, roles, "foreign-audience", issued.token)
+                return
+        raise Stopped("the token endpoint issues no token for another resource to this client")
+
+    return Errand(
+        name=name,
+        text="Calls recurring data jobs with a token that was issued for another resource than the environment.",
+        shows=("authorization.foreign-audience-refused",),
+        lines=lines(
+            name,
+            line("token", vocabulary.TOKEN, None, len(RESOURCES), "a token for another resource"),
+            *_job_lines(tenant, 1),
+        ),
+        takes=MINUTE,
+        run=run,
+        roles=roles,
+    )
+
+
 # Strangers
 
 
@@ -226,6 +264,14 @@ def _anonymous(_: Call) -> list[tuple[str, str | None]]:
 def _forged(call: Call) -> list[tuple[str, str | None]]:
     token = call.token()
     return [("forged", each) for each in (forge(token), forge(token, "payload"), *GARBAGE)]
+
+
+FORGERIES: Final = 2
+
+
+def _forged_well(call: Call) -> list[tuple[str, str | None]]:
+    """Forged tokens that look like real ones."""
+    return _forged(call)[:FORGERIES]
 
 
 def _as(role: str) -> Bearers:
@@ -271,38 +317,61 @@ def _questions(name: str, who: str, rule: str, clients: tuple[str, ...], bearers
 
 
 def _at_jobs(
-    tenant: Tenant, who: str, text: str, rules: tuple[str, ...], clients: tuple[str, ...], bearers: Bearers
+    tenant: Tenant,
+    who: str,
+    text: str,
+    rules: tuple[str, ...],
+    clients: tuple[str, ...],
+    bearers: Bearers,
+    times: int = 1,
 ) -> Errand:
-    """Calls on recurring data jobs that must be refused: a dequeue of an export, a file for an import."""
+    """Calls on recurring data jobs that must be refused, by so many bearers."""
     name = f"{who}-at-jobs"
-    export, intake = first_of(tenant, EXPORTS), first_of(tenant, IMPORTS)
-    roles = tuple(each for each in (export, intake) if each in tenant.activities) or (intake,)
+    roles = _jobs(tenant)
 
     def run(call: Call) -> Route:
         for actor, token in bearers(call):
-            if export in roles:
-                yield from asked(call, "dequeue", wire.dequeue(call.activity(export)), actor=actor, token=token)
-            if intake in roles:
-                content = file(call.random, 1)
-                ask = wire.enqueue(call.activity(intake), content, entity=entity_of(call, intake))
-                yield from asked(call, "enqueue", ask, actor=actor, token=token)
-                ask = wire.jobstatus(call.activity(intake), unknown_guid(call.random))
-                yield from asked(call, "jobstatus", ask, actor=actor, token=token)
+            yield from _called(call, roles, actor, token)
 
     return Errand(
         name=name,
         text=f"Calls recurring data jobs as {text}.",
         shows=rules,
-        lines=lines(
-            name,
-            line("dequeue", vocabulary.DEQUEUE, export, int(export in roles), "a dequeue is refused", HIDES),
-            line("enqueue", vocabulary.ENQUEUE, intake, int(intake in roles), "a file is refused", HANDS_IN),
-            line("jobstatus", vocabulary.JOBSTATUS, intake, int(intake in roles), "a question is refused"),
-        ),
+        lines=lines(name, *_job_lines(tenant, times)),
         takes=MINUTE,
         run=run,
         roles=roles,
         clients=clients,
+    )
+
+
+def _jobs(tenant: Tenant) -> tuple[str, ...]:
+    """An export and an import, as far as the description names them."""
+    export, intake = first_of(tenant, EXPORTS), first_of(tenant, IMPORTS)
+    return tuple(each for each in (export, intake) if each in tenant.activities) or (intake,)
+
+
+def _called(call: Call, roles: Iterable[str], actor: str, token: str | None) -> Generator[Until, None, None]:
+    """A dequeue of an export, a file for an import and a question about it, all of which must be refused."""
+    for role in roles:
+        if role in EXPORTS:
+            yield from asked(call, "dequeue", wire.dequeue(call.activity(role)), actor=actor, token=token)
+            continue
+        content = file(call.random, 1)
+        ask = wire.enqueue(call.activity(role), content, entity=entity_of(call, role))
+        yield from asked(call, "enqueue", ask, actor=actor, token=token)
+        ask = wire.jobstatus(call.activity(role), unknown_guid(call.random))
+        yield from asked(call, "jobstatus", ask, actor=actor, token=token)
+
+
+def _job_lines(tenant: Tenant, times: int) -> tuple[Line, ...]:
+    roles = _jobs(tenant)
+    export, intake = first_of(tenant, EXPORTS), first_of(tenant, IMPORTS)
+    exports, intakes = times * (export in roles), times * (intake in roles)
+    return (
+        line("dequeue", vocabulary.DEQUEUE, export, exports, "a dequeue is refused", HIDES),
+        line("enqueue", vocabulary.ENQUEUE, intake, intakes, "a file is refused", HANDS_IN),
+        line("jobstatus", vocabulary.JOBSTATUS, intake, intakes, "a question is refused"),
     )
 
 

@@ -334,10 +334,13 @@ def _handed_in(call: Call, role: str, uploads: Sequence[Upload]) -> Route:
     as_made_up(call, role)
     sent: list[Sent] = []
     content = b""
+    faulty_always = False
     for upload in uploads:
         content = upload.made(call.random) if upload.content is not None else content
-        message = yield from offered(call, role, upload, content)
+        message = yield from offered(call, role, upload, content, fault_tells=faulty_always)
         if message is None:
+            # A fault that stays is the service's answer: the next ones are not repeated for it.
+            faulty_always = faulty_always or upload.sound
             continue
         made = Sent(message)
         sent.append(made)
@@ -357,12 +360,16 @@ def _handed_in(call: Call, role: str, uploads: Sequence[Upload]) -> Route:
         yield from asked(call, "jobstatus", wire.jobstatus(call.activity(role), made.message))
 
 
-def offered(call: Call, role: str, upload: Upload, content: bytes) -> Generator[Until, None, str | None]:
-    """Hand in a file; the message that it made, None where no answer names one."""
+def offered(
+    call: Call, role: str, upload: Upload, content: bytes, *, fault_tells: bool = False
+) -> Generator[Until, None, str | None]:
+    """Hand in a file; the message that it made, None where no answer names one.
+
+    `fault_tells`: a fault of the server may be the answer to a sound one as well.
+    """
     ask = wire.enqueue(call.activity(role), content, entity=upload.entity, **upload.asked)
-    reply = yield from asked(
-        call, upload.line, ask, headers=upload.headers, chunked=upload.chunked, fault_tells=not upload.sound
-    )
+    tells = fault_tells or not upload.sound
+    reply = yield from asked(call, upload.line, ask, headers=upload.headers, chunked=upload.chunked, fault_tells=tells)
     return wire.message_id(reply)
 
 

@@ -5,22 +5,29 @@ the wrong moment says no, and another message is tried. None decides what is rig
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from popreceipt.client import wire
 from popreceipt.client.wire import Delivery, Spelling
 from popreceipt.tour.errand import Route, Until
 from popreceipt.tour.errands.asking import LEASE, PRECISION, asked, unanswered
-from popreceipt.tour.errands.desk import COLLEAGUE, Again, Desk, Held, Look, Script, Wish
+from popreceipt.tour.errands.desk import COLLEAGUE, TARDY, Again, Desk, Entry, Held, Look, Script, Wish
 from popreceipt.vocabulary import CORRELATION_ID, DOWNLOAD_LOCATION, POP_RECEIPT
 
 RETENTION: Final = timedelta(days=7)
 """How long a file stays in blob storage ("Recurring integrations", section "API for getting message status")."""
 
+DAY: Final = timedelta(days=1)
+"""When it is looked for what was acknowledged: whoever forgets an acknowledgment may do so over night."""
+
 YOUNGER_BY: Final = LEASE / 3 + timedelta(seconds=30)
 """So much later than the eldest a message must come for their order to tell something."""
+
+ROUNDS: Final = 4
+"""So often at most two half hours are looked at for the sake of the order."""
 
 LATE_IN_THE_LEASE: Final = timedelta(minutes=20)
 """When a file is downloaded once more, to see whether that begins the half hour anew."""
@@ -28,12 +35,17 @@ LATE_IN_THE_LEASE: Final = timedelta(minutes=20)
 MINUTES: Final = timedelta(minutes=6)
 """So long a colleague takes: other messages are dequeued meanwhile."""
 
+LOOKED_FOR_AT: Final = 4
+"""After so many deliveries a message is looked for before its half hour is over: the first ones are quiet."""
+
 ENOUGH_DELIVERIES: Final = 11
 """Some queues give a message up after ten."""
 
-BEFORE_THE_END: Final = timedelta(hours=1, minutes=5)
-"""How long before the seven days are over a file is fetched that must still be there: within the last hour rules are
-lenient."""
+LENIENT: Final = timedelta(hours=1)
+"""Within the last hour before the seven days are over nobody says whether a file must still be there."""
+
+BEFORE_THE_END: Final = LENIENT + timedelta(minutes=5)
+"""How long before the seven days are over a file is fetched that must still be there."""
 
 SHORTLY: Final = timedelta(minutes=10)
 """How long before the seven days are over its message is dequeued last."""
@@ -50,15 +62,15 @@ def members(delivery: Delivery, *names: str) -> bytes:
 # How all of them end
 
 
-def finished(desk: Desk, held: Held) -> Script:
-    """Acknowledge a message; where that fails wait until it is back and try again."""
+def finished(desk: Desk, held: Held, due: Callable[[], datetime] | None = None) -> Script:
+    """Acknowledge a message; where that fails wait until it is back (and `due`) and try again."""
     for _ in range(MOST_ACKNOWLEDGMENTS):
         if held.delivery.has_file and held.digest is None:
             yield from desk.fetch(held)
         reply = yield from desk.acknowledge(held)
         if reply.ok:
             return True
-        yield Again()
+        yield Again(due, alone=due is not None)
         if held.lost():
             # A try whose answer was lost was effective.
             return True
@@ -89,30 +101,63 @@ def nothing_more(_: Desk) -> Route:
 
 
 def elder(desk: Desk, held: Held) -> Script:
-    """Leave a message twice, and let the second half hour be quiet, so that the order in the end tells something."""
+    """Leave a message twice, and let the second half hour be quiet, so that the order in the end tells something.
+
+    Where a dequeue was lost meanwhile nobody knows what it took, and all begins again with another younger one.
+    """
     yield from desk.fetch(held)
+    for _ in range(ROUNDS):
+        told = yield from _two_half_hours(desk, held)
+        if held.lost():
+            return True
+        yield from desk.fetch(held)
+        if told:
+            break
+        held.round = len(held.taken) - 1
+        desk.once_more(Entry(younger, comes_later))
+    yield from finished(desk, held)
+    return True
+
+
+def _two_half_hours(desk: Desk, held: Held) -> Script:
+    """Let a message come back twice; whether no dequeue was lost since the younger one came."""
     first_end = held.lease_end
     yield Look(first_end - 2 * desk.guard, f"the end of a half hour in {desk.role}")
-    if len(held.taken) == 1:
-        together = max(each.lease_end for each in desk.group()) + PRECISION
+    if len(held.taken) == held.round + 1:
+        together = max([held.lease_end, *(each.lease_end for each in desk.group())]) + PRECISION
         desk.silence(first_end - desk.guard, together + desk.margin)
         yield Again(together)
-    if held.lost():
-        return True
+    elif rest := [each.lease_end for each in desk.group()]:
+        # Others came when it was looked for something else; the rest of them is taken before all is quiet.
+        yield Look(max(rest) + PRECISION + desk.margin, f"the end of a half hour in {desk.role}")
+    if held.lost() or _in_doubt(desk, held):
+        return False
     yield from desk.fetch(held)
     second = held.taken[-1][0]
     # When this goes on, the others have been delivered again as well.
     yield Until(desk.now, "its turn")
+    if any(isinstance(each.waits, Look) for each in desk.group()):
+        # Somebody has to look in the midst of the half hour that should be quiet: the next one, then.
+        return False
     back = [each.due for each in desk.held if each.live and each.taken[-1][0] >= second - PRECISION]
     together = max([held.due, *back])
-    if any(each.entry is not None and each.entry.play in LATER for each in desk.held):
+    if _later(desk, held):
         desk.silence(desk.now, together + desk.margin)
     yield Again(together)
-    if held.lost():
-        return True
-    yield from desk.fetch(held)
-    yield from finished(desk, held)
-    return True
+    return not _in_doubt(desk, held)
+
+
+def _later(desk: Desk, held: Held) -> list[Held]:
+    """Messages that came while it was hidden, for the sake of their order."""
+    began = held.taken[held.round][1]
+    return [
+        each for each in desk.held if each.entry is not None and each.entry.play in LATER and each.taken[0][0] > began
+    ]
+
+
+def _in_doubt(desk: Desk, held: Held) -> bool:
+    """Whether a dequeue was lost since the first message came whose order is looked at."""
+    return desk.in_doubt_since(min((each.taken[0][0] for each in _later(desk, held)), default=desk.now))
 
 
 def stale(desk: Desk, held: Held) -> Script:
@@ -142,7 +187,8 @@ def extends(desk: Desk, held: Held) -> Script:
     if len(held.taken) == 1:
         looked = desk.now
         yield Again()
-        told = looked < delivered + LATE_IN_THE_LEASE + LEASE
+        # A dequeue that was lost may have taken it unseen.
+        told = looked < delivered + LATE_IN_THE_LEASE + LEASE and not desk.in_doubt_since(delivered)
     if held.lost():
         return True
     yield from desk.fetch(held)
@@ -194,7 +240,8 @@ def late(desk: Desk, held: Held) -> Script:
     yield from desk.fetch(held)
     fetched = held.digest is not None
     yield from _quietly(desk, held)
-    alone = len(held.taken) == 1 and not desk.in_doubt_since(held.taken[0][0])
+    since = held.taken[0][0]
+    alone = len(held.taken) == 1 and not desk.in_doubt_since(since) and not desk.unknown_since(since)
     reply = yield from desk.acknowledge(held, insist=False)
     held.quiet_until = None
     if not reply.ok:
@@ -213,9 +260,35 @@ def after_lease(desk: Desk, held: Held) -> Script:
     return alone and not unanswered(reply)
 
 
-def _quietly(desk: Desk, held: Held) -> Generator[Wish, None, None]:
-    """Wait until the half hour is over, and nobody has dequeued just then."""
-    over = held.due + PRECISION + desk.margin
+def turned_away(desk: Desk, held: Held) -> Script:
+    """Dequeue as somebody who may not while the message is back and waits; see that it is offered all the same."""
+    yield from desk.fetch(held)
+    yield Until(held.due - 2 * desk.guard, f"the end of a half hour in {desk.role}")
+    if desk.silent_until() is None:
+        # What else waits may stand before it.
+        yield Look(desk.now, f"the queue of {desk.role}")
+    yield from _quietly(desk, held, TARDY)
+    while (silent := desk.silent_until()) is not None:
+        yield Until(silent, f"the end of a half hour in {desk.role}")
+    alone = len(held.taken) == 1 and not desk.in_doubt_since(held.due)
+    told = True
+    for actor in desk.terms.strangers:
+        told = not unanswered(desk.knock(actor)) and told
+    over = desk.now + LEASE + PRECISION + desk.margin
+    held.quiet_until = None
+    yield Again()
+    if any(each.given_up for each in desk.held):
+        # If it was hidden by who was refused, then for a half hour.
+        yield Look(over, f"the end of a half hour in {desk.role}")
+    if not held.lost():
+        yield from desk.fetch(held)
+        yield from finished(desk, held)
+    return alone and told
+
+
+def _quietly(desk: Desk, held: Held, late: timedelta = timedelta(0)) -> Generator[Wish, None, None]:
+    """Wait until the half hour is over (for so long), and nobody has dequeued just then."""
+    over = held.due + PRECISION + late + desk.margin
     held.quiet_until = over + desk.margin
     yield Until(over, f"the end of a half hour in {desk.role}")
 
@@ -319,44 +392,103 @@ def no_file(desk: Desk, held: Held) -> Script:
 # Days
 
 
+class Purpose(StrEnum):
+    """What a message is kept for: to be taken at an instant of its file's seven days."""
+
+    STILL_THERE = "its file must still be there"
+    JUST_BEFORE = "its location is to outlive its file"
+    AFTERWARDS = "its file is gone"
+
+
 def kept(desk: Desk, held: Held) -> Script:
     """Leave a message for as long as its file is kept, or longer.
 
-    Several are kept, and whichever stands first in the queue is taken each time: one while its file must still be
-    there, one shortly before it is gone, and one after that.
+    Several are kept: one is taken while its file must still be there, one shortly before that is gone, and one after
+    that. Where the dequeue that should have brought one was lost another takes its place.
     """
     yield from desk.fetch(held)
     desk.kept.append(held)
     while not held.lost():
-        yield Again(lambda: _kept_until(desk), alone=True, what="the end of the seven days of files of {role}")
-        if not held.lost() and held.taken[-1][0] >= _kept_until(desk):
+        what = "the end of the seven days of files of {role}"
+        yield Again(lambda: _appointed(desk, held)[1], alone=True, what=what)
+        if not held.lost() and _serves(desk, held, _appointed(desk, held)[0]):
             break
+    purpose, _ = _appointed(desk, held)
     desk.kept.remove(held)
-    desk.kept_taken += 1
     if held.lost():
         return True
-    if held.delivery.has_file and desk.kept_taken <= SHORTLY_BEFORE:
+    desk.served.add(purpose)
+    if held.delivery.has_file and purpose is not Purpose.AFTERWARDS:
         yield from desk.fetch(held)
-    if held.delivery.has_file and desk.kept_taken == SHORTLY_BEFORE:
+    if held.delivery.has_file and purpose is Purpose.JUST_BEFORE:
         gone = held.taken[0][1] + RETENTION + PRECISION + desk.margin
         yield Until(gone, f"the end of a file's seven days in {desk.role}")
         yield from desk.fetch(held, fault_tells=True)
-    yield from finished(desk, held)
+    # Who looked for it when its half hour is over would take the others as well, and too early.
+    yield from finished(desk, held, lambda: max(held.due, _next_appointment(desk, held.due)))
     return True
 
 
-def _kept_until(desk: Desk) -> datetime:
-    """When the next of the messages that are kept is looked for."""
-    since = min(each.born or each.taken[0][0] for each in desk.kept)
-    if desk.kept_taken + 1 < SHORTLY_BEFORE:
+def _serves(desk: Desk, held: Held, purpose: Purpose) -> bool:
+    """Whether the last delivery, with which another message may have been meant, is what one is kept for."""
+    since, until = _window(desk, held, purpose)
+    return since <= held.taken[-1][0] <= until
+
+
+def _window(desk: Desk, held: Held, purpose: Purpose) -> tuple[datetime, datetime]:
+    """The stretch in which a delivery serves."""
+    instant, gone = _instant(desk, held, purpose), held.taken[0][1] + RETENTION
+    if purpose is Purpose.STILL_THERE:
+        return instant - LEASE, instant + (BEFORE_THE_END - LENIENT) / 2
+    if purpose is Purpose.JUST_BEFORE:
+        # Its half hour is to hold the end of its file.
+        return gone - LEASE + SHORTLY / 2, gone
+    return instant, datetime.max.replace(tzinfo=gone.tzinfo)
+
+
+def _appointed(desk: Desk, held: Held) -> tuple[Purpose, datetime]:
+    """What a message is kept for, and when it is taken: whoever came first is for what comes first."""
+    wanted = [each for each in (Purpose.STILL_THERE, Purpose.JUST_BEFORE) if each not in desk.served]
+    for each in desk.kept:
+        purpose = next((one for one in wanted if not _is_missed(desk, each, one)), Purpose.AFTERWARDS)
+        if each is held:
+            break
+        if purpose in wanted:
+            wanted.remove(purpose)
+    return purpose, _instant(desk, held, purpose)
+
+
+def _is_missed(desk: Desk, held: Held, purpose: Purpose) -> bool:
+    """Whether it was time for a message in vain, or a lost dequeue may have hidden it just then."""
+    if _serves(desk, held, purpose):
+        return False
+    instant, (_, until) = _instant(desk, held, purpose), _window(desk, held, purpose)
+    return desk.now > until or (desk.now >= instant and desk.in_doubt_since(instant))
+
+
+def _instant(desk: Desk, held: Held, purpose: Purpose) -> datetime:
+    since = held.born or held.taken[0][0]
+    if purpose is Purpose.STILL_THERE:
         return since + RETENTION - BEFORE_THE_END - 2 * desk.margin
-    if desk.kept_taken + 1 == SHORTLY_BEFORE:
+    if purpose is Purpose.JUST_BEFORE:
         return since + RETENTION - SHORTLY - 2 * desk.margin
-    return max(each.taken[0][1] for each in desk.kept) + RETENTION + PRECISION + desk.margin
+    return held.taken[0][1] + RETENTION + PRECISION + desk.margin
 
 
-SHORTLY_BEFORE: Final = 2
-"""The second of the messages that are kept is taken shortly before its file is gone."""
+def _next_appointment(desk: Desk, default: datetime) -> datetime:
+    return min((_appointed(desk, each)[1] for each in desk.kept), default=default)
+
+
+def acknowledged(desk: Desk, held: Held) -> Script:
+    """Acknowledge a message, and look a day later whether it is gone for good."""
+    yield from desk.fetch(held)
+    yield from finished(desk, held)
+    ended = len(held.taken)
+    yield Look(desk.now + DAY + PRECISION + desk.margin, f"a day after an acknowledgment in {desk.role}")
+    if len(held.taken) > ended:
+        held.acknowledged = False
+        yield from finished(desk, held)
+    return True
 
 
 def _fetched_and_finished(desk: Desk, held: Held) -> Script:
@@ -367,10 +499,15 @@ def _fetched_and_finished(desk: Desk, held: Held) -> Script:
 
 
 def often(desk: Desk, held: Held) -> Script:
-    """Leave a message more often than some queues let it come back."""
+    """Leave a message more often than some queues let it come back, and look for it within one of its half hours."""
     yield from desk.fetch(held)
     while len(held.taken) < ENOUGH_DELIVERIES:
-        yield Again(alone=True)
+        if len(held.taken) == LOOKED_FOR_AT:
+            end = held.lease_end
+            for instant in (end - LEASE / 2, end - 2 * desk.guard):
+                yield Look(instant, f"a later half hour in {desk.role}")
+        if len(held.taken) < ENOUGH_DELIVERIES:
+            yield Again(alone=True)
         if held.lost():
             return True
         yield from desk.fetch(held)
@@ -386,10 +523,27 @@ def born(_: Desk, held: Held) -> bool:
     return held.born is not None
 
 
+def seen_first(_: Desk, held: Held) -> bool:
+    """A message that nobody dequeued before."""
+    return not held.adrift
+
+
+def among_known(desk: Desk, held: Held) -> bool:
+    """A message that nobody dequeued before, while none is about of which nobody knows which one it is."""
+    return not any(each.adrift and each.live for each in (held, *desk.held))
+
+
 def comes_later(desk: Desk, held: Held) -> bool:
     """A message that came well after the eldest, best while that was hidden."""
     eldest = desk.eldest()
-    return eldest is not None and held.born is not None and eldest.taken[0][1] + YOUNGER_BY <= held.taken[0][0]
+    if eldest is None or held.born is None:
+        return False
+    return eldest.taken[eldest.round][1] + YOUNGER_BY <= held.taken[0][0]
+
+
+def comes_just_then(desk: Desk, held: Held) -> bool:
+    """The same, where it is known to minutes when it came."""
+    return comes_later(desk, held) and held.born is not None and held.taken[0][1] - held.born <= SHORTLY
 
 
 LATER: Final = (younger, kept)
