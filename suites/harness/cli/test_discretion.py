@@ -7,6 +7,10 @@ from popreceipt.cli.main import _say, _without_key
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0xx.c2lnbmF0dXJl"
 
 
+def failing(words: str) -> None:
+    raise ValueError(words)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -26,7 +30,7 @@ def test_a_strangers_words_act_upon_no_terminal(capsys: pytest.CaptureFixture[st
     """A server's words stand in errors, and in what they are raised from."""
     words = f"the server said \x1b]0;owned\x07\u202e{TOKEN} at https://h/b?sig={'a' * 40}"
     try:
-        raise ValueError(words)
+        failing(words)
     except ValueError as error:
         _say(str(error), with_trace)
     said = capsys.readouterr().err

@@ -40,6 +40,12 @@ ODD = {
     "no-file-understood.unnamed.held": "an answer that says that there is no file, and nothing else",
     "says-what-dequeue-said.unnamed-beside-a-digest.held": "the same",
     "after-a-whole-download.in-pieces.undecided": "a download in pieces: no service has been seen to give one",
+    "empty-queue.200-null": "JSON without a value where nothing waits: a rule reads it, no recording has shown it",
+    "creates-a-message.no-guid.held": "a message ID that is no GUID: no service has been seen to give one",
+    "entity-with-percent-20.faults-for-a-while.held": "the same",
+    "says-when-last-dequeued.date-header-on-the-wire.held": "an instant in a form that nobody has seen of this service",
+    "says-when-last-dequeued.milliseconds-on-the-wire.held": "the same",
+    "says-when-last-dequeued.unreadable-on-the-wire.undecided": "the same, and nobody can tell which day is meant",
 }
 """Journals on which rules do not convict and specifications do, and why."""
 

@@ -148,9 +148,7 @@ def table(found: Findings) -> str:
         "  it was to show, a request outside of its plan, or an untrue fingerprint.",
         f"- {len(shown)} mutants break a MUST that a tour shows, and {len(convicted)} of them are convicted.",
         f"- Of {len(POINTS)} open points it sees {len(seen)}. Unseen: {_listed(unseen) or 'none'}.",
-        f"- Killed at {found.kills} places and gone on with, it lost {len(found.losses)} verdicts. One chance does not",
-        "  come again: a dequeue in the last half hour of a file's seven days whose answer is lost hides the message",
-        "  beyond them, and what the file answers then stays unexercised.",
+        f"- Killed at {found.kills} places and gone on with, it lost {len(found.losses)} verdicts.",
     ]
     if found.strangers:
         met = len([done for _, done in found.strangers if not done.problems])
