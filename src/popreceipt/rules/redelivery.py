@@ -291,10 +291,11 @@ def _would_have_been_missed(journal: Readings, before: Dequeue, again: Dequeue) 
     if born is None or before is not message.deliveries[-1] or before.kind != "message":
         return None
     downloads = (each.answered for each in message.downloads if not exports.precedes(again, each))
-    if again.sent < max((before.answered, *downloads)) + exports.lease + exports.precision:
-        return None
+    back = max((before.answered, *downloads)) + exports.lease + exports.precision
     empty = waiting.empty_after(again)
-    if empty is None or empty.answered >= again.sent + exports.lease - exports.precision:
+    if again.sent < back or empty is None or empty.sent < back + exports.tardiness:
+        return None
+    if empty.answered >= again.sent + exports.lease - exports.precision:
         return None
     own = exports.digest_of(before) or exports.digest_of(again)
 

@@ -383,7 +383,7 @@ class Waiting:
         begun = exports.alone_since(activity)
         if empty is None or begun is None:
             return False
-        hidden_since = empty.sent - exports.lease - exports.linger - exports.precision
+        hidden_since = empty.sent - exports.lease - exports.linger - exports.precision - exports.tardiness
         if hidden_since < begun or exports.doubts_between(activity, hidden_since, delivery.answered):
             return False
         own = exports.digest_of(delivery)
@@ -494,7 +494,7 @@ class _Hidden:
 
     def __init__(self, waiting: Waiting, activity: str) -> None:
         exports = waiting.exports
-        lease, margin = exports.lease, exports.precision
+        lease, margin = exports.lease, exports.precision + exports.tardiness
         gone: list[datetime] = [each.sent for each in exports.stray_acks if _maybe(each) and each.activity == activity]
         spans = [
             (each.sent, each.answered + exports.linger + lease + margin)

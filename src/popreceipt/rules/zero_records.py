@@ -349,7 +349,7 @@ def no_file_leaves(journal: Readings) -> Iterator[Finding]:
                 yield answered("when-acknowledged", announced[0], each)
         empties = journal.waiting.empties.get(activity, [])
         last = announced[-1]
-        over = last.answered + journal.lease + exports.precision
+        over = last.answered + journal.lease + exports.precision + exports.tardiness
         place = bisect_left(empties, over, key=lambda empty: empty.sent)
         if place == len(empties) or empties[place].sent == over or journal.resets:
             continue
@@ -366,7 +366,7 @@ def _unannounced_leave(journal: Readings) -> Iterator[Finding]:
         if again is not None:
             yield answered("when-acknowledged", first, again)
             continue
-        over = first.answered + journal.lease + exports.precision
+        over = first.answered + journal.lease + exports.precision + exports.tardiness
         empty = waiting.empty_since(message.activity, over)
         if empty is None or not exports.known(message.activity):
             continue

@@ -36,8 +36,8 @@ HIDES: Final[Mapping[str, frozenset[str]]] = {
     "download.answer=redirect": frozenset({"download.content-type", "retention.expired-download"}),
     # What cannot be read as JSON has no members.
     "execution-errors.value-form=malformed": frozenset({"execution-errors.record-members"}),
-    # What has no file and another name each time is known by an instant, and several were dequeued at that.
-    "redelivery.correlation=fresh": frozenset({"retention.expired-dequeue"}),
+    # What has no file and another name each time is known by an instant alone, if just one was dequeued then.
+    "redelivery.correlation=fresh": frozenset({"retention.expired-dequeue", "zero-records.no-file-leaves"}),
     # A message without a file leaves nothing to be seen.
     "zero-records.no-file-answer=204": frozenset(
         {

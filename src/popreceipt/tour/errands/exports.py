@@ -194,7 +194,7 @@ def _entries(*, elsewhere: bool, keeps: bool, often: bool, daily: bool, no_file:
         Entry(scripts.elder, scripts.born, group=True),
         _kept() if keeps else Entry(scripts.younger, scripts.comes_later),
         Entry(scripts.stale, scripts.born, group=True),
-        Entry(scripts.extends, group=True),
+        Entry(scripts.extends, scripts.born, group=True),
         Entry(scripts.second, scripts.born),
         Entry(scripts.refused, scripts.born),
         Entry(scripts.incomplete, scripts.born),
