@@ -436,11 +436,15 @@ def instant(text: str) -> datetime | None:
         if (milliseconds := _MILLISECONDS.fullmatch(text)) is not None:
             return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(milliseconds.group(1)))
         found = parsedate_to_datetime(text) if text[:3].isalpha() else datetime.fromisoformat(text)
+        if (year := _YEAR_IN_FULL.match(text)) is not None:
+            # Whoever reads mail takes 0001, the year of a zero date, for 2001.
+            found = found.replace(year=int(year.group(1)))
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+_YEAR_IN_FULL: Final = re.compile(r"[A-Za-z]{3}, [0-9]{1,2} [A-Za-z]{3} ([0-9]{4}) ")
 _MILLISECONDS: Final = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 
 

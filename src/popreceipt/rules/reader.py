@@ -872,13 +872,17 @@ def other_instant_of(text: str) -> tuple[datetime, str] | None:
     try:
         if (found := _MILLISECONDS.match(text.strip())) is not None:
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found.group(1))), "other"
-        read = parsedate_to_datetime(text.strip()) if _DATE_HEADER.match(text.strip()) else None
+        if (found := _DATE_HEADER.match(text.strip())) is None:
+            return None
+        # The year is written in full, where whoever reads mail takes 0001 for 2001.
+        read = parsedate_to_datetime(text.strip()).replace(year=int(found.group(1)))
+        # A zone of -0000 says UTC and nothing of where it was written (RFC 5322, 3.3), and is read as none at all.
+        return (read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)), "other"
     except (ValueError, OverflowError):
         return None
-    return None if read is None else (read.astimezone(UTC), "other")
 
 
-_DATE_HEADER = re.compile(r"[a-z]{3}, \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d (?:gmt|[+-]\d{4})$", re.IGNORECASE)
+_DATE_HEADER = re.compile(r"[a-z]{3}, \d\d? [a-z]{3} (\d{4}) \d\d:\d\d:\d\d (?:gmt|[+-]\d{4})$", re.IGNORECASE)
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})\}?$")
 

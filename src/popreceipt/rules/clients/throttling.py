@@ -81,9 +81,9 @@ def _date_in(text: str) -> datetime | None:
     """The instant of an HTTP date; None where it is none."""
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _asked_to_wait(journal: Readings) -> Iterator[tuple[Call, Call]]:
