@@ -310,7 +310,8 @@ class _Desk:
             return None
         earlier, state = seen[place - 1]
         ran = message is not None and message.recurrence.ran_on_purpose(earlier, moment)
-        at_once = earlier.since == moment.by and moment.place - earlier.place < 1 and not ran
+        # Observations between two calls have the place of the first, and a fraction.
+        at_once = earlier.since == moment.by and int(earlier.place) == int(moment.place) and not ran
         later = seen[place] if place < len(seen) else None
         unchanged = later is not None and moment.precedes(later[0]) and later[1] == state
         return state if state in FOR_GOOD or at_once or unchanged else None

@@ -45,6 +45,7 @@ ODD = {
     "entity-with-percent-20.faults-for-a-while.held": "the same",
     "says-when-last-dequeued.date-header-on-the-wire.held": "an instant in a form that nobody has seen of this service",
     "says-when-last-dequeued.milliseconds-on-the-wire.held": "the same",
+    "first-delivery-has-no-last-dequeue.zero-date-as-in-a-header.held": "the same",
     "says-when-last-dequeued.unreadable-on-the-wire.undecided": "the same, and nobody can tell which day is meant",
 }
 """Journals on which rules do not convict and specifications do, and why."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from popreceipt.generate.soundness import violations
 from popreceipt.generate.wire_soundness import play, wire_violations
 from popreceipt.journal import Observation
 from popreceipt.rules import catalogue
@@ -42,6 +43,11 @@ CONVICTED = {
 def test_a_right_service_is_not_convicted_by_the_wire(seed: int) -> None:
     """Whatever the dialect, whoever else uses the job, and wherever the journal begins or breaks off."""
     assert wire_violations(seed) == []
+
+
+def test_a_message_that_was_acknowledged_just_before_a_clean_up_is_not_asked_for() -> None:
+    """The story of this seed looks, acknowledges and cleans up at one instant: what was seen is not so any more."""
+    assert violations(71293) == []
 
 
 @pytest.mark.parametrize(("mutant", "rule"), CONVICTED.items())

@@ -95,7 +95,7 @@ class Losing(httpx.BaseTransport):
     since: datetime | None = None
 
     def _is_lost(self) -> bool:
-        if self.how == "for good":
+        if self.how in ("for good", "for good, refused"):
             return self.count >= (self.number or 0)
         if self.how == "for an hour" and self.count >= (self.number or 0):
             now = self.clock.now()
@@ -111,6 +111,8 @@ class Losing(httpx.BaseTransport):
             return self.inner.handle_request(request)
         if self.how == "gateway":
             return httpx.Response(502, headers=[(b"content-type", b"text/html")], content=b"Bad gateway")
+        if self.how == "for good, refused":
+            return httpx.Response(403)
         if self.how == "after":
             self.inner.handle_request(request)
         raise httpx.ReadError("connection reset", request=request)
@@ -811,6 +813,16 @@ def test_a_foreign_backlog_is_left_alone() -> None:
     assert "until 2026-01-01T01:30" in ground.stopped["export-package"]
     acks = [each for each in ground.journal.exchanges() if each.operation == ACK]
     assert acks == []
+
+
+def test_what_waited_is_left_where_the_queue_is_shut_before_its_end() -> None:
+    """Nobody knows by then whether somebody is at work: what was found is left, and comes back."""
+    ground = Ground(roles=("export-package",), lost=5, how="for good, refused")
+    ground.clock.advance(timedelta(minutes=9))
+    ground.drive(each for each in errands(ground.tenant) if each.name == "export-package")
+    assert "dequeues of export-package are refused with 403" in ground.stopped["export-package"]
+    assert [each for each in ground.journal.exchanges() if wire.delivery(_reply(each)) is not None]
+    assert [each for each in ground.journal.exchanges() if each.operation == ACK] == []
 
 
 def test_a_consumer_that_is_at_work_is_left_alone() -> None:

@@ -252,7 +252,7 @@ class Desk:
 
         Raises:
             Stopped: nothing came, too much waited, or a request was not permitted. What was taken is acknowledged
-                then, as far as it may be.
+                then, as far as it may be, but for what waited already.
             OtherConsumer: somebody else takes messages there.
         """
         try:
@@ -262,7 +262,9 @@ class Desk:
         except OtherConsumer:
             raise
         except Stopped:
-            self._tidy()
+            if self._began is not None:
+                # Before, nobody knows whose the messages are that waited: they come back by themselves.
+                self._tidy()
             raise
 
     # What scripts do
