@@ -6,7 +6,7 @@ looks into a token. Downloads are left to their own chapter: the article does no
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -176,7 +176,7 @@ def disabled_entry_refused(journal: Readings) -> Iterator[Finding]:
     reading="A refusal is judged for tokens by client credentials, on jobs whose entry is known to be enabled, in the "
     "direction that the job has, and for the status of a message that was handed in with the same token. Of an "
     "environment that others administer it is judged on jobs that nobody else uses, and where the application was let "
-    "in afterwards: else somebody may have taken it off the job, or out of the environment.",
+    "in shortly before and shortly after: else somebody may have taken it off the job, or out of the environment.",
     level=MUST,
     statements=(5, 6, 7, 16, 28),
 )
@@ -188,7 +188,7 @@ def issued_token_accepted(journal: Readings) -> Iterator[Finding]:
         if token.grant in ("client_credentials", "password") and token.role in ("authorised", None)
     }
     opened: set[str] = set()
-    let_in = _last_let_in(journal)
+    let_in = _let_in(journal)
     for call in journal.calls_by_role.get("authorised", ()):
         if call.token not in issued or call.token is None:
             continue
@@ -370,22 +370,36 @@ def _in_order(journal: Readings, call: Call) -> bool:
     return False
 
 
-def _may_be_taken_off(journal: Readings, call: Call, let_in: Mapping[str | None, Call]) -> bool:
+SHORTLY: Final = timedelta(minutes=15)
+"""Nobody takes an application off and puts it back between two successes that are no further apart."""
+
+
+def _may_be_taken_off(journal: Readings, call: Call, let_in: Mapping[str | None, Sequence[Call]]) -> bool:
     """Whether somebody of whom the journal does not tell may have taken the application off before a call."""
     if journal.header.recorded_by == "service" or CHANGE_ACTIVITY in journal.header.target.abilities:
         return False
     if call.activity is not None and not journal.exports.known(call.activity):
         return True
-    last = let_in.get(call.activity)
-    return last is None or not journal.exports.precedes(call, last)
+    successes = let_in.get(call.activity, ())
+    place = bisect_left(successes, call.seq, key=lambda each: each.seq)
+    around = successes[max(0, place - NEAR) : place + NEAR]
+    before = [each for each in around if journal.exports.precedes(each, call)]
+    after = [each for each in around if journal.exports.precedes(call, each)]
+    return not before or not after or after[0].sent - before[-1].answered > SHORTLY
 
 
-def _last_let_in(journal: Readings) -> dict[str | None, Call]:
-    """The last success of the application on each recurring data job, and (under None) the last one of all."""
-    found: dict[str | None, Call] = {}
+NEAR: Final = 8
+"""So many successes to either side are looked at; several may have been under way at the time."""
+
+
+def _let_in(journal: Readings) -> dict[str | None, list[Call]]:
+    """The successes of the application on each recurring data job, and (under None) all of them."""
+    found: dict[str | None, list[Call]] = {None: []}
     for each in journal.calls_by_role.get("authorised", ()):
         if each.ok and each.operation in VERSED:
-            found[each.activity] = found[None] = each
+            found[None].append(each)
+            if each.activity is not None:
+                found.setdefault(each.activity, []).append(each)
     return found
 
 

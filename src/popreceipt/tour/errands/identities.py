@@ -151,17 +151,20 @@ def _other_endpoint() -> Errand:
     def run(call: Call) -> Route:
         issued = yield from _obtained(call, "token", version=1)
         if issued.token is not None:
-            content = file(call.random, 1)
-            ask = wire.enqueue(call.activity(IMPORTS[0]), content, entity=entity_of(call, IMPORTS[0]))
-            yield from asked(call, "enqueue", ask, token=issued.token, fault_tells=False)
+            # The usual token first: whoever is let in with that is refused for the other token alone.
+            for name, token in (("enqueue-as-usual", None), ("enqueue", issued.token)):
+                content = file(call.random, 1)
+                ask = wire.enqueue(call.activity(IMPORTS[0]), content, entity=entity_of(call, IMPORTS[0]))
+                yield from asked(call, name, ask, token=token, fault_tells=False)
 
     return Errand(
         name=name,
-        text="Hands in a file with a token of the first version of the endpoint.",
+        text="Hands in a file with a token of the first version of the endpoint, and one with the usual token.",
         shows=("authorization.issued-token-accepted", "authorization.token-answer"),
         lines=lines(
             name,
             line("token", vocabulary.TOKEN, None, 1, "a token of the first version's endpoint"),
+            line("enqueue-as-usual", vocabulary.ENQUEUE, IMPORTS[0], 1, "whether the usual one does", NEW_RECORD),
             line("enqueue", vocabulary.ENQUEUE, IMPORTS[0], 1, "whether it opens the door", NEW_RECORD),
         ),
         takes=MINUTE,
