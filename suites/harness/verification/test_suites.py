@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -156,6 +156,14 @@ def test_which_suites_run(monkeypatch: pytest.MonkeyPatch) -> None:
         verification.suites_to_run(["fuzz"], narrowed=False)
 
 
+@pytest.fixture
+def stoppable() -> Iterator[None]:
+    """Ctrl-C reaches this process, also where a shell that started it in the background told it to ignore that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interruption_is_no_verdict() -> None:
     """Ctrl-C among the scenarios reaches whoever started them, so that the command ends as one that was stopped."""
 
@@ -167,6 +175,7 @@ def test_an_interruption_is_no_verdict() -> None:
         verification.verify(target, chapters=["redelivery"], progress=stop)
 
 
+@pytest.mark.usefixtures("stoppable")
 def test_an_engine_that_swallows_an_interruption_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that catches Ctrl-C and ends as if all were well is followed by no other, and nothing is judged."""
     called: list[str] = []
@@ -189,6 +198,7 @@ def test_an_engine_that_swallows_an_interruption_is_the_last(monkeypatch: pytest
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("stoppable")
 def test_an_interruption_that_nobody_could_catch_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C may strike in a callback of the garbage collector: pytest complains of it at its end, as of a defect."""
 
@@ -213,6 +223,7 @@ def test_a_fault_in_an_engine_is_no_interruption(monkeypatch: pytest.MonkeyPatch
         verification.verify(target)
 
 
+@pytest.mark.usefixtures("stoppable")
 def test_fuzzing_is_over_with_the_phase_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine takes a Ctrl-C for the end of a phase, and means to go on with the next: here nothing follows."""
     send = Session.send
