@@ -430,7 +430,8 @@ def _with_bundles(result: "Result", options: "Options", folder: Path) -> "Result
     """
     from popreceipt.middleware import bundle
     from popreceipt.middleware.result import again, violations
-    from popreceipt.middleware.running import file_name, label
+    from popreceipt.middleware.running import label
+    from popreceipt.reports.result import file_name
 
     made: Counter[str] = Counter()
     told = []

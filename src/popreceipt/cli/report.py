@@ -262,7 +262,6 @@ def write_page(
     Raises:
         UsageError: a package is missing, the recording cannot be read, or the page cannot be written.
     """
-    from popreceipt.middleware.running import file_name
     from popreceipt.reports import result as results
     from popreceipt.reports.html import page
     from popreceipt.rules import catalogue
@@ -270,7 +269,7 @@ def write_page(
     folder = result.path.parent / "scenarios"
 
     def scenario_journal(block: Mapping[str, Any]) -> Path | None:
-        kept = folder / file_name(results.scenario_name(block)) / "journal.ndjson"
+        kept = folder / results.file_name(results.scenario_name(block)) / "journal.ndjson"
         return kept if kept.is_file() else None
 
     rules = {each.id: each for each in catalogue(None)}
@@ -388,8 +387,7 @@ def write_allure_page(
 def _scenario_exchanges(result: "Any") -> "dict[tuple[str, str | None], dict[int, Exchange]]":
     """What crossed the wire in the scenarios of a middleware, from the journals that were kept."""
     from popreceipt.journal import Exchange, JournalFile
-    from popreceipt.middleware.running import file_name
-    from popreceipt.reports.result import rows, scenario_name
+    from popreceipt.reports.result import file_name, rows, scenario_name
 
     found = {}
     for block in rows(result.raw.get("scenarios")):

@@ -14,11 +14,12 @@ import tomli_w
 
 from popreceipt.journal import without_tokens
 from popreceipt.middleware.played import Judged
-from popreceipt.middleware.running import file_name, label
+from popreceipt.middleware.running import label
 from popreceipt.middleware.scenario import Scenario
 from popreceipt.middleware.timeline import Timelines
 from popreceipt.reports import evidence, lanes
 from popreceipt.reports.lanes import Drawing
+from popreceipt.reports.result import file_name
 from popreceipt.rules import catalogue
 from popreceipt.rules.rule import Rule
 from popreceipt.verdict import Binds, Finding, Outcome, RuleVerdict

@@ -5,8 +5,6 @@ so that nobody holds it against the subject.
 """
 
 import contextlib
-import hashlib
-import re
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ from popreceipt.journal import Header, Journal
 from popreceipt.middleware.played import OUTPUT_KEPT, Exit, Played
 from popreceipt.middleware.scenario import EXPORT, IMPORT, Scenario, Side
 from popreceipt.middleware.subject import CannotStart, Subject, filled_in
+from popreceipt.reports.result import file_name
 
 LEASE_SECONDS: Final = 6.0
 """The lease that runs are made with unless told: short enough to wait for, long enough for a subject's own pauses."""
@@ -165,19 +164,6 @@ def command_of(command: Sequence[str]) -> MakeSubject:
 def label(scenario: Scenario) -> str:
     """What a scenario is called where several dialects of it are told side by side."""
     return scenario.name if scenario.dialect is None else f"{scenario.name} under {scenario.dialect}"
-
-
-LONGEST_NAME: Final = 120
-"""Characters of a folder's name: with the path before it, less than any system takes."""
-
-
-def file_name(text: str) -> str:
-    """A name for a folder that every system takes, and that still tells what is in it."""
-    name = re.sub(r"[^\w.=,@-]+", "-", text)
-    if len(name) <= LONGEST_NAME:
-        return name
-    # Pairs of dialects together say more than a file system takes; the digest keeps two of them apart.
-    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:8]}"
 
 
 def play(

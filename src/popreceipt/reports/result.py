@@ -3,7 +3,9 @@
 It knows the verdict file's shape (`popreceipt/verdicts@1`) and keeps what it does not know: the file may gain members.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -163,6 +165,19 @@ def scenario_name(block: Mapping[str, Any]) -> str:
     """What a scenario of a middleware's run is called: its name, and the dialect under which it was played."""
     name, dialect = str(block.get("name") or ""), block.get("dialect")
     return f"{name} under {dialect}" if dialect else name
+
+
+LONGEST_NAME: Final = 120
+"""Characters of a folder's name: with the path before it, less than any system takes."""
+
+
+def file_name(text: str) -> str:
+    """A name for a scenario's folder that every system takes, and that still tells what is in it."""
+    name = re.sub(r"[^\w.=,@-]+", "-", text)
+    if len(name) <= LONGEST_NAME:
+        return name
+    # Pairs of dialects together say more than a file system takes; the digest keeps two of them apart.
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:8]}"
 
 
 def _numbers(finding: Mapping[str, Any]) -> tuple[int, ...]:

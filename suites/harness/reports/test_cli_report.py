@@ -1,6 +1,8 @@
 """The commands that write pages: what they write, what they refuse, and which exit status that is."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,17 @@ def test_without_an_output_the_page_stands_beside_the_result(
     assert (status, out) == (0, "")
     assert "report.html" in err.replace("\n", "")
     assert "Verdict on tenant:qa" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_verification_needs_no_extra_but_its_own(tmp_path: Path) -> None:
+    """The main job has what searching and reporting need, and nothing of middleware, load, sizing or tenants."""
+    absent = ("psutil", "allpairspy", "tenacity", "tomli_w", "locust", "msal", "keyring", "tomlkit")
+    arguments = ["verify", "--chapter", "throttling", "--out", "out", "--html", "page.html"]
+    without = f"import sys; sys.modules.update(dict.fromkeys({absent}))"
+    program = f"{without}; from popreceipt.cli import main; main.run({arguments})"
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "throttling" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_what_was_written_is_told_to_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
