@@ -203,16 +203,24 @@ def _expired() -> Errand:
     )
 
 
+def _foreign_token(call: Call) -> Generator[Until, None, str]:
+    """A token of another resource.
+
+    Raises:
+        Stopped: this client gets none.
+    """
+    for resource in RESOURCES:
+        issued = yield from _obtained(call, "token", resource=resource, actor="foreign-audience")
+        if issued.token is not None:
+            return issued.token
+    raise Stopped("the token endpoint issues no token for another resource to this client")
+
+
 def _foreign() -> Errand:
     name = "foreign-token"
 
     def run(call: Call) -> Route:
-        for resource in RESOURCES:
-            issued = yield from _obtained(call, "token", resource=resource, actor="foreign-audience")
-            if issued.token is not None:
-                yield from _questioned(call, "foreign-audience", issued.token)
-                return
-        raise Stopped("the token endpoint issues no token for another resource to this client")
+        yield from _questioned(call, "foreign-audience", (yield from _foreign_token(call)))
 
     return Errand(
         name=name,
@@ -235,12 +243,7 @@ def _foreign_at_jobs(tenant: Tenant) -> Errand:
     roles = _jobs(tenant)
 
     def run(call: Call) -> Route:
-        for resource in RESOURCES:
-            issued = yield from _obtained(call, "token", resource=resource, actor="foreign-audience")
-            if issued.token is not None:
-                yield from _called(call, roles, "foreign-audience", issued.token)
-                return
-        raise Stopped("the token endpoint issues no token for another resource to this client")
+        yield from _called(call, roles, "foreign-audience", (yield from _foreign_token(call)))
 
     return Errand(
         name=name,
